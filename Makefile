@@ -1,0 +1,46 @@
+# Every target says after `##` what it does; `make help` prints that. The targets are thin: the work is in cargo and in
+# `lab` (crate e2e), which builds what it needs once and keeps it in the lab's cache.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+LAB := cargo run --quiet --package e2e --bin lab --
+LAB_CACHE := $(or $(BERTH_LAB_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth-lab)
+CARGO_DENY := $(LAB_CACHE)/cargo-deny-0.20.2/bin/cargo-deny
+
+.PHONY: help check test demo bench image manifests e2e clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and rendered manifests; changes nothing
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+	$(CARGO_DENY) --all-features check bans licenses sources
+	$(LAB) manifests --check
+
+test: ## every rung of the test ladder, then one summary (needs root; cold < 60 min, warm < 25 min)
+	$(LAB) test
+
+demo: ## cluster up, chart installed, three replicas share one volume on two nodes, everything deleted again (needs root)
+	$(LAB) demo
+
+bench: ## the figures Berth promises, each beside its goal and the machine's load (needs root)
+	$(LAB) bench
+
+image: ## static release binaries and the OCI image that holds them, into target/image
+	$(LAB) image
+
+manifests: ## render manifests/install.yaml from the chart
+	$(LAB) manifests
+
+e2e: ## only the cluster rung; with KUBECONFIG set, against that cluster instead of the lab's
+	$(LAB) test cluster
+
+clean: ## stop the lab and remove target/ (the lab's cache of built parts stays; `lab parts --help` says where)
+	@if [ -d target/lab ]; then $(LAB) down --all; fi
+	cargo clean
+
+$(CARGO_DENY):
+	cargo install cargo-deny --version 0.20.2 --locked --root $(LAB_CACHE)/cargo-deny-0.20.2

@@ -1,0 +1,198 @@
+//! Making a volume's directory and record so that a crash at any moment leaves a state that can be read.
+//!
+//! The steps, in this order, each of them exclusive or repeatable; usually all in one request (`docs/layout.md`):
+//!
+//! 1. a custom place is claimed: a link `.berth/places/HASH` to the volume's key;
+//! 2. missing parents of a custom place are made;
+//! 3. the directory is made in its place, with no permission for anybody: that is the mark of one that was begun;
+//! 4. the record is written: from now on the volume exists;
+//! 5. the directory gets its owner, then its mode: from now on it is complete.
+//!
+//! A record is only written after *we* made the directory, and CREATE fails where something is already, so a record
+//! never names a directory that somebody else made.
+
+use std::time::Duration;
+
+use nfs_client::{Compound, Error, FileHandle, NfsStatus, Replies, SetAttributes};
+use volume::Record;
+
+use super::ancestors;
+use super::faults::Step;
+use super::folders::Folders;
+use super::layout::{BEGUN_MODE, PARENT_MODE};
+use super::observe::{Seen, Site, observe, outset};
+use super::share::Share;
+use super::steps::{Failure, Steps};
+use super::undo;
+use super::wanted::Wanted;
+use crate::error::{Occupied, OperationError};
+
+/// How often a state that others change is looked at anew.
+const ATTEMPTS: u32 = 8;
+/// Pause after the second look; it doubles with each further one.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How one attempt ended.
+enum Attempt {
+    Done(Record),
+    /// The state is not what it was taken for; the error is for the case that it never is.
+    Look(OperationError),
+    Failed(OperationError),
+}
+
+/// Makes the volume, or finds it as it was made before. Returns its record.
+///
+/// One round trip where nothing exists yet and the volume lies in its default place; one more where it does not.
+pub(crate) async fn create(share: &Share, wanted: &Wanted) -> Result<Record, OperationError> {
+    let _waiting = share.wait();
+    let _busy = share.occupy(&wanted.record.path)?;
+    let mut last = None;
+    for round in 0..ATTEMPTS {
+        if round > 1 {
+            tokio::time::sleep(PAUSE * 2u32.pow(round - 2)).await;
+        }
+        match attempt(share, wanted, round == 0).await? {
+            Attempt::Done(record) => return Ok(record),
+            Attempt::Failed(error) => return Err(error),
+            Attempt::Look(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| OperationError::Contended(share.at(wanted.record.path.as_str()))))
+}
+
+async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt, OperationError> {
+    let folders = share.folders().await?;
+    let seen = if first { outset(share, &folders, wanted).await } else { observe(share, &folders, wanted).await };
+    let site = match seen {
+        Ok(Seen::Complete(record)) => return Ok(Attempt::Done(record)),
+        Ok(Seen::Unclear) => return Ok(Attempt::Look(contended(share, wanted))),
+        Ok(Seen::Site(site)) => site,
+        Err(error) if error.is_lost_handle() => {
+            share.forget(&folders).await;
+            return Ok(Attempt::Look(error));
+        }
+        Err(error) => {
+            if !error.is_retried() {
+                undo::release(share, &folders, wanted).await;
+            }
+            return Err(error);
+        }
+    };
+    ancestors::check(share, &folders, wanted, &site).await?;
+    let failure = match steps(share, &folders, wanted, &site).send(share).await {
+        Ok(replies) => match finish(share, wanted, &site, &replies) {
+            Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
+            Err(error) => {
+                undo::undo(share, &folders, wanted, &site, &[Step::Claim, Step::Place, Step::Record]).await;
+                return Ok(Attempt::Failed(error));
+            }
+        },
+        Err(failure) => failure,
+    };
+    if look_again(&failure) {
+        if failure.error.status().is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt) {
+            share.forget(&folders).await;
+        }
+        return Ok(Attempt::Look(match failure.error.status() {
+            Some(NfsStatus::Exist) => contended(share, wanted),
+            _ => explain(share, wanted, failure),
+        }));
+    }
+    let done = failure.done.clone();
+    let error = explain(share, wanted, failure);
+    if !error.is_retried() {
+        undo::undo(share, &folders, wanted, &site, &done).await;
+    }
+    Ok(Attempt::Failed(error))
+}
+
+fn contended(share: &Share, wanted: &Wanted) -> OperationError {
+    OperationError::Contended(share.at(wanted.record.path.as_str()))
+}
+
+/// What is still to be done at a site.
+fn steps<'a>(share: &'a Share, folders: &Folders, wanted: &Wanted, site: &Site) -> Steps<'a> {
+    let (key, path) = (wanted.id.key().as_str(), &wanted.record.path);
+    let mut steps = Steps::new(share);
+    if let Some(claim) = wanted.claim().filter(|_| !site.claimed) {
+        steps =
+            steps.then(Step::Claim, |request| request.put_handle(&folders.places).create_symlink(claim.as_str(), key));
+    }
+    if site.place.is_none() {
+        if !site.missing.is_empty() {
+            let attributes = SetAttributes::mode(PARENT_MODE);
+            steps = steps.then(Step::Parents, |request| {
+                let request = request.put_handle(&site.parent);
+                site.missing.iter().fold(request, |request, name| request.create_dir(name, attributes).get_handle())
+            });
+        }
+        steps = steps.then(Step::Place, |request| {
+            let request = if site.missing.is_empty() { request.put_handle(&site.parent) } else { request };
+            request.create_dir(path.leaf(), SetAttributes::mode(BEGUN_MODE)).get_handle().save_handle()
+        });
+    }
+    if !site.recorded {
+        steps = steps.then(Step::Record, |request| {
+            request.put_handle(&folders.records).create_symlink(key, wanted.text.as_bytes())
+        });
+    }
+    if !site.complete {
+        let mut there = false;
+        let mut enter = |request: Compound| match &site.place {
+            _ if std::mem::replace(&mut there, true) => request,
+            Some(place) => request.put_handle(place),
+            None => request.restore_handle(),
+        };
+        if let Some(owner) = wanted.owner() {
+            steps = steps.then(Step::Owner, |request| enter(request).set_attr(owner));
+        }
+        steps = steps.then(Step::Mode, |request| enter(request).set_attr(SetAttributes::mode(wanted.mode)).get_attr());
+    }
+    steps.then(Step::Created, |request| request)
+}
+
+/// Checks what the server has made, and remembers what is of use later.
+fn finish(share: &Share, wanted: &Wanted, site: &Site, replies: &Replies) -> Result<(), OperationError> {
+    let made: Vec<&FileHandle> = (0..site.missing.len()).map_while(|nth| replies.handle(nth)).collect();
+    for parent in made {
+        share.remember_plain(parent.clone());
+    }
+    match replies.attributes(0) {
+        Some(attributes) => {
+            if let (Some(here), Some(root)) = (attributes.fsid, site.fsid)
+                && here != root
+            {
+                let location = share.at(wanted.record.path.as_str());
+                return Err(OperationError::OtherFileSystem { location });
+            }
+            wanted.verify(share, attributes)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether the failure only says that the state is another one than was taken for granted.
+fn look_again(failure: &Failure) -> bool {
+    match &failure.error {
+        Error::OutcomeUnknown { may_still_happen, .. } => !may_still_happen,
+        Error::Status { status, .. } => {
+            matches!(status, NfsStatus::Exist | NfsStatus::NoEnt) || status.is_lost_handle() || status.asks_to_wait()
+        }
+        _ => false,
+    }
+}
+
+fn explain(share: &Share, wanted: &Wanted, failure: Failure) -> OperationError {
+    let path = wanted.record.path.as_str();
+    match (failure.step, failure.error.status()) {
+        (Some(Step::Owner), Some(NfsStatus::Perm | NfsStatus::Access)) => OperationError::OwnerRefused {
+            location: share.at(path),
+            wanted: wanted.owner_text(),
+            source: failure.error,
+        },
+        (Some(Step::Parents | Step::Place), Some(NfsStatus::Symlink)) => {
+            OperationError::Occupied { location: share.at(path), by: Occupied::Symlink }
+        }
+        (step, _) => share.failed(step.map_or("make the directory", Step::doing), path, failure.error),
+    }
+}

@@ -1,0 +1,168 @@
+//! What is on a share of a volume that is to be made: nothing, all of it, or what an interrupted attempt has left.
+
+use nfs_client::{Attributes, FileHandle};
+use volume::{PlaceKey, Record};
+
+use super::folders::Folders;
+use super::layout::PLACES;
+use super::layout::ROOT;
+use super::place::{Leaf, Walk, is_begun, walk};
+use super::records::{self, Claim};
+use super::share::Share;
+use super::wanted::Wanted;
+use crate::error::{Occupied, OperationError};
+
+/// How far a volume is made.
+pub(super) struct Site {
+    /// The deepest directory on the way to the place.
+    pub(super) parent: FileHandle,
+    /// The directories on the way that exist, outermost first.
+    pub(super) ancestors: Vec<FileHandle>,
+    /// Names of the directories on the way that have to be made.
+    pub(super) missing: Vec<String>,
+    /// The directory, if it was made.
+    pub(super) place: Option<FileHandle>,
+    /// Whether owner and mode have been set.
+    pub(super) complete: bool,
+    /// Whether the place is claimed for it.
+    pub(super) claimed: bool,
+    /// Whether its record is written.
+    pub(super) recorded: bool,
+    /// File system of the share.
+    pub(super) fsid: Option<(u64, u64)>,
+}
+
+/// What was seen.
+pub(super) enum Seen {
+    /// The volume, complete and as asked for.
+    Complete(Record),
+    /// Something to go on from.
+    Site(Site),
+    /// Something that a closer look has to explain.
+    Unclear,
+}
+
+impl Site {
+    fn new(folders: &Folders, walk: Walk) -> Self {
+        Self {
+            parent: walk.parent,
+            ancestors: walk.ancestors,
+            missing: walk.missing,
+            place: None,
+            complete: false,
+            claimed: false,
+            recorded: false,
+            fsid: folders.fsid,
+        }
+    }
+}
+
+/// What is expected of a volume that nobody has asked for before: nothing. No round trip for a default place, one for a
+/// custom one.
+pub(super) async fn outset(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<Seen, OperationError> {
+    let path = &wanted.record.path;
+    if path.parent().is_some() {
+        let walk = walk(share, folders, path).await?;
+        return Ok(if matches!(walk.leaf, Leaf::Free) { Seen::Site(Site::new(folders, walk)) } else { Seen::Unclear });
+    }
+    if wanted.claim().is_some() {
+        refuse_default_holder(share, folders, wanted).await?;
+    }
+    let walk = Walk { parent: folders.root.clone(), ancestors: Vec::new(), missing: Vec::new(), leaf: Leaf::Free };
+    Ok(Seen::Site(Site::new(folders, walk)))
+}
+
+/// Looks at everything that there may be of a volume.
+pub(super) async fn observe(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<Seen, OperationError> {
+    // The place before the record: a complete directory of ours has its record by then, whoever else is at work on it.
+    let looked = walk(share, folders, &wanted.record.path).await;
+    let record = records::record(share, folders, wanted.id.key()).await?;
+    if let Some(found) = &record {
+        wanted.accept(share, found)?;
+    }
+    let claim = match wanted.claim() {
+        Some(place) => {
+            refuse_default_holder(share, folders, wanted).await?;
+            records::claim(share, folders, &place, wanted.id.key()).await?
+        }
+        None => Claim::Nobody,
+    };
+    match claim {
+        Claim::Other(by) => return Err(occupied(share, wanted, by)),
+        Claim::Abandoned => {
+            take_over(share, folders, wanted).await?;
+            return Ok(Seen::Unclear);
+        }
+        Claim::Nobody | Claim::Us => {}
+    }
+    let mut walk = looked?;
+    let leaf = std::mem::replace(&mut walk.leaf, Leaf::Free);
+    let mut site = Site::new(folders, walk);
+    (site.claimed, site.recorded) = (claim == Claim::Us, record.is_some());
+    match leaf {
+        Leaf::Free => {}
+        Leaf::Other(by) => return Err(occupied(share, wanted, by)),
+        Leaf::Directory(place, attributes) => {
+            if record.is_none() {
+                refuse_foreign(share, folders, wanted, &site, &place, &attributes).await?;
+            }
+            site.complete = !is_begun(&attributes);
+            site.place = Some(place);
+        }
+    }
+    let whole = site.complete && site.recorded && (site.claimed || wanted.claim().is_none());
+    Ok(record.filter(|_| whole).map_or(Seen::Site(site), Seen::Complete))
+}
+
+/// A directory without a record is ours only if it bears the mark of one that we began.
+async fn refuse_foreign(
+    share: &Share,
+    folders: &Folders,
+    wanted: &Wanted,
+    site: &Site,
+    place: &FileHandle,
+    attributes: &Attributes,
+) -> Result<(), OperationError> {
+    let foreign = || Err(occupied(share, wanted, Occupied::Directory));
+    if wanted.claim().is_none() {
+        let custom = PlaceKey::new(&wanted.record.path);
+        if let Claim::Other(by) = records::claim(share, folders, &custom, wanted.id.key()).await? {
+            return Err(occupied(share, wanted, by));
+        }
+    } else if !site.claimed {
+        return foreign();
+    }
+    if !is_begun(attributes) {
+        return foreign();
+    }
+    let content = share.client().read_dir_page(place, None).await;
+    let content = content.map_err(|error| share.failed("list", wanted.record.path.as_str(), error))?;
+    if content.entries.is_empty() { Ok(()) } else { foreign() }
+}
+
+/// A custom place with one component may be another volume's default place.
+async fn refuse_default_holder(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<(), OperationError> {
+    match records::default_holder(share, folders, &wanted.record.path).await? {
+        Some(holder) => Err(occupied(share, wanted, Occupied::Volume(holder.to_string()))),
+        None => Ok(()),
+    }
+}
+
+/// Removes the claim of a volume that was begun and given up.
+async fn take_over(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<(), OperationError> {
+    let place = PlaceKey::new(&wanted.record.path);
+    tracing::warn!(
+        place = share.at(wanted.record.path.as_str()),
+        "taking over a place whose volume was never finished"
+    );
+    match share.client().remove(&folders.places, place.as_str()).await {
+        Err(error) if !error.is_status(nfs_client::NfsStatus::NoEnt) => {
+            Err(share.failed("remove the claim", format!("{ROOT}/{PLACES}/{place}"), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn occupied(share: &Share, wanted: &Wanted, by: Occupied) -> OperationError {
+    OperationError::Occupied { location: share.at(wanted.record.path.as_str()), by }
+}

@@ -1,0 +1,95 @@
+//! Walking to a volume's place, component by component, without ever following a symbolic link.
+
+use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, OpCode, Replies};
+use volume::SubPath;
+
+use super::folders::Folders;
+use super::layout::PERMISSIONS;
+use super::share::Share;
+use crate::error::{Occupied, OperationError};
+
+/// What is in a place.
+#[derive(Debug)]
+pub(super) enum Leaf {
+    /// Nothing.
+    Free,
+    /// A directory.
+    Directory(FileHandle, Box<Attributes>),
+    /// Something else.
+    Other(Occupied),
+}
+
+/// A place, as far as it exists.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// The deepest directory on the way that exists; with nothing missing, the one that holds the place.
+    pub(super) parent: FileHandle,
+    /// The directories on the way that exist, outermost first, without the share itself.
+    pub(super) ancestors: Vec<FileHandle>,
+    /// Names of the directories on the way that do not exist.
+    pub(super) missing: Vec<String>,
+    /// What is there.
+    pub(super) leaf: Leaf,
+}
+
+/// Looks what is in a place. One round trip.
+pub(super) async fn walk(share: &Share, folders: &Folders, path: &SubPath) -> Result<Walk, OperationError> {
+    let names: Vec<&str> = path.components().collect();
+    let request = Compound::new().put_handle(&folders.root);
+    let request = names.iter().fold(request, |request, name| request.lookup(name).get_handle());
+    let (replies, error) = match share.client().call(request.get_attr()).await {
+        Ok(replies) => (replies, None),
+        Err(error) => (error.completed().cloned().unwrap_or_default(), Some(error)),
+    };
+    let mut found: Vec<FileHandle> = (0..names.len()).map_while(|nth| replies.handle(nth).cloned()).collect();
+    let leaf = match error {
+        None => {
+            let handle = found.pop();
+            leaf(handle, &replies).ok_or_else(|| incomplete(share, path))?
+        }
+        Some(error) => {
+            let Some((_, OpCode::Lookup)) = error.failed_op() else {
+                return Err(share.failed("look up", path.as_str(), error));
+            };
+            misled(share, &names, found.len(), error)?;
+            Leaf::Free
+        }
+    };
+    let missing = names[found.len()..names.len() - 1].iter().map(|&name| name.to_owned()).collect();
+    Ok(Walk { parent: found.last().unwrap_or(&folders.root).clone(), ancestors: found, missing, leaf })
+}
+
+/// Whether the directory has the mark of one that was begun and not completed.
+pub(super) fn is_begun(attributes: &Attributes) -> bool {
+    attributes.mode.is_some_and(|mode| mode & PERMISSIONS == 0)
+}
+
+fn leaf(handle: Option<FileHandle>, replies: &Replies) -> Option<Leaf> {
+    let (handle, attributes) = (handle?, replies.attributes(0)?.clone());
+    Some(if attributes.is_directory() {
+        Leaf::Directory(handle, Box::new(attributes))
+    } else if attributes.is_symlink() {
+        Leaf::Other(Occupied::Symlink)
+    } else {
+        Leaf::Other(Occupied::Other)
+    })
+}
+
+/// Nothing of that name is what a walk hopes for; every other failure of a LOOKUP is an error.
+fn misled(share: &Share, names: &[&str], found: usize, error: Error) -> Result<(), OperationError> {
+    let by = match error.status() {
+        Some(NfsStatus::NoEnt) => return Ok(()),
+        Some(NfsStatus::Symlink) => Occupied::Symlink,
+        Some(NfsStatus::NotDir) => Occupied::Other,
+        _ => return Err(share.failed("look up", names[..=found].join("/"), error)),
+    };
+    Err(OperationError::Occupied { location: share.at(names[..found].join("/")), by })
+}
+
+fn incomplete(share: &Share, path: &SubPath) -> OperationError {
+    let error = Error::Protocol {
+        server: share.server().to_string().into(),
+        detail: "a reply lacks the result of GETATTR".to_owned(),
+    };
+    share.failed("look up", path.as_str(), error)
+}

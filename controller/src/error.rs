@@ -1,0 +1,299 @@
+//! Everything that can go wrong with an operation, and the one table from there to gRPC codes.
+//!
+//! The codes are a contract with whoever repeats failed calls (CSI specification, "Error Scheme"; `docs/errors.md` lists
+//! them with their remedies). Kubernetes takes `ABORTED`, `UNAVAILABLE` and `DEADLINE_EXCEEDED` for "it may be going on:
+//! call again, even when the claim is gone", so they are kept for exactly that; `INVALID_ARGUMENT` for "no repetition
+//! will help", so it is kept for requests that are wrong in themselves; everything else ends an attempt for good, so
+//! nothing of it may go on behind such an answer.
+
+mod remedy;
+
+use std::fmt;
+
+use csi_runtime::Coded;
+use csi_runtime::status::message;
+use nfs_client::NfsStatus;
+use tonic::Code;
+use volume::capacity::CapacityError;
+use volume::id::IdError;
+use volume::mount_options::MountOptionError;
+use volume::parameters::ParameterError;
+use volume::record::RecordError;
+use volume::template::TemplateError;
+
+/// Why an operation did not succeed.
+///
+/// `Display` says this layer only; [`OperationError::message`] is the whole sentence for people: what failed, on which
+/// server and path, why, and what to do. It is the same for the same failure, so that events can be counted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperationError {
+    /// A job for the same volume, or for another volume in the same place, has not ended yet.
+    #[error("another operation on {0} is still running")]
+    InProgress(String),
+    /// A field that the specification requires is empty.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// Something was asked for that this driver does not do.
+    #[error("{0}")]
+    NotOffered(&'static str),
+    /// The parameters of the class.
+    #[error("the parameters of the StorageClass cannot be used")]
+    Parameters(#[source] ParameterError),
+    /// The class's `subDir` gives no directory for this volume.
+    #[error("the StorageClass's parameter \"subDir\" cannot be filled in")]
+    SubDir(#[source] TemplateError),
+    /// No id can be made.
+    #[error("the volume cannot have an id")]
+    Id(#[source] IdError),
+    /// No size fits.
+    #[error("the size cannot be had")]
+    Capacity(#[source] CapacityError),
+    /// Mount options that no node would accept.
+    #[error("the mount options cannot be used")]
+    MountOptions(#[source] MountOptionError),
+    /// What has to be kept of the volume does not fit where it is kept.
+    #[error("the volume cannot be recorded")]
+    Unrecordable(#[source] RecordError),
+    /// There is no such volume.
+    #[error("there is no volume {0}")]
+    NoVolume(String),
+    /// The volume exists, and it is not what is asked for now.
+    #[error("volume {name:?} exists on {location} with {what} {found}, not {wanted}")]
+    Different {
+        /// The volume.
+        name: String,
+        /// `server:share` that holds it.
+        location: String,
+        /// What differs.
+        what: &'static str,
+        /// What the record says.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Something that is not this volume's is where its directory should be.
+    #[error("{location} is taken by {by}")]
+    Occupied {
+        /// `server:path` of the place.
+        location: String,
+        /// By what.
+        by: Occupied,
+    },
+    /// A record that cannot be read: nothing is done to a volume that is not understood.
+    #[error("the record {location} cannot be read")]
+    Record {
+        /// `server:path` of the record.
+        location: String,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
+    /// Others could write where the driver keeps what it trusts.
+    #[error("{location}, where the driver keeps its records, {problem}")]
+    Untrusted {
+        /// `server:path` of the folder.
+        location: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The share does not exist, or is no directory.
+    #[error("the share {location} does not exist")]
+    ShareMissing {
+        /// `server:share`.
+        location: String,
+        /// The controller came from a port of 1024 or above. Servers answer such callers as if an export that demands a
+        /// lower one did not exist.
+        high_port: bool,
+        /// What the server said.
+        #[source]
+        source: nfs_client::Error,
+    },
+    /// The driver cannot keep its records on the share.
+    #[error("the controller may not write to the share {location}")]
+    ShareReadOnly {
+        /// `server:share`.
+        location: String,
+        /// What the server said.
+        #[source]
+        source: nfs_client::Error,
+    },
+    /// The server does not let the controller set an owner.
+    #[error("the server does not let the controller give {location} the owner {wanted}")]
+    OwnerRefused {
+        /// `server:path` of the directory.
+        location: String,
+        /// `uid:gid`
+        wanted: String,
+        /// What the server said.
+        #[source]
+        source: nfs_client::Error,
+    },
+    /// The server said yes and did something else.
+    #[error("{location} was to have {what} {wanted}, and the server gave it {found}")]
+    NotKept {
+        /// `server:path` of the directory.
+        location: String,
+        /// `mode`, `owner` or `group`.
+        what: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What the server says it is.
+        found: String,
+    },
+    /// The place is on another file system of the server than the share, so nothing can be renamed between them.
+    #[error("{location} is on another file system of the server than its share")]
+    OtherFileSystem {
+        /// `server:path` of the place.
+        location: String,
+    },
+    /// Any other failure on the server, or on the way to it.
+    #[error("cannot {doing} {location}")]
+    Storage {
+        /// A verb with what it is done to, so that `cannot {doing} {location}` is a sentence.
+        doing: &'static str,
+        /// `server:path`
+        location: String,
+        /// What went wrong.
+        #[source]
+        source: nfs_client::Error,
+    },
+    /// Others changed the same volume again and again while it was made.
+    #[error("{0} changes while the volume is made")]
+    Contended(String),
+    /// A bug: the job ended without a result.
+    #[error("the operation on {0} ended without a result")]
+    Crashed(String),
+}
+
+/// What is in a volume's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Occupied {
+    /// A directory that no record names.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A file, a socket, a device.
+    Other,
+    /// Another volume, by its record's name.
+    Volume(String),
+    /// Another volume lies around it, by its path below the share.
+    Inside(String),
+    /// Another volume has claimed it and is not there yet.
+    Unfinished(String),
+}
+
+impl fmt::Display for Occupied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory => f.write_str("a directory that is no volume of this driver"),
+            Self::Symlink => f.write_str("a symbolic link"),
+            Self::Other => f.write_str("something that is no directory"),
+            Self::Volume(key) => write!(f, "volume {key}"),
+            Self::Inside(path) => write!(f, "the volume in {path:?}, inside which it would be"),
+            Self::Unfinished(key) => write!(f, "volume {key}, which is being made"),
+        }
+    }
+}
+
+impl OperationError {
+    /// The code a caller gets.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::InProgress(_) | Self::Contended(_) | Self::Occupied { by: Occupied::Unfinished(_), .. } => {
+                Code::Aborted
+            }
+            Self::Missing(_)
+            | Self::NotOffered(_)
+            | Self::Parameters(_)
+            | Self::SubDir(_)
+            | Self::Id(_)
+            | Self::Capacity(_)
+            | Self::MountOptions(_)
+            | Self::Unrecordable(_) => Code::InvalidArgument,
+            Self::NoVolume(_) => Code::NotFound,
+            Self::Different { .. } => Code::AlreadyExists,
+            Self::Occupied { .. }
+            | Self::Record { .. }
+            | Self::Untrusted { .. }
+            | Self::ShareMissing { .. }
+            | Self::ShareReadOnly { .. }
+            | Self::OwnerRefused { .. }
+            | Self::NotKept { .. }
+            | Self::OtherFileSystem { .. } => Code::FailedPrecondition,
+            Self::Storage { source, .. } => storage_code(source),
+            Self::Crashed(_) => Code::Internal,
+        }
+    }
+
+    /// The whole sentence: this error, what caused it, and what to do. Never empty, the same for the same failure.
+    pub fn message(&self) -> String {
+        let mut text = message(self);
+        if let Some(remedy) = self.remedy() {
+            text.push_str("; ");
+            text.push_str(remedy);
+        }
+        text
+    }
+
+    /// Whether a repetition goes on where this one ended, so that nothing may be undone.
+    pub(crate) fn is_retried(&self) -> bool {
+        matches!(self.code(), Code::Aborted | Code::Unavailable | Code::DeadlineExceeded)
+    }
+
+    /// Whether a handle that was kept leads nowhere any more.
+    pub(crate) fn is_lost_handle(&self) -> bool {
+        let Self::Storage { source, .. } = self else { return false };
+        source.status().is_some_and(NfsStatus::is_lost_handle)
+    }
+}
+
+impl Coded for OperationError {
+    fn code(&self) -> Code {
+        self.code()
+    }
+}
+
+fn storage_code(error: &nfs_client::Error) -> Code {
+    use nfs_client::Error;
+    match error {
+        Error::Timeout { .. } | Error::OutcomeUnknown { may_still_happen: true, .. } => Code::DeadlineExceeded,
+        Error::Unreachable { .. }
+        | Error::OutcomeUnknown { may_still_happen: false, .. }
+        | Error::Protocol { .. }
+        | Error::ShutDown { .. } => Code::Unavailable,
+        Error::RpcDenied { .. } => Code::PermissionDenied,
+        Error::NotNfs { .. } | Error::OwnerRefused { .. } | Error::Symlink { .. } | Error::NotDirectory { .. } => {
+            Code::FailedPrecondition
+        }
+        Error::BadName { .. } | Error::TooLarge { .. } => Code::InvalidArgument,
+        Error::Status { status, .. } => status_code(*status),
+    }
+}
+
+fn status_code(status: NfsStatus) -> Code {
+    match status {
+        NfsStatus::NoSpc | NfsStatus::DQuot | NfsStatus::MLink | NfsStatus::FBig => Code::ResourceExhausted,
+        NfsStatus::NameTooLong | NfsStatus::BadName | NfsStatus::BadChar => Code::InvalidArgument,
+        NfsStatus::Perm | NfsStatus::Access | NfsStatus::WrongSec => Code::PermissionDenied,
+        NfsStatus::RoFs
+        | NfsStatus::XDev
+        | NfsStatus::Moved
+        | NfsStatus::BadOwner
+        | NfsStatus::AttrNotSupp
+        | NfsStatus::NotSupp
+        | NfsStatus::BadType
+        | NfsStatus::Exist
+        | NfsStatus::NotEmpty
+        | NfsStatus::NoEnt
+        | NfsStatus::NotDir
+        | NfsStatus::Symlink
+        | NfsStatus::Inval => Code::FailedPrecondition,
+        // A server's trouble of the moment, or a session's: the next attempt may find it gone.
+        _ => Code::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests;

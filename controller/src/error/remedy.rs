@@ -1,0 +1,116 @@
+//! What a person can do about an error, where the error itself does not say it.
+
+use nfs_client::{NfsStatus, OpCode};
+
+use super::{Occupied, OperationError};
+
+impl OperationError {
+    /// What a person can do, where the error itself does not say it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::InProgress(_)
+            | Self::Missing(_)
+            | Self::NotOffered(_)
+            | Self::Parameters(_)
+            | Self::SubDir(_)
+            | Self::Id(_)
+            | Self::Capacity(_)
+            | Self::MountOptions(_)
+            | Self::Unrecordable(_)
+            | Self::NoVolume(_)
+            | Self::Contended(_) => None,
+            Self::Different { .. } => Some("delete that volume first, or ask under another name"),
+            Self::Occupied { by, .. } => occupied_remedy(by),
+            Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
+            Self::Untrusted { .. } => {
+                Some("make it a directory that only its owner may write to (mode 0700), after checking what is in it")
+            }
+            Self::ShareMissing { high_port: true, .. } => Some(
+                "export it, or correct \"share\" in the StorageClass; if it is exported to callers from ports below 1024 alone \
+                 (\"secure\"), allow ports above or give the controller one with --nfs-reserved-port=require",
+            ),
+            Self::ShareMissing { high_port: false, .. } => {
+                Some("export it, or correct \"share\" in the StorageClass; it is the path as NFSv4 clients mount it")
+            }
+            Self::ShareReadOnly { .. } => Some(
+                "export it read-write with no_root_squash, or let the user that the server maps root to write to its \
+                 root directory",
+            ),
+            Self::OwnerRefused { .. } => {
+                Some("export the share with no_root_squash, or leave \"uid\" and \"gid\" out of the StorageClass")
+            }
+            Self::NotKept { .. } => Some(
+                "export the share with no_root_squash, or change \"mountPermissions\", \"uid\" and \"gid\" in the \
+                 StorageClass to what the server keeps",
+            ),
+            Self::OtherFileSystem { .. } => {
+                Some("export that file system as a share of its own and name it in a StorageClass")
+            }
+            Self::Storage { source, .. } => storage_remedy(source),
+            Self::Crashed(_) => Some("this is a bug of the controller; its log says more"),
+        }
+    }
+}
+
+fn occupied_remedy(by: &Occupied) -> Option<&'static str> {
+    match by {
+        Occupied::Directory | Occupied::Symlink | Occupied::Other => {
+            Some("nothing was changed; move it away, or use another \"subDir\" in the StorageClass")
+        }
+        Occupied::Volume(_) => Some("use a \"subDir\" in the StorageClass that differs for each volume"),
+        Occupied::Inside(_) => Some("use a \"subDir\" in the StorageClass that lies in no volume"),
+        Occupied::Unfinished(_) => None,
+    }
+}
+
+fn storage_remedy(error: &nfs_client::Error) -> Option<&'static str> {
+    use nfs_client::Error;
+    match error {
+        Error::Unreachable { .. } | Error::Timeout { .. } | Error::OutcomeUnknown { .. } => Some(
+            "the controller tries again; check that the server runs and that its NFS port can be reached from the \
+             controller's pod",
+        ),
+        Error::NotNfs { .. } => {
+            Some("check \"server\" in the StorageClass and its port; the server has to offer NFSv4.1 over TCP")
+        }
+        Error::RpcDenied { .. } => Some(
+            "let the export accept AUTH_SYS (sec=sys) from the controller's address; if it demands a source port \
+             below 1024 (\"secure\"), allow ports above or give the controller one with --nfs-reserved-port=require",
+        ),
+        Error::Status { status, op, .. } => status_remedy(*status, *op),
+        Error::OwnerRefused { .. }
+        | Error::Protocol { .. }
+        | Error::ShutDown { .. }
+        | Error::Symlink { .. }
+        | Error::NotDirectory { .. }
+        | Error::BadName { .. }
+        | Error::TooLarge { .. } => None,
+    }
+}
+
+fn status_remedy(status: NfsStatus, op: OpCode) -> Option<&'static str> {
+    match status {
+        NfsStatus::NoSpc | NfsStatus::DQuot => Some("free space on the server, or raise its quota"),
+        NfsStatus::MLink => {
+            Some("the directory holds as many entries as its file system allows: use a \"subDir\" with more levels")
+        }
+        NfsStatus::NameTooLong | NfsStatus::BadName | NfsStatus::BadChar => {
+            Some("change \"subDir\" in the StorageClass to names that the server allows")
+        }
+        NfsStatus::Perm | NfsStatus::Access => Some(
+            "let the export accept the controller's address read-write with no_root_squash; if it demands a source port \
+             below 1024 (\"secure\"), allow ports above or give the controller one with --nfs-reserved-port=require",
+        ),
+        NfsStatus::WrongSec => Some("let the export accept AUTH_SYS (sec=sys) from the controller's address"),
+        NfsStatus::RoFs => Some("export the share read-write"),
+        NfsStatus::XDev => Some("the directory has to be on the same file system of the server as its share"),
+        NfsStatus::Moved => Some("name the server that has the file system now in the StorageClass"),
+        NfsStatus::BadOwner => Some(
+            "let the server take numeric owners (knfsd: nfs4_disable_idmapping=1; Ganesha: Only_Numeric_Owners=true)",
+        ),
+        NfsStatus::AttrNotSupp if op == OpCode::SetAttr => Some(
+            "the server cannot keep an owner or mode: leave \"uid\", \"gid\" and \"mountPermissions\" out of the StorageClass",
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The built-in provisioner: it does for this driver what the sidecar external-provisioner does for others.
+//!
+//! A `PersistentVolumeClaim` that kube-controller-manager delegated to the driver gets a volume and a
+//! `PersistentVolume`; a `PersistentVolume` whose claim is gone loses its backing volume, if its policy says so.
+//! Objects, events, names and the moments of each are those of external-provisioner, so that people, scripts and
+//! controllers see no difference; it holds the same Lease, so the two never act at once.
+//!
+//! # Flow
+//! [`run`] waits for the Lease (`elector`, by the rules of `lease`), lists and watches claims, classes and volumes
+//! (`watch`), and works until it is told to stop or the Lease is lost. `worker` owns what is known (`state`) and what is
+//! to be done (`queue`); a piece of work is in `provision` or `delete`.
+//!
+//! # Guarantees
+//! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
+//! - While a volume may be in the making, creating it is repeated until the answer is final, even when the claim is
+//!   gone meanwhile; then its object is saved, released by the volume controller, and the volume is deleted in the normal
+//!   way. So a claim that is deleted too early leaks nothing.
+//! - A volume that exists is never deleted because its object could not be saved; saving is repeated without limit.
+//! - Nothing is written once somebody else may hold the Lease.
+//!
+//! # Assumptions
+//! - Creating a volume is idempotent by name and deleting one by id: after a crash both are repeated.
+//!
+//! # Caveats
+//! - What is known about a claim that is gone lives in memory. When the process is lost after the volume was made and
+//!   before its object was saved, *and* the claim is deleted before the next start, nobody repeats the call. The record
+//!   on the share still names the volume and its claim: it is how such a volume is found.
+
+pub use clients::Clients;
+pub use config::Config;
+
+mod api;
+mod claim;
+mod clients;
+mod config;
+mod context;
+mod delete;
+mod elector;
+mod events;
+mod finalizer;
+mod lease;
+mod metrics;
+mod names;
+mod objects;
+mod persistent_volume;
+mod provision;
+mod quantity;
+mod queue;
+mod request;
+mod secrets;
+mod state;
+mod store;
+mod watch;
+mod worker;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::context::Context;
+use self::elector::Elector;
+use self::events::Recorder;
+use self::metrics::Counts;
+use self::worker::Worker;
+use crate::operations::Volumes;
+
+/// How long events that still wait for the API server may take at the end.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// Why the provisioner stopped without being told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Neither a kubeconfig nor the environment of a pod leads to an API server.
+    #[error("no Kubernetes API server is configured: {0}")]
+    Client(String),
+    /// Somebody else may act now. The process must end, so that nothing of it goes on.
+    #[error("the lease \"{0}\" is lost")]
+    LeaseLost(String),
+}
+
+/// Runs the provisioner against the API server that the environment names, until `shutdown`; see the module.
+///
+/// It returns `Ok` after a shutdown, when the work under way has ended or was cut off. The Lease is given back if
+/// nothing goes on any more; otherwise it expires, and by then this process must have ended.
+pub async fn run<V: Volumes>(volumes: Arc<V>, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    run_with(Clients::infer().await?, volumes, config, shutdown).await
+}
+
+/// Runs the provisioner with clients of the caller's; see [`run`].
+pub async fn run_with<V: Volumes>(
+    clients: Clients,
+    volumes: Arc<V>,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let Clients { lease, work: client } = clients;
+    let counts = Counts::new(&config.metrics);
+    let mut elector = Elector::new(lease, &config);
+    tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        () = elector.acquire() => {}
+    }
+    counts.leading.set(1);
+    let (recorder, writing) = Recorder::new(client.clone(), component(&config));
+    let writing = tokio::spawn(writing);
+    let lease_name = config.lease_name();
+    let process = persistent_volume::process_identity(Timestamp::now(), random(), &config.driver_name);
+    let changes = watch::changes(&client);
+    let context = Context { client, volumes, config, recorder, counts: counts.clone(), term: elector.term(), process };
+    let work = Worker::new(Arc::new(context)).run(changes, shutdown);
+    let idle = tokio::select! {
+        biased;
+        () = elector.keep() => None,
+        idle = work => Some(idle),
+    };
+    counts.leading.set(0);
+    match idle {
+        None => return Err(Error::LeaseLost(lease_name)),
+        Some(true) => elector.release().await,
+        Some(false) => warn!(lease = lease_name, "jobs are still running, so the lease is left to expire"),
+    }
+    // The last events are worth a moment; the recorders are gone, so their task ends by itself.
+    let _ended = timeout(LAST_EVENTS, writing).await;
+    Ok(())
+}
+
+/// Who events come from: `DRIVER_HOST_RANDOM`.
+fn component(config: &Config) -> String {
+    format!("{}_{}_{:016x}", config.driver_name, config.identity, random())
+}
+
+/// A number that differs between processes. It need not be secret.
+fn random() -> u64 {
+    RandomState::new().hash_one(Timestamp::now().as_nanosecond())
+}

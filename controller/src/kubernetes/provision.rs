@@ -1,0 +1,248 @@
+//! One attempt to make the volume of a claim.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::Api;
+use kube::api::PostParams;
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+use tracing::{info, warn};
+
+use super::api::{explain, is_code};
+use super::context::Context;
+use super::events::Reason;
+use super::objects::{Claim, Class};
+use super::persistent_volume::build_pv;
+use super::request::{self, Plan, RequestError};
+use crate::operations::{Created, OperationError, Volumes};
+
+/// How often a volume that cannot be used is tried to be removed before its claim is retried.
+const CLEANUP_ATTEMPTS: u32 = 5;
+
+/// What a failed call says about the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finality {
+    /// It may be in the making: keep calling until the answer is final, even when the claim is gone.
+    InBackground,
+    /// It does not exist and nothing is under way.
+    Finished,
+    /// The same, and no retry can help: leave it alone for long, unless the class is another one.
+    Infeasible,
+}
+
+/// Reads the code of a failed `CreateVolume`.
+pub(crate) fn classify(code: Code) -> Finality {
+    match code {
+        Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable | Code::Aborted => Finality::InBackground,
+        Code::InvalidArgument => Finality::Infeasible,
+        Code::Ok
+        | Code::Unknown
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => Finality::Finished,
+    }
+}
+
+/// What an attempt is made for, kept while its outcome is unknown.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) class: Arc<Class>,
+}
+
+/// A volume that exists and whose object is not saved yet.
+#[derive(Debug)]
+pub(crate) struct Unsaved {
+    pub(crate) attempt: Attempt,
+    pub(crate) volume: Box<PersistentVolume>,
+    pub(crate) started: Instant,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) enum ClaimOutcome {
+    /// The object of this name is saved.
+    Saved {
+        /// Its name.
+        name: String,
+        /// Its UID; empty when somebody had saved it before.
+        uid: String,
+    },
+    /// The volume exists; saving its object failed.
+    Unsaved(Unsaved),
+    /// Nothing was called: what was known before stays true.
+    NoChange,
+    /// Nothing is to be done for this claim any more.
+    Stopped,
+    /// The call failed.
+    Failed(Attempt, Finality),
+}
+
+/// Makes the volume of a claim and saves its object.
+pub(crate) async fn provision<V: Volumes>(context: Arc<Context<V>>, attempt: Attempt) -> ClaimOutcome {
+    let started = Instant::now();
+    let (claim, class) = (&*attempt.claim, &*attempt.class);
+    let recorder = &context.recorder;
+    if claim.spec.volume_mode.as_deref() == Some("Block") {
+        // The mode of a claim never changes, so there is no use in trying again.
+        let text = format!("{} does not support block volume provisioning", context.config.driver_name);
+        recorder.claim(claim, Reason::ProvisioningFailed, text);
+        context.counts.provision_failed(class.name(), source_kind(claim));
+        return ClaimOutcome::Stopped;
+    }
+    let about = format!("{}/{}", claim.namespace(), claim.name());
+    let text = format!("External provisioner is provisioning volume for claim \"{about}\"");
+    recorder.claim(claim, Reason::Provisioning, text);
+    if request::wants_populator(claim) {
+        recorder.claim(claim, Reason::Provisioning, "Assuming an external populator will provision the volume");
+        return ClaimOutcome::Stopped;
+    }
+    let plan = match request::build_request(claim, class, &context.config) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(&context, &attempt, &error),
+    };
+    if !context.term.is_held() {
+        return ClaimOutcome::NoChange;
+    }
+    let created = match context.volumes.create(plan.request.clone()).await {
+        Ok(created) => created,
+        Err(error) => return fail(&context, attempt, &error),
+    };
+    if let Some(outcome) = reject_small(&context, &attempt, &plan, &created).await {
+        return outcome;
+    }
+    info!(claim = about, volume = plan.request.name, handle = created.id, "volume created");
+    let volume = Box::new(build_pv(&plan, claim, class, &created, &context.process));
+    save(context, Unsaved { attempt, volume, started }).await
+}
+
+/// Saves the object of a volume that exists. That it exists already counts as success: nobody else makes that name.
+pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved) -> ClaimOutcome {
+    if !context.term.is_held() {
+        return ClaimOutcome::Unsaved(unsaved);
+    }
+    let api: Api<PersistentVolume> = Api::all(context.client.clone());
+    let name = unsaved.volume.metadata.name.clone().unwrap_or_default();
+    let claim = &*unsaved.attempt.claim;
+    let uid = match api.create(&PostParams::default(), &unsaved.volume).await {
+        Ok(saved) => saved.metadata.uid.unwrap_or_default(),
+        Err(error) if is_code(&error, 409) => String::new(),
+        Err(error) => {
+            let text = format!("error saving volume {name}: {}", explain(&error));
+            warn!(volume = name, error = text, "the volume exists; saving its object is retried");
+            context.recorder.claim(claim, Reason::ProvisioningFailed, text);
+            context.counts.provision_failed(unsaved.attempt.class.name(), source_kind(claim));
+            return ClaimOutcome::Unsaved(unsaved);
+        }
+    };
+    context.recorder.claim(claim, Reason::ProvisioningSucceeded, format!("Successfully provisioned volume {name}"));
+    context.counts.provisioned(unsaved.attempt.class.name(), unsaved.started.elapsed());
+    ClaimOutcome::Saved { name, uid }
+}
+
+fn refuse<V>(context: &Context<V>, attempt: &Attempt, error: &RequestError) -> ClaimOutcome {
+    let text = csi_runtime::status::message(error);
+    let claim = &*attempt.claim;
+    warn!(claim = %format_args!("{}/{}", claim.namespace(), claim.name()), error = text, "no request can be made");
+    context.recorder.claim(claim, Reason::ProvisioningFailed, text);
+    context.counts.provision_failed(attempt.class.name(), source_kind(claim));
+    ClaimOutcome::NoChange
+}
+
+fn fail<V>(context: &Context<V>, attempt: Attempt, error: &OperationError) -> ClaimOutcome {
+    let finality = classify(error.code());
+    let claim = &*attempt.claim;
+    let text = error.message();
+    warn!(
+        claim = %format_args!("{}/{}", claim.namespace(), claim.name()),
+        code = ?error.code(),
+        error = text,
+        "the volume was not created"
+    );
+    let text = match finality {
+        Finality::Infeasible => {
+            format!("Volume provisioning failed with infeasible error. Retries will be delayed. {text}")
+        }
+        Finality::InBackground | Finality::Finished => text,
+    };
+    context.recorder.claim(claim, Reason::ProvisioningFailed, text);
+    context.counts.provision_failed(attempt.class.name(), source_kind(claim));
+    ClaimOutcome::Failed(attempt, finality)
+}
+
+/// Removes a volume that is smaller than was asked for; `None` when it is large enough.
+async fn reject_small<V: Volumes>(
+    context: &Context<V>,
+    attempt: &Attempt,
+    plan: &Plan,
+    created: &Created,
+) -> Option<ClaimOutcome> {
+    let asked = u64::try_from(plan.request.capacity.required).unwrap_or(0);
+    if created.capacity_bytes == 0 || created.capacity_bytes >= asked {
+        return None;
+    }
+    let claim = &*attempt.claim;
+    let text = format!("created volume capacity {} less than requested capacity {asked}", created.capacity_bytes);
+    context.recorder.claim(claim, Reason::ProvisioningFailed, text);
+    context.counts.provision_failed(attempt.class.name(), source_kind(claim));
+    let mut pause = Duration::from_millis(100);
+    for attempts in 1..=CLEANUP_ATTEMPTS {
+        let Err(error) = context.volumes.delete(&created.id).await else { break };
+        if attempts == CLEANUP_ATTEMPTS {
+            context.recorder.claim(claim, Reason::ProvisioningCleanupFailed, error.message());
+            break;
+        }
+        sleep(pause).await;
+        pause *= 2;
+    }
+    Some(ClaimOutcome::Failed(attempt.clone(), Finality::InBackground))
+}
+
+/// Label of the metrics: what the claim is to be filled from.
+pub(crate) fn source_kind(claim: &Claim) -> &str {
+    claim.spec.data_source.as_ref().map(|source| source.kind.as_str()).unwrap_or_default()
+}
+
+/// Whether `class` still is ours; it may have been made again for another driver since the claim was delegated.
+pub(crate) fn is_our_class(class: &Class, driver: &str) -> bool {
+    class.provisioner == driver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_a_call_that_may_still_run_keep_the_claim_in_the_background() {
+        for code in [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Aborted] {
+            assert_eq!(classify(code), Finality::InBackground, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_argument_is_infeasible() {
+        assert_eq!(classify(Code::InvalidArgument), Finality::Infeasible);
+    }
+
+    #[test]
+    fn every_other_code_is_final() {
+        let others = (0..=16).map(Code::from_i32).filter(|code| {
+            !matches!(
+                code,
+                Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable | Code::Aborted | Code::InvalidArgument
+            )
+        });
+        for code in others {
+            assert_eq!(classify(code), Finality::Finished, "{code:?}");
+        }
+    }
+}

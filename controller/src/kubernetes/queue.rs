@@ -1,0 +1,225 @@
+//! A work queue of one owner: no locks, no tasks of its own, time passed in.
+//!
+//! # Guarantees
+//! - An item is never given out twice at once; what arrives for it meanwhile is remembered and given out after.
+//! - At most `limit` items are out at once.
+//! - An item that failed waits `start`, twice that, and so on up to `max`; success forgets its failures.
+//! - Something new about a waiting item ends its wait: the news may be the cure.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Exponential delays of one item after its failures.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    pub(crate) start: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Backoff {
+    /// Delay after the `failures`-th failure in a row, counted from 1.
+    pub(crate) fn delay(&self, failures: u32) -> Duration {
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.start.saturating_mul(factor).min(self.max)
+    }
+}
+
+/// What came of an item that was given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing left to do.
+    Done,
+    /// It failed: again after its back-off.
+    Retry,
+    /// Again at this time, which is no failure.
+    At(Instant),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Queue<K> {
+    limit: usize,
+    backoff: Backoff,
+    ready: VecDeque<K>,
+    /// Items in `ready`.
+    queued: HashSet<K>,
+    /// Items given out, and whether they were added again since.
+    running: HashMap<K, bool>,
+    /// When each waiting item is due.
+    due: HashMap<K, Instant>,
+    /// The same, by time.
+    timeline: BTreeSet<(Instant, K)>,
+    failures: HashMap<K, u32>,
+}
+
+impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+    pub(crate) fn new(limit: usize, backoff: Backoff) -> Self {
+        Self {
+            limit,
+            backoff,
+            ready: VecDeque::new(),
+            queued: HashSet::new(),
+            running: HashMap::new(),
+            due: HashMap::new(),
+            timeline: BTreeSet::new(),
+            failures: HashMap::new(),
+        }
+    }
+
+    /// Asks for `key` to be worked on as soon as there is room.
+    pub(crate) fn add(&mut self, key: K) {
+        if let Some(again) = self.running.get_mut(&key) {
+            *again = true;
+            return;
+        }
+        if let Some(at) = self.due.remove(&key) {
+            self.timeline.remove(&(at, key.clone()));
+        }
+        if self.queued.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Gives out the next item, if one is ready and there is room. [`Queue::finish`] must follow.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<K> {
+        while self.timeline.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, key)) = self.timeline.pop_first() {
+                self.add(key);
+            }
+        }
+        if self.running.len() >= self.limit {
+            return None;
+        }
+        let key = self.ready.pop_front()?;
+        self.queued.remove(&key);
+        self.running.insert(key.clone(), false);
+        Some(key)
+    }
+
+    /// Takes an item back.
+    pub(crate) fn finish(&mut self, key: &K, verdict: Verdict, now: Instant) {
+        let again = self.running.remove(key).unwrap_or(false);
+        let at = match verdict {
+            Verdict::Done => {
+                self.failures.remove(key);
+                None
+            }
+            Verdict::Retry => {
+                let failures = self.failures.entry(key.clone()).or_insert(0);
+                *failures = failures.saturating_add(1);
+                Some(now + self.backoff.delay(*failures))
+            }
+            Verdict::At(at) => Some(at),
+        };
+        if again {
+            self.add(key.clone());
+        } else if let Some(at) = at {
+            self.due.insert(key.clone(), at);
+            self.timeline.insert((at, key.clone()));
+        }
+    }
+
+    /// When [`Queue::next`] has something to give that it has not now, as far as time alone decides it.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.timeline.first().map(|(at, _)| *at)
+    }
+
+    /// Items that are ready or given out: those that wait for their time are not counted.
+    pub(crate) fn depth(&self) -> usize {
+        self.ready.len() + self.running.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff { start: Duration::from_secs(1), max: Duration::from_mins(5) };
+
+    fn queue(limit: usize) -> Queue<&'static str> {
+        Queue::new(limit, BACKOFF)
+    }
+
+    #[test]
+    fn the_delay_doubles_from_one_second_to_five_minutes() {
+        let delays: Vec<u64> = (1..12).map(|failures| BACKOFF.delay(failures).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(BACKOFF.delay(u32::MAX), BACKOFF.max);
+    }
+
+    #[test]
+    fn one_item_is_never_given_out_twice_at_once() {
+        let now = Instant::now();
+        let mut queue = queue(10);
+        queue.add("a");
+        queue.add("a");
+        assert_eq!(queue.next(now), Some("a"));
+        queue.add("a");
+        assert_eq!(queue.next(now), None);
+        queue.finish(&"a", Verdict::Done, now);
+        assert_eq!(queue.next(now), Some("a"), "what came meanwhile is worked on after");
+        queue.finish(&"a", Verdict::Done, now);
+        assert_eq!(queue.next(now), None);
+    }
+
+    #[test]
+    fn at_most_the_limit_is_out_at_once() {
+        let now = Instant::now();
+        let mut queue = queue(2);
+        for key in ["a", "b", "c"] {
+            queue.add(key);
+        }
+        assert_eq!((queue.next(now), queue.next(now), queue.next(now)), (Some("a"), Some("b"), None));
+        queue.finish(&"a", Verdict::Done, now);
+        assert_eq!(queue.next(now), Some("c"));
+    }
+
+    #[test]
+    fn a_failed_item_waits_and_success_forgets_its_failures() {
+        let mut now = Instant::now();
+        let mut queue = queue(1);
+        queue.add("a");
+        for wait in [1, 2, 4] {
+            assert_eq!(queue.next(now), Some("a"));
+            queue.finish(&"a", Verdict::Retry, now);
+            assert_eq!(queue.next(now), None);
+            assert_eq!(queue.next_due(), Some(now + Duration::from_secs(wait)));
+            now += Duration::from_secs(wait);
+        }
+        assert_eq!(queue.next(now), Some("a"));
+        queue.finish(&"a", Verdict::Done, now);
+        queue.add("a");
+        assert_eq!(queue.next(now), Some("a"));
+        queue.finish(&"a", Verdict::Retry, now);
+        assert_eq!(queue.next_due(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn news_ends_the_wait_and_leaves_no_second_turn_behind() {
+        let now = Instant::now();
+        let mut queue = queue(1);
+        queue.add("a");
+        assert_eq!(queue.next(now), Some("a"));
+        queue.finish(&"a", Verdict::At(now + Duration::from_mins(5)), now);
+        queue.add("a");
+        assert_eq!(queue.next(now), Some("a"));
+        queue.finish(&"a", Verdict::Done, now);
+        assert_eq!(queue.next_due(), None);
+        assert_eq!(queue.next(now + Duration::from_hours(1)), None);
+    }
+
+    #[test]
+    fn items_that_wait_do_not_count_as_work() {
+        let now = Instant::now();
+        let mut queue = queue(1);
+        queue.add("a");
+        assert_eq!(queue.depth(), 1);
+        assert_eq!(queue.next(now), Some("a"));
+        assert_eq!(queue.depth(), 1);
+        queue.finish(&"a", Verdict::Retry, now);
+        assert_eq!(queue.depth(), 0);
+    }
+}

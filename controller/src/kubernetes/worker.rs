@@ -1,0 +1,213 @@
+//! The loop that owns the state and the queues, and hands out the work.
+//!
+//! One task owns everything that is known; work runs in tasks of its own and reports back. So there are no locks, and
+//! one item is never worked on by two at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::watcher;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::claim::ClaimError;
+use super::context::Context;
+use super::delete::{self, Step, VolumeOutcome};
+use super::provision::{self, ClaimOutcome, source_kind};
+use super::queue::{Backoff, Queue, Verdict};
+use super::state::{ClaimStep, Key, State, VolumeStep};
+use super::watch::Change;
+use crate::operations::Volumes;
+
+/// How often jobs that go on at a shutdown are looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a piece of work was on, and what came of it.
+enum Done {
+    Claim(String, ClaimOutcome),
+    Volume { name: String, uid: String, outcome: VolumeOutcome },
+}
+
+/// What a task is working on, in case it panics.
+enum Item {
+    Claim(String),
+    Volume(String),
+}
+
+/// The owner of it all.
+pub(crate) struct Worker<V> {
+    context: Arc<Context<V>>,
+    state: State,
+    claims: Queue<String>,
+    volumes: Queue<String>,
+    jobs: JoinSet<Done>,
+    running: HashMap<Id, Item>,
+}
+
+impl<V: Volumes> Worker<V> {
+    pub(crate) fn new(context: Arc<Context<V>>) -> Self {
+        let config = &context.config;
+        let backoff = Backoff { start: config.retry_interval_start, max: config.retry_interval_max };
+        Self {
+            state: State::new(config.clone()),
+            claims: Queue::new(config.worker_threads, backoff),
+            volumes: Queue::new(config.worker_threads, backoff),
+            jobs: JoinSet::new(),
+            running: HashMap::new(),
+            context,
+        }
+    }
+
+    /// Works until `shutdown`, then lets the work under way end within the configured time and ends the rest. `true`
+    /// when nothing of it is going on any more.
+    pub(crate) async fn run(
+        mut self,
+        changes: impl Stream<Item = Result<Change, watcher::Error>>,
+        shutdown: CancellationToken,
+    ) -> bool {
+        let mut changes = std::pin::pin!(changes);
+        while !shutdown.is_cancelled() {
+            self.start_ready();
+            let due = self.next_due();
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                Some(change) = changes.next() => self.note(change),
+                Some(done) = self.jobs.join_next_with_id(), if !self.jobs.is_empty() => self.finish(done),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+        self.drain().await
+    }
+
+    fn note(&mut self, change: Result<Change, watcher::Error>) {
+        match change {
+            Ok(change) => {
+                let was_complete = self.state.is_complete();
+                for key in self.state.apply(change) {
+                    match key {
+                        Key::Claim(uid) => self.claims.add(uid),
+                        Key::Volume(name) => self.volumes.add(name),
+                    }
+                }
+                if !was_complete && self.state.is_complete() {
+                    info!("claims, classes and volumes are known");
+                }
+                for (server, share) in self.state.take_new_shares() {
+                    self.context.volumes.resume(&server, &share);
+                }
+            }
+            Err(error) => warn!(error = %csi_runtime::status::message(&error), "a watch failed and is tried again"),
+        }
+    }
+
+    /// When something that waits is due; `None` before the state is complete, because nothing may start then.
+    fn next_due(&self) -> Option<Instant> {
+        let due = [self.claims.next_due(), self.volumes.next_due()];
+        due.into_iter().flatten().min().filter(|_| self.state.is_complete())
+    }
+
+    fn start_ready(&mut self) {
+        if !self.state.is_complete() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some(uid) = self.claims.next(now) {
+            self.start_claim(uid, now);
+        }
+        while let Some(name) = self.volumes.next(now) {
+            self.start_volume(name, now);
+        }
+        self.context.counts.claims.set(i64::try_from(self.claims.depth()).unwrap_or(i64::MAX));
+        self.context.counts.volumes.set(i64::try_from(self.volumes.depth()).unwrap_or(i64::MAX));
+    }
+
+    fn start_claim(&mut self, uid: String, now: Instant) {
+        let context = Arc::clone(&self.context);
+        let id = uid.clone();
+        let handle = match self.state.claim_step(&uid, now) {
+            ClaimStep::Nothing => return self.claims.finish(&uid, Verdict::Done, now),
+            ClaimStep::Wait(until) => return self.claims.finish(&uid, Verdict::At(until), now),
+            ClaimStep::Refuse(error) => {
+                self.refuse(&uid, &error);
+                return self.claims.finish(&uid, Verdict::Retry, now);
+            }
+            ClaimStep::Provision(attempt) => {
+                self.jobs.spawn(async move { Done::Claim(id, provision::provision(context, attempt).await) })
+            }
+            ClaimStep::Save(unsaved) => {
+                self.jobs.spawn(async move { Done::Claim(id, provision::save(context, unsaved).await) })
+            }
+        };
+        self.running.insert(handle.id(), Item::Claim(uid));
+    }
+
+    fn refuse(&self, uid: &str, error: &ClaimError) {
+        let ClaimError::ClassMissing(class) = error;
+        let source = self.state.claim(uid).map(source_kind).unwrap_or_default();
+        self.context.counts.provision_failed(class, source);
+        warn!(claim_uid = uid, %error, "a claim is retried");
+    }
+
+    fn start_volume(&mut self, name: String, now: Instant) {
+        let Some(VolumeStep { step, uid, deleted }) = self.state.volume_step(&name) else {
+            return self.volumes.finish(&name, Verdict::Done, now);
+        };
+        let context = Arc::clone(&self.context);
+        let id = name.clone();
+        let handle = self.jobs.spawn(async move {
+            let outcome = match step {
+                Step::Delete => delete::delete(context, &id, &uid, deleted).await,
+                step => delete::patch_finalizer(context, &id, &uid, step).await,
+            };
+            Done::Volume { name: id, uid, outcome }
+        });
+        self.running.insert(handle.id(), Item::Volume(name));
+    }
+
+    fn finish(&mut self, done: Result<(Id, Done), JoinError>) {
+        let now = Instant::now();
+        match done {
+            Ok((id, Done::Claim(uid, outcome))) => {
+                self.running.remove(&id);
+                let verdict = self.state.claim_done(&uid, outcome, now);
+                self.claims.finish(&uid, verdict, now);
+            }
+            Ok((id, Done::Volume { name, uid, outcome })) => {
+                self.running.remove(&id);
+                let verdict = self.state.volume_done(&name, &uid, &outcome);
+                self.volumes.finish(&name, verdict, now);
+            }
+            Err(failure) => {
+                error!(%failure, "work ended without an outcome");
+                match self.running.remove(&failure.id()) {
+                    Some(Item::Claim(uid)) => self.claims.finish(&uid, Verdict::Retry, now),
+                    Some(Item::Volume(name)) => self.volumes.finish(&name, Verdict::Retry, now),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Starts nothing new, waits for what runs, and ends what takes too long. A job of the operations goes on when the
+    /// work that asked for it is ended: `false` when one still does.
+    async fn drain(mut self) -> bool {
+        let deadline = Instant::now() + self.context.config.drain;
+        info!(jobs = self.jobs.len(), "shutting down");
+        let ended = timeout_at(deadline, async { while self.jobs.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            warn!(jobs = self.jobs.len(), "work is cut off; whoever leads next repeats it");
+        }
+        self.jobs.shutdown().await;
+        let volumes = &self.context.volumes;
+        let idle = async {
+            while volumes.running() > 0 {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout_at(deadline, idle).await.is_ok()
+    }
+}

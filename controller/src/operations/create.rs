@@ -1,0 +1,58 @@
+//! `CreateVolume`
+
+use std::sync::Arc;
+
+use volume::mount_options::MountOptions;
+use volume::{ClaimRef, Parameters, Record, VolumeContext, VolumeId};
+
+use super::jobs::Operations;
+use super::{CreateVolume, Created};
+use crate::backend::{self, Wanted};
+use crate::error::OperationError;
+
+/// Everything that can be said of a request without asking a server.
+pub(super) fn wanted(request: &CreateVolume, driver_name: &str) -> Result<(Wanted, VolumeContext), OperationError> {
+    if request.name.is_empty() {
+        return Err(OperationError::Missing("name"));
+    }
+    if request.capabilities.is_empty() {
+        return Err(OperationError::Missing("volume_capabilities"));
+    }
+    for capability in &request.capabilities {
+        MountOptions::parse(capability.mount_flags()).map_err(OperationError::MountOptions)?;
+    }
+    let size_bytes = request.capacity.resolve().map_err(OperationError::Capacity)?;
+    let parameters = Parameters::parse(&request.parameters).map_err(OperationError::Parameters)?;
+    let id = VolumeId::new(&parameters.server, &parameters.share, &request.name).map_err(OperationError::Id)?;
+    let path = match &parameters.sub_dir {
+        Some(template) => template.render(&parameters.metadata).map_err(OperationError::SubDir)?,
+        None => id.key().default_place(),
+    };
+    let claim = match (&parameters.metadata.pvc_namespace, &parameters.metadata.pvc_name) {
+        (Some(namespace), Some(name)) => Some(ClaimRef { namespace: namespace.clone(), name: name.clone() }),
+        _ => None,
+    };
+    let record = Record {
+        size_bytes,
+        on_delete: parameters.on_delete,
+        claim,
+        made_by: driver_name.to_owned(),
+        ..Record::new(request.name.clone(), path.clone())
+    };
+    let text = record.to_text().map_err(OperationError::Unrecordable)?;
+    let (mode, uid, gid) = (parameters.mode(), parameters.uid, parameters.gid);
+    let context = VolumeContext { server: parameters.server, share: parameters.share, sub_dir: Some(path) };
+    Ok((Wanted { id, record, text, range: request.capacity, mode, uid, gid }, context))
+}
+
+impl Operations {
+    pub(super) async fn make(&self, request: CreateVolume) -> Result<Created, OperationError> {
+        let (wanted, context) = wanted(&request, &self.inner.driver_name)?;
+        let (id, operation) = (wanted.id.to_string(), super::counts::Operation::CreateVolume);
+        let share = self.share(wanted.id.server(), wanted.id.share());
+        let record =
+            self.job(operation, id.clone(), async move { backend::create(&Arc::clone(&share), &wanted).await });
+        let record = record.await?;
+        Ok(Created { id, capacity_bytes: record.size_bytes, context: context.to_map() })
+    }
+}

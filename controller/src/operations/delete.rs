@@ -1,0 +1,27 @@
+//! `DeleteVolume`
+
+use volume::VolumeId;
+
+use super::counts::Operation;
+use super::jobs::Operations;
+use crate::backend;
+use crate::error::OperationError;
+
+impl Operations {
+    pub(super) async fn remove(&self, id: &str) -> Result<(), OperationError> {
+        if id.is_empty() {
+            return Err(OperationError::Missing("volume_id"));
+        }
+        let id: VolumeId = match id.parse() {
+            Ok(id) => id,
+            Err(error) => {
+                // No volume of ours can have such an id, so the volume does not exist, which is what was asked for.
+                let reason = csi_runtime::status::message(&error);
+                tracing::warn!(volume = id, reason, "nothing to delete: the id is none that this driver gives");
+                return Ok(());
+            }
+        };
+        let share = self.share(id.server(), id.share());
+        self.job(Operation::DeleteVolume, id.to_string(), async move { backend::delete(&share, &id).await }).await
+    }
+}

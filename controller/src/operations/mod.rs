@@ -1,0 +1,86 @@
+//! What can be done to volumes, whoever asks: the CSI service and the built-in provisioner are two doors to [`Volumes`].
+//!
+//! Every operation is idempotent. Work that has begun goes on when its caller stops waiting: it runs in a task of its
+//! own, which keeps the volume busy until it has ended, so that a repetition is told [`OperationError::InProgress`]
+//! first and the finished result afterwards.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Instant;
+
+use volume::capacity::Range;
+use volume::{Capability, Server, SharePath};
+
+mod counts;
+mod create;
+mod delete;
+mod jobs;
+mod validate;
+
+pub use self::counts::{Counts, Operation, register_servers};
+pub use self::jobs::Operations;
+pub use self::validate::{Validate, Validated};
+pub use crate::error::{Occupied, OperationError};
+
+/// A request for a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateVolume {
+    /// Name under which the caller asks; asking again under it gives the same volume.
+    pub name: String,
+    /// Its size.
+    pub capacity: Range,
+    /// How it is going to be used; at least one.
+    pub capabilities: Vec<Capability>,
+    /// Parameters of the StorageClass and what the provisioner says of the claim.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A volume that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// Its id: all that is needed to find and delete it.
+    pub id: String,
+    /// Its size in bytes; 0: none was asked for.
+    pub capacity_bytes: u64,
+    /// What the node plugin needs to mount it.
+    pub context: BTreeMap<String, String>,
+}
+
+/// Makes and deletes volumes.
+pub trait Volumes: Send + Sync + 'static {
+    /// The volume of that name: made, or found as an earlier call made it.
+    fn create(&self, request: CreateVolume) -> impl Future<Output = Result<Created, OperationError>> + Send;
+
+    /// Deletes a volume. One that does not exist, or an id that no volume can have, is a success.
+    fn delete(&self, id: &str) -> impl Future<Output = Result<(), OperationError>> + Send;
+
+    /// How many jobs run, those included whose callers are gone.
+    fn running(&self) -> usize;
+
+    /// Takes up, in the background, what an earlier process left undone on a share that has volumes of ours. It returns
+    /// at once; calling it again does no harm.
+    fn resume(&self, server: &Server, share: &SharePath);
+}
+
+impl Volumes for Operations {
+    async fn create(&self, request: CreateVolume) -> Result<Created, OperationError> {
+        let started = Instant::now();
+        let result = self.make(request).await;
+        self.counted(Operation::CreateVolume, started, result)
+    }
+
+    async fn delete(&self, id: &str) -> Result<(), OperationError> {
+        let started = Instant::now();
+        let result = self.remove(id).await;
+        self.counted(Operation::DeleteVolume, started, result)
+    }
+
+    fn running(&self) -> usize {
+        Self::running(self)
+    }
+
+    fn resume(&self, server: &Server, share: &SharePath) {
+        // A share that is open empties its trash.
+        let _open = self.share(server, share);
+    }
+}

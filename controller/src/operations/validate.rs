@@ -1,0 +1,82 @@
+//! `ValidateVolumeCapabilities`
+
+use std::collections::BTreeMap;
+
+use csi_runtime::status::message;
+use volume::mount_options::MountOptions;
+use volume::{Capability, Parameters, VolumeContext, VolumeId};
+
+use super::counts::Operation;
+use super::jobs::Operations;
+use crate::backend;
+use crate::error::OperationError;
+
+/// A question about a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validate {
+    /// The volume's id.
+    pub id: String,
+    /// How it is to be used.
+    pub capabilities: Vec<Capability>,
+    /// Its attributes, as far as the caller has them; empty: not asked about.
+    pub context: BTreeMap<String, String>,
+    /// Parameters, as far as the caller has them; empty: not asked about.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Validated {
+    /// The volume can be used like that.
+    Confirmed,
+    /// It cannot, for this reason.
+    Refused(String),
+}
+
+impl Operations {
+    /// Whether a volume exists and can be used in these ways. [`OperationError::NoVolume`] if it does not exist.
+    pub async fn validate(&self, request: Validate) -> Result<Validated, OperationError> {
+        let started = std::time::Instant::now();
+        let result = self.examine(request).await;
+        self.counted(Operation::ValidateVolumeCapabilities, started, result)
+    }
+
+    async fn examine(&self, request: Validate) -> Result<Validated, OperationError> {
+        if request.id.is_empty() {
+            return Err(OperationError::Missing("volume_id"));
+        }
+        let unknown = || OperationError::NoVolume(request.id.clone());
+        let id: VolumeId = request.id.parse().map_err(|_| unknown())?;
+        let share = self.share(id.server(), id.share());
+        let found = backend::find(&share, id.key()).await?;
+        let volume = found.filter(backend::Located::exists).ok_or_else(unknown)?;
+        let truth = VolumeContext {
+            server: id.server().clone(),
+            share: id.share().clone(),
+            sub_dir: Some(volume.record.path.clone()),
+        };
+        Ok(refusal(&request, &truth).map_or(Validated::Confirmed, Validated::Refused))
+    }
+}
+
+/// Why the volume cannot be used as asked.
+fn refusal(request: &Validate, truth: &VolumeContext) -> Option<String> {
+    for capability in &request.capabilities {
+        if let Err(error) = MountOptions::parse(capability.mount_flags()) {
+            return Some(message(&error));
+        }
+    }
+    if !request.context.is_empty() {
+        match VolumeContext::from_map(&request.context) {
+            Ok((context, _)) if context == *truth => {}
+            Ok(_) => return Some("the volume attributes are not those of the volume".to_owned()),
+            Err(error) => return Some(message(&error)),
+        }
+    }
+    if !request.parameters.is_empty()
+        && let Err(error) = Parameters::parse(&request.parameters)
+    {
+        return Some(message(&error));
+    }
+    None
+}

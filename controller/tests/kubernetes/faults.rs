@@ -1,0 +1,144 @@
+//! Faults of the API server, which only the fake one can have on demand.
+
+use std::time::Duration;
+
+use controller::kubernetes::{Config, Error};
+use http::Method;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::cluster::Flow;
+use super::fake::{FakeApi, Fault};
+use super::recording::Act;
+
+fn refuse(api: &FakeApi, method: Method, plural: &'static str, code: u16, times: usize) {
+    api.refuse(Fault { method, plural, code, times: Some(times) });
+}
+
+#[tokio::test]
+async fn a_closed_watch_and_a_forgotten_history_lose_nothing() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "watches").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    for round in 0..5 {
+        let name = format!("data-{round}");
+        flow.make_claim(&name).await;
+        if round % 2 == 0 {
+            // Watches begin anew and are told that what they knew is too old: everything is listed again.
+            api.compact();
+        }
+        api.cut_watches();
+        flow.wait_bound(&name).await;
+    }
+    assert_eq!(flow.volumes.creates().len(), 5);
+    for round in 0..5 {
+        flow.delete_claim(&format!("data-{round}")).await;
+        api.compact();
+        api.cut_watches();
+    }
+    flow.wait_no_volumes().await;
+    assert_eq!((flow.volumes.deletes().len(), flow.volumes.count()), (5, 0));
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn lists_that_are_refused_are_tried_until_they_are_not() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "lists").await;
+    refuse(&api, Method::GET, "storageclasses", 403, 1);
+    refuse(&api, Method::GET, "persistentvolumes", 500, 1);
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let running = flow.run(flow.config("one"));
+    flow.wait_bound("data").await;
+    assert_eq!(flow.volumes.creates().len(), 1);
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_backing_volume_is_deleted_once_though_its_object_resists() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "resists").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    flow.wait_bound("data").await;
+    refuse(&api, Method::DELETE, "persistentvolumes", 500, 2);
+    refuse(&api, Method::DELETE, "persistentvolumes", 409, 1);
+    refuse(&api, Method::PATCH, "persistentvolumes", 409, 2);
+    flow.delete_claim("data").await;
+    flow.wait_no_volumes().await;
+    assert_eq!(flow.volumes.deletes().len(), 1);
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn events_that_are_refused_hold_nothing_up() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "events").await;
+    refuse(&api, Method::POST, "events", 403, 1000);
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    flow.wait_bound("data").await;
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_renewed_ends_the_work_before_it_can_expire() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "renewal").await;
+    let (_never, gate) = watch::channel(false);
+    flow.volumes.script([Act::Wait(gate)]);
+    let config =
+        Config { lease_duration: Duration::from_secs(4), renew_deadline: Duration::from_secs(2), ..flow.config("one") };
+    let running = flow.run(config.clone());
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    flow.until("the call runs", async || (!flow.volumes.creates().is_empty()).then_some(())).await;
+    let since = tokio::time::Instant::now();
+    refuse(&api, Method::PUT, "leases", 500, usize::MAX);
+    assert!(matches!(running.ended().await, Err(Error::LeaseLost(_))));
+    assert!(since.elapsed() < config.lease_duration, "it took {:?}", since.elapsed());
+    assert_eq!(flow.holder().await, "one", "a lost lease is not given back: it may be somebody else's by now");
+    assert_eq!(flow.volumes.doubled(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_refused_renewal_loses_nothing() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "hiccup").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("before").await;
+    flow.wait_bound("before").await;
+    refuse(&api, Method::PUT, "leases", 500, 2);
+    refuse(&api, Method::PUT, "leases", 409, 2);
+    flow.until("all refusals are met", async || (!api.has_refusals()).then_some(())).await;
+    flow.make_claim("after").await;
+    flow.wait_bound("after").await;
+    running.stop().await.expect("a clean end");
+    assert_eq!(flow.holder().await, "");
+}
+
+#[tokio::test]
+async fn work_under_way_ends_within_its_time_at_a_shutdown() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "drain").await;
+    let (open, gate) = watch::channel(false);
+    let (_never, stuck) = watch::channel(false);
+    flow.volumes.script([Act::Wait(gate), Act::Wait(stuck)]);
+    let running = flow.run(Config { drain: Duration::from_secs(2), ..flow.config("one") });
+    flow.make_class(json!({})).await;
+    flow.make_claim("quick").await;
+    flow.until("the first call", async || (flow.volumes.creates().len() == 1).then_some(())).await;
+    flow.make_claim("stuck").await;
+    flow.until("the second call", async || (flow.volumes.creates().len() == 2).then_some(())).await;
+    let stopping = tokio::spawn(running.stop());
+    open.send(true).unwrap();
+    stopping.await.expect("no panic").expect("a clean end");
+    flow.wait_bound("quick").await;
+    assert_eq!(flow.saved().await.len(), 1);
+    assert_eq!(flow.holder().await, "", "the lease is given back");
+}

@@ -1,0 +1,132 @@
+//! From a volume object to its end.
+
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use crate::cluster::{Cluster, Flow, finalizers};
+use crate::recording::id;
+
+const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
+
+pub(crate) async fn the_finalizer_follows_the_reclaim_policy<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "policy").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let name = flow.wait_bound("data").await.metadata.name.unwrap();
+    let held = async |held: bool| {
+        flow.until(&format!("held is {held}"), async || {
+            let volume = flow.all_volumes().get(&name).await.unwrap();
+            let all = finalizers(&volume);
+            assert!(all.iter().any(|one| one == "kubernetes.io/pv-protection"), "{all:?}");
+            (all.iter().any(|one| one == FINALIZER) == held).then_some(())
+        })
+        .await;
+    };
+    for _ in 0..3 {
+        flow.patch_volume(&name, json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}})).await;
+        held(false).await;
+        flow.patch_volume(&name, json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}})).await;
+        held(true).await;
+    }
+    // A volume that is to be kept is kept, whatever its class says.
+    flow.patch_volume(&name, json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}})).await;
+    held(false).await;
+    flow.delete_claim("data").await;
+    flow.until("the volume is released", async || {
+        let volume = flow.all_volumes().get(&name).await.unwrap();
+        (volume.status?.phase? == "Released").then_some(())
+    })
+    .await;
+    assert!(flow.volumes.deletes().is_empty());
+    // … and goes when the policy says so after all.
+    flow.patch_volume(&name, json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}})).await;
+    flow.wait_no_volumes().await;
+    assert_eq!(flow.volumes.deletes(), [id(&name)]);
+    running.stop().await.expect("a clean end");
+}
+
+pub(crate) async fn a_volume_deleted_before_its_claim_goes_with_the_claim<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "volume-first").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let name = flow.wait_bound("data").await.metadata.name.unwrap();
+    flow.all_volumes().delete(&name, &DeleteParams::default()).await.expect("a volume");
+    flow.barrier().await;
+    let volume = flow.all_volumes().get(&name).await.expect("a volume that waits for its claim");
+    assert!(volume.metadata.deletion_timestamp.is_some());
+    assert!(flow.volumes.deletes().is_empty());
+    flow.delete_claim("data").await;
+    flow.until("the volume is gone", async || flow.all_volumes().get_opt(&name).await.unwrap().is_none().then_some(()))
+        .await;
+    assert_eq!(flow.volumes.deletes(), [id(&name)]);
+    running.stop().await.expect("a clean end");
+}
+
+pub(crate) async fn foreign_finalizers_survive<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "foreign").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let volume = flow.wait_bound("data").await;
+    let name = volume.metadata.name.clone().unwrap();
+    let mut all = finalizers(&volume);
+    all.push("example.com/hold".to_owned());
+    flow.patch_volume(&name, json!({"metadata": {"finalizers": all}})).await;
+    flow.delete_claim("data").await;
+    flow.until("only the foreign finalizer is left", async || {
+        let volume = flow.all_volumes().get(&name).await.expect("a volume that somebody holds");
+        (finalizers(&volume) == ["example.com/hold"]).then_some(())
+    })
+    .await;
+    assert_eq!(flow.volumes.deletes(), [id(&name)]);
+    // News about a volume that we are done with brings no second call.
+    flow.patch_volume(&name, json!({"metadata": {"annotations": {"touched": "yes"}}})).await;
+    flow.barrier().await;
+    flow.patch_volume(&name, json!({"metadata": {"finalizers": null}})).await;
+    flow.until("the volume is gone", async || flow.all_volumes().get_opt(&name).await.unwrap().is_none().then_some(()))
+        .await;
+    assert_eq!(flow.volumes.deletes(), [id(&name)]);
+    running.stop().await.expect("a clean end");
+}
+
+pub(crate) async fn a_failed_delete_is_told_and_repeated<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "failing").await;
+    flow.volumes.fail_deletes(3);
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let volume = flow.wait_bound("data").await;
+    flow.delete_claim("data").await;
+    let uid = volume.metadata.uid.as_deref().unwrap();
+    flow.wait_event("default", uid, "VolumeFailedDelete").await;
+    flow.wait_no_volumes().await;
+    assert_eq!(flow.volumes.deletes().len(), 4);
+    flow.until("repetitions are counted in one event", async || {
+        let events = flow.events("default", uid).await;
+        (events.len() == 1 && events.values().all(|count| *count == 3)).then_some(())
+    })
+    .await;
+    running.stop().await.expect("a clean end");
+}
+
+pub(crate) async fn a_hundred_claims_take_a_hundred_creates_and_a_hundred_deletes<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "hundred").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    let names: Vec<String> = (0..100).map(|number| format!("data-{number}")).collect();
+    futures::future::join_all(names.iter().map(|name| flow.make_claim(name))).await;
+    futures::future::join_all(names.iter().map(|name| flow.wait_bound(name))).await;
+    let mut creates = flow.volumes.creates();
+    assert_eq!(creates.len(), 100, "one create call for each claim");
+    futures::future::join_all(names.iter().map(|name| flow.delete_claim(name))).await;
+    flow.wait_no_volumes().await;
+    let mut deletes = flow.volumes.deletes();
+    assert_eq!(deletes.len(), 100, "one delete call for each volume");
+    creates.sort_unstable();
+    deletes.sort_unstable();
+    assert_eq!(deletes, creates.iter().map(|name| id(name)).collect::<Vec<_>>());
+    assert_eq!((flow.volumes.count(), flow.volumes.doubled()), (0, Vec::new()));
+    running.stop().await.expect("a clean end");
+}

@@ -1,0 +1,173 @@
+//! Volumes in memory, which remember every call and fail as a script says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+
+use controller::operations::{CreateVolume, Created, OperationError, Volumes};
+use tokio::sync::watch;
+use tonic::Code;
+use volume::{Server, SharePath};
+
+use super::refusal::refusal;
+
+/// How the next create call goes.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// It fails and nothing is made.
+    Fail(Code),
+    /// The volume is made, and the answer is lost with this code.
+    MakeAndFail(Code),
+    /// It succeeds with a volume of one byte.
+    MakeSmall,
+    /// It waits until the gate is `true`, then succeeds.
+    Wait(watch::Receiver<bool>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    script: VecDeque<Act>,
+    volumes: BTreeMap<String, CreateVolume>,
+    creates: Vec<String>,
+    deletes: Vec<String>,
+    failing_deletes: usize,
+    running: BTreeSet<String>,
+    doubled: Vec<String>,
+    resumed: Vec<String>,
+    detached: usize,
+}
+
+impl Recording {
+    /// Appends to the script; calls beyond it succeed.
+    pub(crate) fn script(&self, acts: impl IntoIterator<Item = Act>) {
+        self.inner.lock().unwrap().script.extend(acts);
+    }
+
+    /// Lets the next `count` delete calls fail.
+    pub(crate) fn fail_deletes(&self, count: usize) {
+        self.inner.lock().unwrap().failing_deletes = count;
+    }
+
+    /// Names of all create calls, in order.
+    pub(crate) fn creates(&self) -> Vec<String> {
+        self.inner.lock().unwrap().creates.clone()
+    }
+
+    /// How many create calls there were for the claim with this UID.
+    pub(crate) fn creates_of(&self, claim_uid: &str) -> usize {
+        let name = format!("pvc-{claim_uid}");
+        self.inner.lock().unwrap().creates.iter().filter(|made| **made == name).count()
+    }
+
+    /// Ids of all delete calls, in order.
+    pub(crate) fn deletes(&self) -> Vec<String> {
+        self.inner.lock().unwrap().deletes.clone()
+    }
+
+    /// The request that made the volume of this name, if there is one.
+    pub(crate) fn volume(&self, name: &str) -> Option<CreateVolume> {
+        self.inner.lock().unwrap().volumes.get(name).cloned()
+    }
+
+    /// How many volumes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.inner.lock().unwrap().volumes.len()
+    }
+
+    /// `SERVER:SHARE` of each share that was taken up, in order.
+    pub(crate) fn resumed(&self) -> Vec<String> {
+        self.inner.lock().unwrap().resumed.clone()
+    }
+
+    pub(crate) fn forget_resumed(&self) {
+        self.inner.lock().unwrap().resumed.clear();
+    }
+
+    /// Lets so many jobs run for nobody.
+    pub(crate) fn detach(&self, jobs: usize) {
+        self.inner.lock().unwrap().detached = jobs;
+    }
+
+    /// Volumes that two calls worked on at once.
+    pub(crate) fn doubled(&self) -> Vec<String> {
+        self.inner.lock().unwrap().doubled.clone()
+    }
+}
+
+/// Marks a name as worked on until dropped.
+struct Running<'r>(&'r Recording, String);
+
+impl<'r> Running<'r> {
+    fn begin(recording: &'r Recording, name: &str) -> Self {
+        let mut inner = recording.inner.lock().unwrap();
+        if !inner.running.insert(name.to_owned()) {
+            inner.doubled.push(name.to_owned());
+        }
+        Self(recording, name.to_owned())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.inner.lock().unwrap().running.remove(&self.1);
+    }
+}
+
+impl Volumes for Recording {
+    async fn create(&self, request: CreateVolume) -> Result<Created, OperationError> {
+        let _running = Running::begin(self, &request.name);
+        let act = {
+            let mut inner = self.inner.lock().unwrap();
+            inner.creates.push(request.name.clone());
+            inner.script.pop_front()
+        };
+        match act {
+            Some(Act::Fail(code)) => return Err(refusal(code)),
+            Some(Act::Wait(ref gate)) => {
+                gate.clone().wait_for(|open| *open).await.expect("an open gate");
+            }
+            Some(Act::MakeAndFail(_) | Act::MakeSmall) | None => {}
+        }
+        self.inner.lock().unwrap().volumes.insert(request.name.clone(), request.clone());
+        if let Some(Act::MakeAndFail(code)) = act {
+            return Err(refusal(code));
+        }
+        let context = [("server", "nfs.example"), ("share", "/export"), ("subDir", request.name.as_str())];
+        let context = context.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let capacity_bytes = u64::from(matches!(act, Some(Act::MakeSmall)));
+        Ok(Created { id: id(&request.name), capacity_bytes, context })
+    }
+
+    async fn delete(&self, id: &str) -> Result<(), OperationError> {
+        let name = id.rsplit('#').next().unwrap_or_default().to_owned();
+        let _running = Running::begin(self, &name);
+        // A call that takes a moment: calls that overlap would be seen.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        let mut inner = self.inner.lock().unwrap();
+        inner.deletes.push(id.to_owned());
+        if inner.failing_deletes > 0 {
+            inner.failing_deletes -= 1;
+            return Err(refusal(Code::Internal));
+        }
+        inner.volumes.remove(&name);
+        Ok(())
+    }
+
+    fn running(&self) -> usize {
+        let inner = self.inner.lock().unwrap();
+        inner.running.len() + inner.detached
+    }
+
+    fn resume(&self, server: &Server, share: &SharePath) {
+        self.inner.lock().unwrap().resumed.push(format!("{server}:{}", share.as_str()));
+    }
+}
+
+/// Id of the volume with this name.
+pub(crate) fn id(name: &str) -> String {
+    format!("berth://nfs.example/export#{name}")
+}

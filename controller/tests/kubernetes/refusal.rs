@@ -1,0 +1,21 @@
+//! Errors of the operations, by code.
+
+use controller::operations::OperationError;
+use tonic::Code;
+
+/// Some error that has this code.
+pub(crate) fn refusal(code: Code) -> OperationError {
+    let error = match code {
+        Code::Aborted => OperationError::InProgress("the volume".to_owned()),
+        Code::InvalidArgument => OperationError::Missing("a parameter"),
+        Code::Internal => OperationError::Crashed("the volume".to_owned()),
+        Code::Unavailable => OperationError::Storage {
+            doing: "reach",
+            location: "nfs.example:/export".to_owned(),
+            source: nfs_client::Error::ShutDown { server: "nfs.example".into() },
+        },
+        other => panic!("no error is known for {other:?}"),
+    };
+    assert_eq!(error.code(), code);
+    error
+}

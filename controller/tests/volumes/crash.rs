@@ -1,0 +1,136 @@
+//! A controller that dies between any two steps, and the next one that finishes what it began.
+
+use std::time::Duration;
+
+use controller::backend::faults::Step;
+
+use crate::world::{Controller, Object, World};
+
+const CUSTOM: (&str, &str) = ("subDir", "all/${pvc.metadata.namespace}/${pv.metadata.name}");
+
+/// Parameters of a volume in a custom place with parents of its own, or in its default place.
+fn parameters(name: &str, custom: bool) -> Vec<(&str, &str)> {
+    let mut parameters = vec![("uid", "1000"), ("gid", "2000"), ("mountPermissions", "2770")];
+    if custom {
+        parameters.extend([CUSTOM, ("csi.storage.k8s.io/pvc/namespace", name), ("csi.storage.k8s.io/pv/name", name)]);
+    }
+    parameters
+}
+
+/// Lets a controller begin something and die before a step; it never answers.
+async fn die(controller: &Controller, step: Step, work: impl Future<Output = ()> + Send + 'static) {
+    let reached = controller.faults.stop_before(step);
+    let work = tokio::spawn(work);
+    tokio::time::timeout(Duration::from_secs(30), reached)
+        .await
+        .unwrap_or_else(|_| panic!("{step:?} never came"))
+        .unwrap();
+    assert!(!work.is_finished(), "{step:?}: a dead process does not answer");
+    work.abort();
+}
+
+async fn create_and_die(world: &World, name: &str, custom: bool, step: Step) {
+    let controller = world.controller();
+    let (doomed, owned) = (controller.clone(), name.to_owned());
+    die(&controller, step, async move {
+        let _never = doomed.create(&owned, &parameters(&owned, custom)).await;
+    })
+    .await;
+}
+
+pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &World) {
+    world.controller().create("first", &[]).await.unwrap();
+    for custom in [false, true] {
+        let claim: &[Step] = if custom { &[Step::Claim, Step::Parents] } else { &[] };
+        for &step in claim.iter().chain(&[Step::Place, Step::Record, Step::Owner, Step::Mode, Step::Created]) {
+            let name = format!("pvc-{step:?}").to_lowercase();
+            let before = (world.folder("records").len(), world.folder("places").len());
+            create_and_die(world, &name, custom, step).await;
+
+            let controller = world.controller();
+            let made = controller.create(&name, &parameters(&name, custom)).await;
+            let made = made.unwrap_or_else(|error| panic!("{step:?}: {}", error.message()));
+            let place = if custom { format!("all/{name}/{name}") } else { name.clone() };
+            assert_eq!(made.context["subDir"], place);
+            assert_eq!(world.object(&place), Some(Object::Directory { mode: 0o2770, owner: (1000, 2000) }), "{step:?}");
+            let after = (world.folder("records").len(), world.folder("places").len());
+            assert_eq!(after, (before.0 + 1, before.1 + usize::from(custom)), "{step:?}: exactly one volume");
+            controller.delete(&made.id).await.unwrap();
+            assert!(!world.exists(&place), "{step:?}");
+            assert_eq!(
+                (world.folder("records").len(), world.folder("places").len()),
+                before,
+                "{step:?}: nothing is left"
+            );
+        }
+    }
+    reap(world).await;
+}
+
+pub(crate) async fn a_delete_is_finished_after_a_crash_before_any_step(world: &World) {
+    for (custom, retain) in [(false, false), (true, false), (false, true), (true, true)] {
+        let moved = if retain { vec![Step::Retain] } else { vec![Step::Trash, Step::Forget] };
+        let unclaim = if custom { vec![Step::Unclaim] } else { Vec::new() };
+        for step in moved.into_iter().chain(unclaim).chain([Step::Deleted]) {
+            let name = format!("pvc-{step:?}-{}{}", u8::from(custom), u8::from(retain)).to_lowercase();
+            let controller = world.controller();
+            let mut parameters = parameters(&name, custom);
+            if retain {
+                parameters.push(("onDelete", "retain"));
+            }
+            let made = controller.create(&name, &parameters).await.unwrap();
+            let place = made.context["subDir"].clone();
+            world.make_file(&format!("{place}/precious"));
+            let (doomed, id) = (controller.clone(), made.id.clone());
+            die(&controller, step, async move {
+                let _never = doomed.delete(&id).await;
+            })
+            .await;
+
+            let next = world.controller();
+            next.delete(&made.id).await.unwrap_or_else(|error| panic!("{step:?}: {}", error.message()));
+            assert_eq!(world.exists(&format!("{place}/precious")), retain, "{step:?}");
+            assert!(world.folder("records").is_empty(), "{step:?}");
+            assert!(world.folder("places").is_empty(), "{step:?}");
+            let kept = world.folder("retained").iter().filter(|kept| kept.starts_with(&name)).count();
+            assert_eq!(kept, usize::from(retain), "{step:?}");
+        }
+    }
+    reap(world).await;
+}
+
+/// What dead controllers have moved to the trash is removed by one that lives.
+async fn reap(world: &World) {
+    let last = world.controller();
+    last.create("last", &[]).await.unwrap();
+    world.until_reaped().await;
+    drop(last);
+}
+
+pub(crate) async fn a_place_half_taken_is_not_given_to_another(world: &World) {
+    world.controller().create("first", &[]).await.unwrap();
+    for step in [Step::Parents, Step::Place, Step::Record, Step::Owner, Step::Mode] {
+        let name = format!("pvc-{step:?}").to_lowercase();
+        create_and_die(world, &name, true, step).await;
+        let tree = world.tree();
+        let place = format!("all/{name}/{name}");
+        for path in [place.clone(), format!("{place}/inner")] {
+            let error = world.controller().create("other", &[("subDir", &path)]).await.unwrap_err();
+            let code = error.code();
+            let allowed = [tonic::Code::Aborted, tonic::Code::FailedPrecondition];
+            assert!(allowed.contains(&code), "{step:?} {path}: {}", error.message());
+            assert_eq!(world.tree(), tree, "{step:?} {path}");
+        }
+    }
+}
+
+pub(crate) async fn what_a_crash_left_is_never_taken_for_a_foreign_directory(world: &World) {
+    // A directory that bears the mark and is not empty is not ours, nor is one whose permissions say otherwise.
+    world.controller().create("first", &[]).await.unwrap();
+    create_and_die(world, "pvc-1", false, Step::Record).await;
+    world.make_file("pvc-1/precious");
+    let tree = world.tree();
+    let error = world.controller().create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
+    assert_eq!(world.tree(), tree);
+}

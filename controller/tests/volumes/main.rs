@@ -1,0 +1,123 @@
+//! What the controller does on every server. Each body runs against the fake and, with feature `wire`, against
+//! NFS-Ganesha (needs root, nfs-ganesha and nfs-ganesha-vfs).
+
+#![allow(clippy::unwrap_used, reason = "the bodies fail like the tests themselves")]
+
+#[cfg(feature = "fault-points")]
+mod crash;
+mod create;
+mod delete;
+mod full;
+mod places;
+#[cfg(feature = "wire")]
+mod ports;
+mod reaping;
+mod refusals;
+mod squash;
+mod trouble;
+mod world;
+
+/// One test for each body, against the world that `$make` makes.
+macro_rules! volume_tests {
+    ($make:expr; $($module:ident: $($body:ident),* $(,)?;)*) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $body() {
+                let world = $make;
+                $crate::$module::$body(&world).await;
+            }
+        )*)*
+    };
+}
+
+/// Every body there is.
+macro_rules! every_volume_test {
+    ($make:expr) => {
+        volume_tests! { $make;
+            create:
+                a_volume_is_a_directory_with_mode_owner_and_record,
+                the_default_place_takes_one_round_trip,
+                a_custom_place_takes_two_round_trips,
+                asking_again_gives_the_same_volume,
+                another_size_is_another_volume,
+                another_directory_or_end_is_another_volume,
+                the_size_is_what_was_asked_for,
+                any_name_has_a_volume,
+                a_hundred_at_once_below_new_parents,
+                one_name_asked_for_many_times_at_once_is_one_volume,
+                a_caller_that_leaves_gets_the_volume_later;
+            places:
+                one_place_holds_one_volume,
+                a_foreign_directory_is_never_adopted,
+                nothing_is_made_through_a_symbolic_link,
+                no_volume_lies_inside_another,
+                a_place_whose_directory_is_missing_stays_taken,
+                a_custom_place_cannot_be_anothers_default,
+                an_abandoned_claim_is_taken_over;
+            delete:
+                a_volume_ends_in_the_trash_and_is_removed,
+                two_round_trips_delete_a_volume,
+                an_unknown_id_changes_nothing,
+                a_foreign_directory_survives_its_forged_id,
+                a_record_removed_by_hand_leaves_the_directory,
+                a_directory_removed_by_hand_is_forgotten,
+                what_took_the_directorys_place_is_not_touched,
+                a_retained_directory_stays_and_its_record_is_kept,
+                a_claim_removed_by_hand_leaves_the_directory,
+                a_deleted_volume_frees_its_place,
+                a_record_that_cannot_be_read_stops_everything;
+            refusals:
+                a_share_that_does_not_exist_is_named,
+                a_server_that_refuses_is_named,
+                a_server_that_is_not_nfs_is_named,
+                records_that_others_could_write_are_not_trusted;
+            trouble:
+                folders_removed_by_hand_are_made_again;
+            reaping:
+                a_tree_is_removed_without_following_links,
+                a_deep_tree_is_removed,
+                what_an_earlier_process_left_is_removed;
+        }
+    };
+}
+
+/// Every body that needs fault points.
+#[cfg(feature = "fault-points")]
+macro_rules! every_crash_test {
+    ($make:expr) => {
+        volume_tests! { $make;
+            crash:
+                a_create_is_finished_after_a_crash_before_any_step,
+                a_delete_is_finished_after_a_crash_before_any_step,
+                a_place_half_taken_is_not_given_to_another,
+                what_a_crash_left_is_never_taken_for_a_foreign_directory;
+        }
+    };
+}
+
+mod fake {
+    use crate::world::World;
+
+    every_volume_test!(World::fake());
+    volume_tests! { World::squashed_fake(); squash: a_squashed_root_cannot_set_an_owner; }
+    volume_tests! { World::fake();
+        full: a_full_disk_is_named_and_nothing_is_left;
+        reaping: what_cannot_be_removed_is_left_and_tried_again;
+        trouble: whatever_happens_to_a_request_there_is_one_volume, handles_are_looked_up_again;
+    }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::fake());
+}
+
+#[cfg(feature = "wire")]
+mod ganesha {
+    use crate::world::World;
+
+    every_volume_test!(World::ganesha());
+    volume_tests! { World::squashed_ganesha(); squash: a_squashed_root_cannot_set_an_owner; }
+    volume_tests! { World::ganesha_for_low_ports(); ports: an_export_that_demands_a_low_port_is_named_and_can_be_had; }
+    volume_tests! { World::ganesha_on_a_small_disk(); full: a_disk_that_fills_up_refuses_and_recovers; }
+    volume_tests! { World::ganesha_that_squashes(); refusals: a_share_that_may_not_be_written_to_is_named; }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::ganesha());
+}

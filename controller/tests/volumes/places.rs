@@ -1,0 +1,129 @@
+//! What may lie where.
+
+use tonic::Code;
+
+use crate::world::{Object, World};
+
+pub(crate) async fn one_place_holds_one_volume(world: &World) {
+    let controller = world.controller();
+    controller.create("pvc-1", &[("subDir", "shared/data")]).await.unwrap();
+    let tree = world.tree();
+    let error = controller.create("pvc-2", &[("subDir", "shared/data")]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    let message = error.message();
+    assert!(message.contains(&format!("{}:/export/shared/data is taken by volume pvc-1", world.server())), "{message}");
+    assert!(message.contains("differs for each volume"), "{message}");
+    assert_eq!(world.tree(), tree);
+}
+
+pub(crate) async fn a_foreign_directory_is_never_adopted(world: &World) {
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    world.make_dir("pvc-1");
+    world.make_file("pvc-2/precious");
+    world.make_dir("team/empty");
+    world.make_file("team/full/precious");
+    let tree = world.tree();
+    for (name, parameters) in [
+        ("pvc-1", None),
+        ("pvc-2", None),
+        ("pvc-3", Some("team/empty")),
+        ("pvc-4", Some("team/full")),
+        ("pvc-5", Some("team")),
+    ] {
+        let parameters: Vec<(&str, &str)> = parameters.map(|path| ("subDir", path)).into_iter().collect();
+        let error = controller.create(name, &parameters).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        let message = error.message();
+        assert!(message.contains("is taken by a directory that is no volume of this driver"), "{message}");
+        assert_eq!(world.tree(), tree, "{name}");
+    }
+    world.remove("pvc-1").await;
+    assert!(controller.create("pvc-1", &[]).await.is_ok(), "the remedy helps");
+}
+
+pub(crate) async fn nothing_is_made_through_a_symbolic_link(world: &World) {
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    world.make_dir("outside");
+    world.make_symlink("link", "outside");
+    world.make_symlink("pvc-1", "outside");
+    world.make_file("file");
+    let tree = world.tree();
+    for (name, path) in [("pvc-1", "pvc-1"), ("x", "link"), ("x", "link/inner"), ("x", "link/in/ner")] {
+        let error = controller.create(name, &[("subDir", path)]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        assert!(error.message().contains("a symbolic link"), "{}", error.message());
+        assert_eq!(world.tree(), tree, "{path}");
+    }
+    for path in ["file", "file/inner"] {
+        let error = controller.create("x", &[("subDir", path)]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        assert!(error.message().contains("something that is no directory"), "{}", error.message());
+        assert_eq!(world.tree(), tree, "{path}");
+    }
+}
+
+pub(crate) async fn no_volume_lies_inside_another(world: &World) {
+    let controller = world.controller();
+    controller.create("pvc-1", &[]).await.unwrap();
+    controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
+    let tree = world.tree();
+    for path in ["pvc-1/inner", "pvc-1/a/b/c", "team/data/inner", "team/data/a/b"] {
+        // A process that knows the directories from before, and one that does not.
+        for controller in [&controller, &world.controller()] {
+            let error = controller.create("x", &[("subDir", path)]).await.unwrap_err();
+            assert_eq!(error.code(), Code::FailedPrecondition, "{path}");
+            assert!(error.message().contains("inside which it would be"), "{}", error.message());
+            assert_eq!(world.tree(), tree, "{path}");
+        }
+    }
+    assert!(controller.create("pvc-3", &[("subDir", "team/other")]).await.is_ok());
+}
+
+pub(crate) async fn a_place_whose_directory_is_missing_stays_taken(world: &World) {
+    let controller = world.controller();
+    controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap();
+    controller.create("pvc-2", &[]).await.unwrap();
+    world.remove("team/data").await;
+    world.remove("pvc-2").await;
+    let tree = world.tree();
+    for path in ["team/data", "team/data/inner", "pvc-2", "pvc-2/inner"] {
+        let error = controller.create("x", &[("subDir", path)]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{path}: {}", error.message());
+        assert_eq!(world.tree(), tree, "{path}");
+    }
+}
+
+pub(crate) async fn a_custom_place_cannot_be_anothers_default(world: &World) {
+    let controller = world.controller();
+    controller.create("pvc-1", &[("subDir", "pvc-2")]).await.unwrap();
+    let tree = world.tree();
+    let error = controller.create("pvc-2", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().contains("is taken by volume pvc-1"), "{}", error.message());
+    assert_eq!(world.tree(), tree);
+    // With the directory gone, both claim to lie there: neither delete may touch what the other has.
+    world.remove("pvc-2").await;
+    controller.create("pvc-2", &[]).await.unwrap();
+    controller.delete(&controller.id("pvc-1")).await.unwrap();
+    assert!(world.exists("pvc-2"), "the second volume's");
+    controller.delete(&controller.id("pvc-2")).await.unwrap();
+    assert_eq!(world.places(), Vec::<String>::new());
+}
+
+pub(crate) async fn an_abandoned_claim_is_taken_over(world: &World) {
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    let claim = |path: &str| format!(".berth/places/{}", volume::PlaceKey::new(&path.parse().unwrap()));
+    world.make_symlink(&claim("team/data"), "pvc-1");
+    let error = controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted, "it may be in the making: {}", error.message());
+    if world.make_old_symlink(&claim("team/old"), "pvc-1") {
+        controller.create("pvc-2", &[("subDir", "team/old")]).await.unwrap();
+        assert_eq!(world.object(&claim("team/old")), Some(Object::Link("pvc-2".to_owned())));
+    }
+    // The volume that was begun goes on from what is there.
+    world.make_symlink(&claim("team/other"), "pvc-3");
+    controller.create("pvc-3", &[("subDir", "team/other")]).await.unwrap();
+}

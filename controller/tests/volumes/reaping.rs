@@ -1,0 +1,73 @@
+//! Emptying the trash.
+
+use std::time::Duration;
+
+use nfs_client::fake::{Effect, Fault};
+use nfs_client::{NfsStatus, OpCode};
+
+use crate::world::World;
+
+pub(crate) async fn a_tree_is_removed_without_following_links(world: &World) {
+    let controller = world.controller();
+    world.make_file("outside/precious");
+    let id = controller.create("pvc-1", &[]).await.unwrap().id;
+    for directory in 0..12 {
+        for file in 0..40 {
+            world.make_file(&format!("pvc-1/d{directory}/e/f{file}"));
+            world.make_file(&format!("pvc-1/d{directory}/f{file}"));
+        }
+        world.make_symlink(&format!("pvc-1/d{directory}/out"), "../../../../outside");
+    }
+    world.make_symlink("pvc-1/out", "../outside");
+    world.make_symlink("pvc-1/absolute", "/");
+    for file in 0..500 {
+        world.make_file(&format!("pvc-1/many/f{file}"));
+    }
+    controller.delete(&id).await.unwrap();
+    assert_eq!(world.places(), ["outside", "outside/precious"]);
+    world.until_reaped().await;
+    assert_eq!(world.places(), ["outside", "outside/precious"]);
+}
+
+pub(crate) async fn a_deep_tree_is_removed(world: &World) {
+    let controller = world.controller();
+    let id = controller.create("pvc-1", &[]).await.unwrap().id;
+    let deep = vec!["d"; 300].join("/");
+    world.make_file(&format!("pvc-1/{deep}/file"));
+    world.make_file("pvc-1/d/d/d/file");
+    controller.delete(&id).await.unwrap();
+    world.until_reaped().await;
+}
+
+pub(crate) async fn what_an_earlier_process_left_is_removed(world: &World) {
+    world.controller().create("pvc-1", &[]).await.unwrap();
+    world.make_file(".berth/trash/pvc-2~0123456789abcdef/a/file");
+    world.make_file(".berth/trash/left");
+    world.make_symlink(".berth/trash/link", "../../pvc-1");
+    world.controller().create("pvc-3", &[]).await.unwrap();
+    world.until_reaped().await;
+    assert_eq!(world.places(), ["pvc-1", "pvc-3"]);
+}
+
+/// One tree that the server does not let go does not keep the others, and is tried again.
+pub(crate) async fn what_cannot_be_removed_is_left_and_tried_again(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    let mut ids = Vec::new();
+    for name in ["pvc-1", "pvc-2", "pvc-3"] {
+        ids.push(controller.create(name, &[]).await.unwrap().id);
+        world.make_file(&format!("{name}/a/file"));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for id in ids {
+        controller.delete(&id).await.unwrap();
+    }
+    // The next REMOVE is the reaper's first.
+    server.inject(Fault::on(OpCode::Remove, Effect::Status(NfsStatus::Access)));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while server.faults_left() > 0 || world.folder("trash").len() > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", world.folder("trash"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.until_reaped().await;
+}

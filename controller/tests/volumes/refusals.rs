@@ -1,0 +1,87 @@
+//! Servers and shares that cannot be used.
+
+use tokio::net::TcpListener;
+use tonic::Code;
+
+use crate::world::World;
+
+pub(crate) async fn a_share_that_does_not_exist_is_named(world: &World) {
+    let controller = world.controller();
+    for share in ["/nowhere", "/export/nowhere", "/export/no/where"] {
+        let mut request = controller.request("pvc-1", &[]);
+        request.parameters.insert("share".to_owned(), share.to_owned());
+        let error = controller::operations::Volumes::create(&controller.operations, request).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        let message = error.message();
+        assert!(message.starts_with(&format!("the share {}:{share} does not exist: ", world.server())), "{message}");
+        assert!(message.contains("correct \"share\" in the StorageClass"), "{message}");
+    }
+    // A delete must not take a missing share for a missing volume.
+    let id = controller.id("pvc-1").replace("/export#", "/nowhere#");
+    assert_eq!(controller.delete(&id).await.unwrap_err().code(), Code::FailedPrecondition);
+}
+
+pub(crate) async fn a_server_that_refuses_is_named(world: &World) {
+    let controller = world.controller();
+    let port = {
+        let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        unused.local_addr().unwrap().port()
+    };
+    let mut request = controller.request("pvc-1", &[]);
+    request.parameters.insert("server".to_owned(), format!("127.0.0.1:{port}"));
+    let error = controller::operations::Volumes::create(&controller.operations, request).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    let message = error.message();
+    assert!(message.starts_with(&format!("cannot open the share 127.0.0.1:{port}:/export: ")), "{message}");
+    assert!(message.contains("refused") && message.contains("check that the server runs"), "{message}");
+}
+
+pub(crate) async fn a_server_that_is_not_nfs_is_named(world: &World) {
+    let controller = world.controller();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let web = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _gone = tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let mut request = controller.request("pvc-1", &[]);
+    request.parameters.insert("server".to_owned(), address.to_string());
+    let error = controller::operations::Volumes::create(&controller.operations, request).await.unwrap_err();
+    web.abort();
+    let message = error.message();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
+    assert!(message.contains("is not an NFSv4.1 server"), "{message}");
+    assert!(message.contains("check \"server\" in the StorageClass"), "{message}");
+}
+
+pub(crate) async fn records_that_others_could_write_are_not_trusted(world: &World) {
+    world.make_dir("elsewhere");
+    world.make_symlink(".berth", "elsewhere");
+    let controller = world.controller();
+    for error in [
+        controller.create("pvc-1", &[]).await.unwrap_err(),
+        controller.delete(&controller.id("pvc-1")).await.unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        assert!(error.message().contains("/export/.berth, where the driver keeps its records, is a symbolic link"));
+    }
+    world.remove(".berth").await;
+    world.make_dir(".berth");
+    world.open_to_others(".berth").await;
+    let error = controller.create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().contains("can be written to by others"), "{}", error.message());
+}
+
+#[cfg(feature = "wire")]
+pub(crate) async fn a_share_that_may_not_be_written_to_is_named(world: &World) {
+    let controller = world.controller();
+    let error = controller.create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    let message = error.message();
+    let begin = format!("the controller may not write to the share {}:/export: ", world.server());
+    assert!(message.starts_with(&begin), "{message}");
+    assert!(message.contains("export it read-write with no_root_squash"), "{message}");
+    assert!(world.tree().is_empty());
+}

@@ -1,0 +1,31 @@
+//! Exports that take the controller for nobody.
+
+use tonic::Code;
+
+use crate::world::{Object, World};
+
+pub(crate) async fn a_squashed_root_cannot_set_an_owner(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[("mountPermissions", "0777")]).await.unwrap();
+    assert!(matches!(world.object("pvc-1"), Some(Object::Directory { mode: 0o777, .. })), "no owner, no trouble");
+    controller.delete(&made.id).await.unwrap();
+    world.until_reaped().await;
+    let tree = world.tree();
+    for sub_dir in [None, Some("team/data")] {
+        let owner = [("uid", "1000"), ("gid", "1000")];
+        let parameters: Vec<(&str, &str)> = owner.into_iter().chain(sub_dir.map(|path| ("subDir", path))).collect();
+        let error = controller.create("pvc-2", &parameters).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        let message = error.message();
+        let place = sub_dir.unwrap_or("pvc-2");
+        let begin = format!(
+            "the server does not let the controller give {}:/export/{place} the owner 1000:1000: ",
+            world.server()
+        );
+        assert!(message.starts_with(&begin), "{message}");
+        assert!(message.contains("export the share with no_root_squash"), "{message}");
+        let mut after = world.tree();
+        after.remove("team");
+        assert_eq!(after, tree, "nothing is left of the attempt");
+    }
+}

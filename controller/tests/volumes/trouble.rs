@@ -1,0 +1,108 @@
+//! Connections, sessions and handles that are lost in the middle of things.
+
+use std::collections::BTreeMap;
+
+use nfs_client::fake::{Effect, Fault};
+use nfs_client::{NfsStatus, OpCode};
+
+use crate::world::{Controller, Object, World};
+
+const EFFECTS: [Effect; 9] = [
+    Effect::DropBeforeExecution,
+    Effect::DropAfterExecution,
+    Effect::RestartBeforeExecution,
+    Effect::RestartAfterExecution,
+    Effect::TruncatedReply,
+    Effect::Status(NfsStatus::Delay),
+    Effect::Status(NfsStatus::Stale),
+    Effect::Status(NfsStatus::Io),
+    Effect::Status(NfsStatus::ServerFault),
+];
+
+/// Does something again, as the provisioner would, until it succeeds; a final error fails the test.
+macro_rules! insist {
+    ($work:expr, $($context:tt)*) => {
+        'done: {
+            for _ in 0..5 {
+                match $work.await {
+                    Ok(done) => break 'done done,
+                    Err(error) => {
+                        let retried =
+                            [tonic::Code::Aborted, tonic::Code::Unavailable, tonic::Code::DeadlineExceeded];
+                        assert!(retried.contains(&error.code()), "{}: {}", format!($($context)*), error.message());
+                    }
+                }
+            }
+            panic!("{}: it never succeeds", format!($($context)*));
+        }
+    };
+}
+
+/// Whatever happens to the first, second or third request with an operation, there is one volume in the end, and then none.
+pub(crate) async fn whatever_happens_to_a_request_there_is_one_volume(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    let parameters = [("subDir", "team/data"), ("uid", "1000"), ("mountPermissions", "2770")];
+    controller.create("first", &[("subDir", "team/first")]).await.unwrap();
+    let ops = [OpCode::Create, OpCode::SetAttr, OpCode::Lookup, OpCode::ReadLink, OpCode::Rename, OpCode::Remove];
+    for effect in EFFECTS {
+        for op in ops {
+            for skip in 0..3 {
+                let before = without_trash(world);
+                server.inject(Fault::on(op, effect.clone()).skip(skip));
+                let made = insist!(controller.create("pvc-1", &parameters), "{effect:?} on {op} after {skip}");
+                let expected = Some(Object::Directory { mode: 0o2770, owner: (1000, 0) });
+                assert_eq!(world.object("team/data"), expected, "{effect:?} on {op} after {skip}");
+                assert_eq!(world.folder("records"), ["first", "pvc-1"], "{effect:?} on {op} after {skip}");
+                insist!(controller.delete(&made.id), "{effect:?} on {op} after {skip}");
+                assert_eq!(without_trash(world), before, "{effect:?} on {op} after {skip}");
+            }
+        }
+        world.until_reaped().await;
+    }
+}
+
+fn without_trash(world: &World) -> BTreeMap<String, Object> {
+    let mut tree = world.tree();
+    tree.retain(|path, _| !path.starts_with(".berth/trash/"));
+    tree
+}
+
+async fn round(controller: &Controller, world: &World, name: &str) {
+    let made = controller.create(name, &[]).await.unwrap();
+    let custom = controller.create(&format!("{name}-custom"), &[("subDir", "team/data")]).await.unwrap();
+    for id in [made.id, custom.id] {
+        controller.delete(&id).await.unwrap();
+    }
+    world.until_reaped().await;
+}
+
+/// A server that comes back with other handles: those that are kept lead nowhere.
+pub(crate) async fn handles_are_looked_up_again(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    round(&controller, world, "pvc-1").await;
+    server.restart_with_new_handles();
+    round(&controller, world, "pvc-2").await;
+    let made = controller.create("pvc-3", &[("subDir", "team/data")]).await.unwrap();
+    server.restart_with_new_handles();
+    controller.delete(&made.id).await.unwrap();
+    server.restart_with_new_handles();
+    let error = controller.create("pvc-4", &[("subDir", "team/a/b")]).await;
+    assert!(error.is_ok(), "{}", error.unwrap_err().message());
+}
+
+/// The driver's folders are removed by hand while it runs: they are made again, and nothing else is touched.
+pub(crate) async fn folders_removed_by_hand_are_made_again(world: &World) {
+    let controller = world.controller();
+    round(&controller, world, "pvc-1").await;
+    for folder in ["trash", "records", "places", "retained"] {
+        world.remove(&format!(".berth/{folder}")).await;
+        round(&controller, world, &format!("pvc-{folder}")).await;
+    }
+    world.remove(".berth/trash").await;
+    let made = controller.create("pvc-2", &[]).await.unwrap();
+    controller.delete(&made.id).await.unwrap();
+    world.until_reaped().await;
+    assert_eq!(world.places(), ["team"]);
+}

@@ -1,0 +1,359 @@
+//! A server with a share, and controllers that use it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use controller::backend::faults::Faults;
+use controller::operations::{Counts, CreateVolume, Created, OperationError, Operations, Volumes};
+use controller::servers::{Servers, Settings};
+use csi_runtime::metrics::Metrics;
+use nfs_client::fake::FakeServer;
+#[cfg(feature = "wire")]
+use nfs_client::ganesha::{Ganesha, GaneshaOptions, Squash};
+use nfs_client::{Client, Config, SourcePort};
+use volume::capacity::Range;
+use volume::{AccessMode, Capability};
+
+/// Path of the share on every server.
+pub(crate) const SHARE: &str = "/export";
+
+/// A server.
+pub(crate) enum World {
+    Fake(FakeServer),
+    #[cfg(feature = "wire")]
+    // The disk goes first: a directory on which something is mounted cannot be removed.
+    Ganesha(#[expect(dead_code, reason = "held until the test ends")] Option<Disk>, Box<Ganesha>),
+}
+
+/// A file system in memory that holds 60 objects.
+#[cfg(feature = "wire")]
+pub(crate) struct Disk(std::path::PathBuf);
+
+#[cfg(feature = "wire")]
+impl Disk {
+    fn mount(at: std::path::PathBuf) -> Self {
+        let options = ["-t", "tmpfs", "-o", "size=1m,nr_inodes=60", "small"];
+        let done = std::process::Command::new("mount").args(options).arg(&at).status().unwrap();
+        assert!(done.success(), "cannot mount a tmpfs: this test needs root and CAP_SYS_ADMIN");
+        Self(at)
+    }
+}
+
+#[cfg(feature = "wire")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _either_way = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// What lies somewhere on the share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Object {
+    Directory { mode: u32, owner: (u32, u32) },
+    Link(String),
+    File,
+}
+
+impl World {
+    pub(crate) fn fake() -> Self {
+        let server = FakeServer::new();
+        server.make_dir(SHARE);
+        Self::Fake(server)
+    }
+
+    #[cfg(feature = "wire")]
+    pub(crate) fn ganesha() -> Self {
+        Self::ganesha_with(GaneshaOptions::default())
+    }
+
+    /// A fake whose user 0 is nobody.
+    pub(crate) fn squashed_fake() -> Self {
+        let world = Self::fake();
+        world.as_fake().set_options(|options| options.squashes_root = true);
+        world
+    }
+
+    /// The fake, for faults that no other server has on demand.
+    pub(crate) fn as_fake(&self) -> &FakeServer {
+        match self {
+            Self::Fake(server) => server,
+            #[cfg(feature = "wire")]
+            Self::Ganesha(..) => panic!("this test is for the fake"),
+        }
+    }
+
+    #[cfg(feature = "wire")]
+    fn ganesha_with(options: GaneshaOptions) -> Self {
+        Self::Ganesha(None, Box::new(Ganesha::start(options).unwrap()))
+    }
+
+    /// A server whose user 0 is nobody, with an export that everybody may write to.
+    #[cfg(feature = "wire")]
+    pub(crate) fn squashed_ganesha() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let world = Self::ganesha_that_squashes();
+        if let Self::Ganesha(_, server) = &world {
+            std::fs::set_permissions(server.export(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        world
+    }
+
+    /// A server whose user 0 is nobody, with an export that only user 0 may write to.
+    #[cfg(feature = "wire")]
+    pub(crate) fn ganesha_that_squashes() -> Self {
+        Self::ganesha_with(GaneshaOptions { squash: Squash::Root, ..GaneshaOptions::default() })
+    }
+
+    #[cfg(feature = "wire")]
+    pub(crate) fn ganesha_for_low_ports() -> Self {
+        Self::ganesha_with(GaneshaOptions { privileged_port: true, ..GaneshaOptions::default() })
+    }
+
+    /// A server whose export has room for a few dozen objects.
+    #[cfg(feature = "wire")]
+    pub(crate) fn ganesha_on_a_small_disk() -> Self {
+        let mut server = Ganesha::start(GaneshaOptions::default()).unwrap();
+        server.kill();
+        let disk = Disk::mount(server.export());
+        server.resume().unwrap();
+        Self::Ganesha(Some(disk), Box::new(server))
+    }
+
+    /// The server as a class names it.
+    pub(crate) fn server(&self) -> String {
+        match self {
+            Self::Fake(_) => "fake".to_owned(),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => format!("127.0.0.1:{}", server.port()),
+        }
+    }
+
+    fn settings(&self, source_port: SourcePort) -> Settings {
+        let mut settings = Settings::new("test", source_port);
+        #[cfg_attr(not(feature = "wire"), expect(irrefutable_let_patterns, reason = "there is only the fake then"))]
+        if let Self::Fake(server) = self {
+            let server = server.clone();
+            settings.connect = Box::new(move |named| {
+                // Only the fake itself answers; any other name is a server that is not there.
+                if named.host() == "fake" {
+                    Client::with_connector(Config::new("fake", 2049), server.connector())
+                } else {
+                    Client::new(Config::new(named.host(), named.port()))
+                }
+            });
+        }
+        settings
+    }
+
+    /// A client that does by hand what people do.
+    pub(crate) fn by_hand(&self) -> Client {
+        (self.settings(SourcePort::PreferReserved).connect)(&self.server().parse().unwrap())
+    }
+
+    /// Removes something below the share, a directory only if it is empty.
+    pub(crate) async fn remove(&self, path: &str) {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parents: Vec<&str> = SHARE.split('/').chain(parent.split('/')).filter(|name| !name.is_empty()).collect();
+        let client = self.by_hand();
+        let directory = client.open_dir(&parents).await.unwrap();
+        client.remove(&directory, name).await.unwrap();
+        client.shutdown().await;
+    }
+
+    pub(crate) fn make_dir(&self, path: &str) {
+        match self {
+            Self::Fake(server) => server.make_dir(&format!("{SHARE}/{path}")),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => std::fs::create_dir_all(server.export().join(path)).unwrap(),
+        }
+    }
+
+    pub(crate) fn make_file(&self, path: &str) {
+        match self {
+            Self::Fake(server) => server.make_file(&format!("{SHARE}/{path}"), "data"),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => {
+                let path = server.export().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "data").unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn make_symlink(&self, path: &str, target: &str) {
+        match self {
+            Self::Fake(server) => server.make_symlink(&format!("{SHARE}/{path}"), target),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => {
+                let path = server.export().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::os::unix::fs::symlink(target, path).unwrap();
+            }
+        }
+    }
+
+    /// Makes a symbolic link an hour ago; whether that could be done.
+    pub(crate) fn make_old_symlink(&self, path: &str, target: &str) -> bool {
+        self.make_symlink(path, target);
+        match self {
+            // Nobody can set its objects' times.
+            Self::Fake(_) => false,
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => {
+                let path = server.export().join(path);
+                let touched = std::process::Command::new("touch").args(["-h", "-d", "1 hour ago"]).arg(path).status();
+                touched.unwrap().success()
+            }
+        }
+    }
+
+    /// Lets everybody write to a directory.
+    pub(crate) async fn open_to_others(&self, path: &str) {
+        let client = self.by_hand();
+        let names: Vec<&str> = SHARE.split('/').chain(path.split('/')).filter(|name| !name.is_empty()).collect();
+        let directory = client.open_dir(&names).await.unwrap();
+        client.setattr(&directory, nfs_client::SetAttributes::mode(0o777)).await.unwrap();
+        client.shutdown().await;
+    }
+
+    /// Everything below the share, by path.
+    pub(crate) fn tree(&self) -> BTreeMap<String, Object> {
+        let mut tree = BTreeMap::new();
+        self.grow(&mut tree, "");
+        tree
+    }
+
+    fn grow(&self, tree: &mut BTreeMap<String, Object>, below: &str) {
+        for name in self.names(below) {
+            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+            let object = self.object(&path);
+            if matches!(object, Some(Object::Directory { .. })) {
+                self.grow(tree, &path);
+            }
+            // It may be gone by now: the reaper is at work.
+            if let Some(object) = object {
+                tree.insert(path, object);
+            }
+        }
+    }
+
+    fn names(&self, path: &str) -> Vec<String> {
+        match self {
+            Self::Fake(server) => server.list(&format!("{SHARE}/{path}")).unwrap_or_default(),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => {
+                let entries = std::fs::read_dir(server.export().join(path));
+                let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+                names.map(|name| name.into_string().unwrap()).collect()
+            }
+        }
+    }
+
+    pub(crate) fn object(&self, path: &str) -> Option<Object> {
+        match self {
+            Self::Fake(server) => {
+                let path = format!("{SHARE}/{path}");
+                if !server.exists(&path) {
+                    return None;
+                }
+                Some(match server.link(&path) {
+                    Some(target) => Object::Link(target),
+                    None if server.list(&path).is_some() => {
+                        Object::Directory { mode: server.mode(&path)?, owner: server.owner(&path)? }
+                    }
+                    None => Object::File,
+                })
+            }
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => {
+                use std::os::unix::fs::MetadataExt;
+                let path = server.export().join(path);
+                let found = std::fs::symlink_metadata(&path).ok()?;
+                Some(if found.is_dir() {
+                    Object::Directory { mode: found.mode() & 0o7777, owner: (found.uid(), found.gid()) }
+                } else if found.is_symlink() {
+                    Object::Link(std::fs::read_link(&path).ok()?.into_os_string().into_string().unwrap())
+                } else {
+                    Object::File
+                })
+            }
+        }
+    }
+
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        self.object(path).is_some()
+    }
+
+    /// Paths below the share that are not the driver's own.
+    pub(crate) fn places(&self) -> Vec<String> {
+        self.tree().into_keys().filter(|path| !path.starts_with(".berth")).collect()
+    }
+
+    /// Entries of one of the driver's folders.
+    pub(crate) fn folder(&self, name: &str) -> Vec<String> {
+        self.names(&format!(".berth/{name}"))
+    }
+
+    /// Waits until the trash is empty.
+    pub(crate) async fn until_reaped(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        while !self.folder("trash").is_empty() {
+            assert!(tokio::time::Instant::now() < deadline, "still in the trash: {:?}", self.folder("trash"));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn controller(&self) -> Controller {
+        self.controller_from(SourcePort::PreferReserved)
+    }
+
+    pub(crate) fn controller_from(&self, source_port: SourcePort) -> Controller {
+        let faults = Faults::default();
+        let servers = Servers::new(Settings { faults: faults.clone(), ..self.settings(source_port) });
+        let operations = Operations::new("csi.berth.dev", servers.clone(), Counts::new(&Metrics::new()));
+        Controller { operations, servers, faults, server: self.server() }
+    }
+}
+
+/// A controller, as one process has it.
+#[derive(Clone)]
+pub(crate) struct Controller {
+    pub(crate) operations: Operations,
+    pub(crate) servers: Servers,
+    #[cfg_attr(not(feature = "fault-points"), expect(dead_code, reason = "armed only where there are fault points"))]
+    pub(crate) faults: Faults,
+    pub(crate) server: String,
+}
+
+impl Controller {
+    /// A request for 1 GiB with these parameters beside server and share.
+    pub(crate) fn request(&self, name: &str, parameters: &[(&str, &str)]) -> CreateVolume {
+        let base = [("server", self.server.as_str()), ("share", SHARE)];
+        let parameters = base.iter().chain(parameters).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        CreateVolume {
+            name: name.to_owned(),
+            capacity: Range { required: 1 << 30, limit: 0 },
+            capabilities: vec![Capability::new(AccessMode::MultiNodeMultiWriter, String::new(), Vec::new()).unwrap()],
+            parameters: parameters.collect(),
+        }
+    }
+
+    pub(crate) async fn create(&self, name: &str, parameters: &[(&str, &str)]) -> Result<Created, OperationError> {
+        self.operations.create(self.request(name, parameters)).await
+    }
+
+    pub(crate) async fn delete(&self, id: &str) -> Result<(), OperationError> {
+        self.operations.delete(id).await
+    }
+
+    /// The id that a volume of this name has.
+    pub(crate) fn id(&self, name: &str) -> String {
+        let (server, share) = (self.server.parse().unwrap(), SHARE.parse().unwrap());
+        volume::VolumeId::new(&server, &share, name).unwrap().to_string()
+    }
+
+    /// Requests sent so far.
+    pub(crate) fn round_trips(&self) -> u64 {
+        self.servers.sent().into_iter().map(|(_, sent)| sent.round_trips - sent.lease_renewals).sum()
+    }
+}

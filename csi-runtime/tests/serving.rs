@@ -1,0 +1,120 @@
+//! The whole of a process's outside: gRPC on a unix socket, and HTTP beside it.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may panic as its tests do")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use csi_proto::csi::identity_client::IdentityClient;
+use csi_proto::csi::node_client::NodeClient;
+use csi_proto::csi::{GetPluginInfoRequest, NodeGetInfoRequest, ProbeRequest};
+use csi_runtime::identity::{Capability, Readiness};
+use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::{Endpoint, Identity, http, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tonic::service::Routes;
+
+struct Process {
+    endpoint: Endpoint,
+    http: std::net::SocketAddr,
+    readiness: Arc<AtomicU8>,
+    shutdown: CancellationToken,
+    grpc: JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+async fn start() -> Process {
+    let dir = tempfile::tempdir().unwrap();
+    let endpoint: Endpoint = format!("unix://{}/csi.sock", dir.path().display()).parse().unwrap();
+    let readiness = Arc::new(AtomicU8::new(0));
+    let asked = Arc::clone(&readiness);
+    let identity = Identity::new("csi.example", "1.0.0", vec![Capability::ControllerService], move || {
+        match asked.load(Ordering::SeqCst) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Broken("no credentials".to_owned()),
+        }
+    });
+    let metrics = Metrics::new();
+    let shutdown = CancellationToken::new();
+    let served = serve(
+        endpoint.bind().unwrap(),
+        Routes::new(identity.into_service()),
+        RpcMetrics::new(&metrics),
+        shutdown.clone(),
+    );
+    let grpc = tokio::spawn(async { served.await.unwrap() });
+    let listener = http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(http::serve(listener, endpoint.clone(), metrics, shutdown.clone()));
+    Process { endpoint, http: address, readiness, shutdown, grpc, _dir: dir }
+}
+
+async fn get(process: &Process, path: &str) -> String {
+    let mut stream = TcpStream::connect(process.http).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn status_line(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap()
+}
+
+#[tokio::test]
+async fn the_socket_answers_and_calls_are_counted() {
+    let process = start().await;
+    let channel = process.endpoint.connect().await.unwrap();
+    let mut identity = IdentityClient::new(channel.clone());
+    let info = identity.get_plugin_info(GetPluginInfoRequest {}).await.unwrap().into_inner();
+    assert_eq!(info.name, "csi.example");
+
+    let status = NodeClient::new(channel).node_get_info(NodeGetInfoRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+
+    process.readiness.store(2, Ordering::SeqCst);
+    let status = identity.probe(ProbeRequest {}).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "no credentials"));
+
+    let metrics = get(&process, "/metrics").await;
+    for line in [
+        "berth_rpc_duration_seconds_count{method=\"csi.v1.Identity/GetPluginInfo\",code=\"OK\"} 1",
+        "berth_rpc_duration_seconds_count{method=\"unknown\",code=\"UNIMPLEMENTED\"} 1",
+        "berth_rpc_duration_seconds_count{method=\"csi.v1.Identity/Probe\",code=\"FAILED_PRECONDITION\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_socket_and_readiness_follows_probe() {
+    let process = start().await;
+    assert_eq!(status_line(&get(&process, "/healthz").await), "200");
+    assert_eq!(status_line(&get(&process, "/readyz").await), "503");
+    process.readiness.store(1, Ordering::SeqCst);
+    assert_eq!(status_line(&get(&process, "/readyz").await), "200");
+    process.readiness.store(2, Ordering::SeqCst);
+    assert_eq!(status_line(&get(&process, "/healthz").await), "500");
+    assert_eq!(status_line(&get(&process, "/elsewhere").await), "404");
+
+    process.readiness.store(1, Ordering::SeqCst);
+    std::fs::remove_file(process.endpoint.path()).unwrap();
+    let answer = get(&process, "/healthz").await;
+    assert_eq!(status_line(&answer), "500");
+    assert!(answer.contains("cannot connect to unix://"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_serving() {
+    let process = start().await;
+    process.endpoint.connect().await.unwrap();
+    process.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(30), process.grpc).await.unwrap().unwrap();
+}

@@ -1,0 +1,97 @@
+//! How many volumes a second one controller makes, and how often it asks the server for each.
+
+use std::{fs, net::SocketAddr, os::unix::net::UnixStream, path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+
+use super::http;
+use crate::{
+    cluster::{
+        LabError, Tool, binaries::Binaries, eventually, network, nfs, process, process::Daemon, state::StateDir,
+    },
+    report::Line,
+};
+
+const IN_FLIGHT: &str = "32";
+const VOLUMES: usize = 4000;
+/// Volumes made before the clock starts: connection, session and cached handles are in place then, as in a controller
+/// that runs for days.
+const WARM_UP: usize = 64;
+const METRICS: &str = "127.0.0.1:9808";
+/// Requests that the controller sent to NFS servers.
+const ROUND_TRIPS: &str = "berth_nfs_round_trips_total";
+
+pub(super) fn measure(lab: &StateDir, binaries: &Binaries, generator: &Path) -> Result<Vec<Line>, LabError> {
+    let state = lab.nested("bench")?;
+    process::end_all(state.root())?;
+    state.clear()?;
+    let lines = in_namespace(&state, binaries, generator);
+    process::end_all(state.root())?;
+    lines
+}
+
+fn in_namespace(state: &StateDir, binaries: &Binaries, generator: &Path) -> Result<Vec<Line>, LabError> {
+    let holder = network::hold(state)?;
+    network::enter(holder.pid)?;
+    network::build(&[])?;
+    let (_ganesha, backend) = nfs::start_ganesha(state)?;
+    let socket = state.file("csi.sock");
+    let endpoint = format!("unix://{}", socket.display());
+    let mut command = Command::new(binaries.controller());
+    command.args(["--kubernetes=false", "--log-level=warn", &format!("--http-endpoint={METRICS}")]);
+    command.arg(format!("--endpoint={endpoint}"));
+    let controller = Daemon::start("berth-controller", command, &state.logs())?;
+    eventually("the controller's socket", Duration::from_secs(20), Duration::from_millis(50), || {
+        UnixStream::connect(&socket).map(drop).map_err(|error| error.to_string())
+    })
+    .map_err(|_| controller.broken("nobody listens on its socket"))?;
+    let create = |prefix: &str, count: usize, delete: &[&str]| -> Result<Value, LabError> {
+        let text = Tool::new(generator)
+            .args(["create", "--endpoint", &endpoint, "--count", &count.to_string(), "--in-flight", IN_FLIGHT])
+            .args(["--prefix", prefix])
+            .args(delete)
+            .args(["--parameter", &format!("server={}", backend.server)])
+            .args(["--parameter", &format!("share={}", backend.share)])
+            .output()?;
+        serde_json::from_str(&text).map_err(|source| LabError::Reply { what: "lab-load".to_owned(), source })
+    };
+    create("warm", WARM_UP, &["--delete"])?;
+    let rest = resident(controller.pid)?;
+    let before = round_trips()?;
+    let created = create("bench", VOLUMES, &[])?;
+    let round_trips = round_trips()? - before;
+    // The same names again: found, not made; then they are deleted.
+    let deleted = create("bench", VOLUMES, &["--delete"])?;
+    lines(&created, &deleted, round_trips, rest)
+}
+
+fn lines(created: &Value, deleted: &Value, round_trips: f64, rest: f64) -> Result<Vec<Line>, LabError> {
+    let number = |figures: &Value, key: &str| {
+        figures[key].as_f64().ok_or_else(|| LabError::Unmet(format!("the load generator did not tell {key}")))
+    };
+    let count = number(created, "count")?;
+    Ok(vec![
+        Line::at_least(
+            "CreateVolume, 32 in flight, loopback Ganesha",
+            count / number(created, "seconds")?,
+            "/s",
+            1000.0,
+        ),
+        Line::fact("DeleteVolume, 32 in flight, loopback Ganesha", count / number(deleted, "delete_seconds")?, "/s"),
+        Line::at_most("round trips per CreateVolume", round_trips / count, "", 2.0),
+        Line::fact("controller RSS after the first volumes, without Kubernetes", rest, "MB"),
+    ])
+}
+
+fn round_trips() -> Result<f64, LabError> {
+    let address: SocketAddr =
+        METRICS.parse().map_err(|_| LabError::Precondition(format!("{METRICS} is not an address")))?;
+    Ok(http::counter(&http::get(address, "/metrics")?, ROUND_TRIPS))
+}
+
+/// Resident memory of a process in MB.
+fn resident(pid: u32) -> Result<f64, LabError> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(LabError::file(&path))?;
+    super::footprint::resident(&status).ok_or_else(|| LabError::Unmet(format!("{path} tells no VmRSS")))
+}

@@ -1,0 +1,78 @@
+//! Sizes: of the image, and of both programs at rest; and a hundred claims on the lab.
+
+use std::time::Duration;
+
+use crate::{
+    cluster::{Lab, LabError, image::BerthImage, state::StateDir},
+    report::{Line, Timeline},
+    scenarios::{Context, Hundred, measure_hundred},
+    target::Target,
+};
+
+/// How long the programs are left alone before their memory is read.
+const REST: Duration = Duration::from_secs(20);
+const MEGABYTE: f64 = 1_000_000.0;
+
+pub(super) fn image(image: &BerthImage) -> Result<Vec<Line>, LabError> {
+    Ok(vec![Line::at_most("image", image.megabytes()?, "MB", 20.0)])
+}
+
+/// Installs the driver on the lab, reads its memory at rest, then makes a hundred claims.
+pub(super) fn on_the_lab(state: &StateDir, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
+    let target = Target::prepare(state, timeline)?;
+    let mut lines = Vec::new();
+    if let Some(lab) = target.lab() {
+        std::thread::sleep(REST);
+        lines.push(Line::at_most(
+            "controller RSS at rest (leader), largest",
+            largest(lab, "berth-controller")?,
+            "MB",
+            20.0,
+        ));
+        lines.push(Line::at_most("node RSS at rest, largest", largest(lab, "berth-node")?, "MB", 8.0));
+    }
+    let context = Context::open("hundred", target.driver(), target.lab(), timeline)?;
+    let Hundred { calls, provisioned, bare } = measure_hundred(&context)?;
+    context.close()?;
+    let calls = u32::try_from(calls).map_or(f64::MAX, f64::from);
+    lines.push(Line::against(
+        "CreateVolume calls for 100 claims at once",
+        calls,
+        "",
+        "= 100",
+        (calls - 100.0).abs() < 0.5,
+    ));
+    lines.push(Line::fact("100 claims until all are Bound", provisioned.as_secs_f64(), "s"));
+    lines.push(Line::fact("100 bare volumes and claims until all are Bound", bare.as_secs_f64(), "s"));
+    Ok(lines)
+}
+
+/// The largest resident memory of a program over the lab's nodes, in MB.
+fn largest(lab: &Lab, program: &str) -> Result<f64, LabError> {
+    let mut found: Option<f64> = None;
+    for machine in lab.nodes() {
+        let script = format!("for pid in $(pidof {program}); do grep VmRSS /proc/$pid/status; done; true");
+        let text = machine.sh(&script)?;
+        found = text.lines().filter_map(resident).chain(found).reduce(f64::max);
+    }
+    found.ok_or_else(|| LabError::Unmet(format!("{program} runs on no node of the lab")))
+}
+
+/// `VmRSS` of a `/proc/PID/status`, in MB.
+pub(super) fn resident(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u32 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(f64::from(kibibytes) * 1024.0 / MEGABYTE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_in_megabytes() {
+        let found = resident("Name:\tx\nVmRSS:\t   10000 kB\nThreads:\t1\n").unwrap();
+        assert!((found - 10.24).abs() < 1e-9);
+        assert_eq!(resident("Name:\tx\n"), None);
+    }
+}

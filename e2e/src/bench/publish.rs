@@ -1,0 +1,124 @@
+//! What publishing a pooled volume costs, beside the two things it is made of and what it replaces.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    cluster::{LabError, binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
+    report::Line,
+};
+
+/// Directory of the share whose subdirectories are the volumes. Each is used once, as a volume on a node usually is, so
+/// that the bare calls pay for the lookup at the server as publishing does.
+const DIRECTORY: &str = "bench";
+/// How many volumes each measurement takes.
+const VOLUMES: usize = 200;
+/// How often the slow way is gone.
+const MOUNTS: usize = 15;
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long something took, in milliseconds.
+#[derive(Clone, Copy)]
+struct Times {
+    median: f64,
+    /// The run that the rest of the machine disturbed least: goals are judged by it.
+    fastest: f64,
+}
+
+/// What is measured.
+struct Measured {
+    publish: Times,
+    again: Times,
+    calls: Times,
+    mount: Times,
+    mount_beside: Times,
+    bare: Times,
+    bare_again: Times,
+}
+
+pub(super) fn measure(
+    lab: &StateDir,
+    parts: &LabParts,
+    binaries: &Binaries,
+    generator: &Path,
+) -> Result<Vec<Line>, LabError> {
+    let single = Single::start(lab, parts)?;
+    let endpoints = single.start_driver(binaries)?;
+    let backend = single.backend();
+    let (server, share, node) = (&backend.server, &backend.share, &endpoints.node);
+    single.machine().sh(&format!(
+        "mkdir -p /var/lib/kubelet/pods/bench /mnt/bench /mnt/pool {share}/{DIRECTORY}\n\
+         cd {share}/{DIRECTORY}\n\
+         mkdir warm mount\n\
+         for i in $(seq 0 {VOLUMES}); do mkdir publish-$i bare-$i warm-$i; done"
+    ))?;
+    // Waking another processor is nothing to a kernel on hardware and milliseconds under emulation: caller and plugin share
+    // one, as do both sides of what they are compared with.
+    single.machine().sh("taskset -acp 0 $(pidof berth-node)")?;
+    let times = |words: &str| -> Result<Times, LabError> {
+        let text = single.run_copy("taskset -c 0", generator, words, PATIENCE)?;
+        let figures: Value =
+            serde_json::from_str(&text).map_err(|source| LabError::Reply { what: "lab-load".to_owned(), source })?;
+        let milliseconds = |key: &str| {
+            let found = figures[key].as_f64().map(|microseconds| microseconds / 1000.0);
+            found.ok_or_else(|| LabError::Unmet(format!("no {key} in {figures}")))
+        };
+        Ok(Times { median: milliseconds("median_us")?, fastest: milliseconds("fastest_us")? })
+    };
+    let options = format!("addr={server},vers=4.1,hard,timeo=600,retrans=2,noresvport,rsize=1048576,wsize=1048576");
+    let slow_way = format!(
+        "mount --source {server}:{share}/{DIRECTORY}/mount --options {options} --target /mnt/bench --count {MOUNTS}"
+    );
+    let publish = |kind: &str, count: usize| {
+        times(&format!(
+            "publish --endpoint {node} --volume {kind}-{{}} --context server={server} --context share={share} \
+             --context subDir={DIRECTORY}/{kind}-{{}} --target /var/lib/kubelet/pods/bench/mount --count {count}"
+        ))
+    };
+    // First alone: what a node without the pool pays for its first volume.
+    let mount = times(&slow_way)?;
+    // The first call fills the pool; it is what every later one saves.
+    publish("warm", 3)?;
+    let published = publish("publish", VOLUMES)?;
+    let again = publish("publish", VOLUMES)?;
+    let calls = times(&format!("calls --endpoint {node} --count {VOLUMES}"))?;
+    // With the pool in place the kernel shares its connection and superblock with a mount of the same server.
+    let mount_beside = times(&slow_way)?;
+    single.machine().sh(&format!("mount -t nfs4 -o {options} {server}:{share} /mnt/pool"))?;
+    let clone = format!("clone --source /mnt/pool/{DIRECTORY}/bare-{{}} --target /mnt/bench --count {VOLUMES}");
+    let bare = times(&clone)?;
+    let bare_again = times(&clone)?;
+    Ok(lines(&Measured { publish: published, again, calls, mount, mount_beside, bare, bare_again }))
+}
+
+fn lines(measured: &Measured) -> Vec<Line> {
+    let Measured { publish, again, calls, mount, mount_beside, bare, bare_again } = *measured;
+    let all = [
+        ("publish + unpublish of a pooled volume", publish),
+        ("the same for directories published before", again),
+        ("two calls that do nothing", calls),
+        ("mount(2) + umount2(2) of a directory", mount),
+        ("the same beside a mount of its share", mount_beside),
+        ("bare clone + move + unmount", bare),
+        ("the same for directories used before", bare_again),
+    ];
+    let mut lines: Vec<Line> = all
+        .iter()
+        .flat_map(|(name, times)| {
+            [
+                Line::fact(&format!("{name}, fastest"), times.fastest, "ms"),
+                Line::fact(&format!("{name}, median"), times.median, "ms"),
+            ]
+        })
+        .collect();
+    lines.extend([
+        Line::at_least("publish + unpublish is faster than mount(2) by", mount.fastest / publish.fastest, "x", 50.0),
+        Line::fact("by medians", mount.median / publish.median, "x"),
+        Line::fact("and for directories published before by", mount.fastest / again.fastest, "x"),
+        Line::at_most("publish + unpublish over the bare system calls", publish.fastest / bare.fastest, "x", 3.0),
+        Line::fact("by medians", publish.median / bare.median, "x"),
+        Line::fact("and without the two calls that do nothing", (publish.fastest - calls.fastest) / bare.fastest, "x"),
+    ]);
+    lines
+}

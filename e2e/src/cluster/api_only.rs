@@ -1,0 +1,52 @@
+//! An API server without nodes, for tests of what talks to nothing else.
+
+use std::path::PathBuf;
+
+use super::{
+    LabError,
+    control_plane::{self, Programs},
+    network,
+    pki::Pki,
+    process,
+    state::StateDir,
+};
+
+/// etcd, kube-apiserver and kube-controller-manager in a network namespace of their own, until dropped.
+#[derive(Debug)]
+pub struct ApiOnly {
+    state: StateDir,
+}
+
+impl ApiOnly {
+    /// Starts them below `lab` and moves the calling thread into their namespace.
+    pub fn start(lab: &StateDir, programs: &Programs) -> Result<Self, LabError> {
+        let state = lab.nested("api")?;
+        process::end_all(state.root())?;
+        state.clear()?;
+        let api = Self { state };
+        let holder = network::hold(&api.state)?;
+        network::enter(holder.pid)?;
+        network::build(&[])?;
+        let pki = Pki::open(&api.state.file("pki"))?;
+        control_plane::start_api(programs, &api.state, &pki)?;
+        control_plane::start_controllers(programs, &api.state, &pki)?;
+        Ok(api)
+    }
+
+    /// Kubeconfig of an administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.file("pki/admin.kubeconfig")
+    }
+
+    /// Logs of every part.
+    pub fn logs(&self) -> PathBuf {
+        self.state.logs()
+    }
+}
+
+impl Drop for ApiOnly {
+    fn drop(&mut self) {
+        // What is left, if anything, is found by its mark at the next start.
+        let _ = process::end_all(self.state.root());
+    }
+}

@@ -1,0 +1,61 @@
+//! The product's release binaries: static, built once and used by the image, the tests and the benchmarks alike.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{LabError, state::checkout};
+
+/// The target that static binaries are built for; only its standard library need be installed.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Static release binaries.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    dir: PathBuf,
+}
+
+impl Binaries {
+    /// Builds both programs, or finds them fresh.
+    pub fn build() -> Result<Self, LabError> {
+        release(&["--package", "controller", "--package", "node-plugin"])?;
+        Ok(Self { dir: checkout().join("target").join(TARGET).join("release") })
+    }
+
+    /// `berth-controller`.
+    pub fn controller(&self) -> PathBuf {
+        self.dir.join("berth-controller")
+    }
+
+    /// `berth-node`.
+    pub fn node(&self) -> PathBuf {
+        self.dir.join("berth-node")
+    }
+
+    /// Builds and returns the load generator, static as well.
+    pub fn load_generator(&self) -> Result<PathBuf, LabError> {
+        release(&["--package", "e2e", "--features", "load", "--bin", "lab-load"])?;
+        Ok(self.dir.join("lab-load"))
+    }
+}
+
+fn release(words: &[&str]) -> Result<(), LabError> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(&cargo)
+        .args(["build", "--release", "--target", TARGET])
+        .args(words)
+        // With --target, this leaves build scripts and macros alone.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .current_dir(checkout())
+        .status()
+        .map_err(|source| LabError::Start { program: Path::new(&cargo).display().to_string(), source })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(LabError::Command {
+        command: format!("cargo build --release {}", words.join(" ")),
+        status: status.to_string(),
+        output: "see cargo's messages above".to_owned(),
+    })
+}

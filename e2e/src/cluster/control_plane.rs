@@ -1,0 +1,140 @@
+//! etcd, kube-apiserver, kube-controller-manager and kube-scheduler as processes in the lab's namespace.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use super::{
+    Kubectl, LabError, eventually,
+    network::{HOST, Nic},
+    pki::Pki,
+    process::Daemon,
+    state::StateDir,
+};
+
+/// First address of the service network: the API server's own service.
+const API_SERVICE: &str = "10.96.0.1";
+/// Network of service addresses.
+const SERVICES: &str = "10.96.0.0/16";
+/// Network of pod addresses; each node has a /24 of it.
+pub const PODS: &str = "10.244.0.0/16";
+
+/// Programs of the control plane.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `etcd`.
+    pub etcd: PathBuf,
+    /// `kube-apiserver`.
+    pub apiserver: PathBuf,
+    /// `kube-controller-manager`.
+    pub controller_manager: PathBuf,
+    /// `kube-scheduler`.
+    pub scheduler: PathBuf,
+    /// `kubectl`.
+    pub kubectl: PathBuf,
+}
+
+/// URL of the API server inside the lab's namespace.
+pub fn url() -> String {
+    format!("https://{HOST}:6443")
+}
+
+/// Starts etcd and the API server and waits until it is ready; the calling thread must be in the lab's namespace.
+pub fn start_api(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<(Vec<Daemon>, Kubectl), LabError> {
+    let etcd = Daemon::start("etcd", etcd(&programs.etcd, &state.file("etcd")), &state.logs())?;
+    let names = [&format!("IP:{HOST}"), &format!("IP:{API_SERVICE}"), "IP:127.0.0.1", "DNS:kubernetes.default.svc"];
+    pki.server("kube-apiserver", &names.map(|name| -> &str { name }))?;
+    pki.client("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters")?;
+    let apiserver = Daemon::start("kube-apiserver", apiserver(&programs.apiserver, pki), &state.logs())?;
+    let admin = pki.kubeconfig("admin", "kubernetes-admin", "system:masters", &url())?;
+    let kubectl = Kubectl::new(programs.kubectl.clone(), admin);
+    eventually("a ready API server", Duration::from_mins(2), Duration::from_millis(250), || {
+        for daemon in [&etcd, &apiserver] {
+            if !daemon.alive() {
+                return Ok(Err(daemon.broken("it ended while starting")));
+            }
+        }
+        let ready = kubectl.raw("/readyz").map_err(|error| error.to_string())?;
+        if ready.trim() == "ok" { Ok(Ok(())) } else { Err(ready) }
+    })??;
+    Ok((vec![etcd, apiserver], kubectl))
+}
+
+/// Starts the controller manager and the scheduler against a ready API server.
+pub fn start_controllers(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<Vec<Daemon>, LabError> {
+    let kubeconfig = |name: &str| pki.kubeconfig(name, &format!("system:{name}"), "", &url());
+    let manager = kubeconfig("kube-controller-manager")?;
+    let scheduler_config = kubeconfig("kube-scheduler")?;
+    Ok(vec![
+        Daemon::start(
+            "kube-controller-manager",
+            controller_manager(&programs.controller_manager, pki, &manager),
+            &state.logs(),
+        )?,
+        Daemon::start("kube-scheduler", scheduler(&programs.scheduler, &scheduler_config), &state.logs())?,
+    ])
+}
+
+fn etcd(program: &Path, data: &Path) -> Command {
+    let mut command = Command::new(program);
+    // A lab's data need not survive the machine, and syncing each write would make the disk the bottleneck.
+    command.args(["--name=lab", "--unsafe-no-fsync", "--logger=zap", "--log-level=warn"]);
+    command.args(["--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379"]);
+    command.args(["--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380"]);
+    command.arg("--initial-cluster=lab=http://127.0.0.1:2380").arg("--data-dir").arg(data);
+    command
+}
+
+fn apiserver(program: &Path, pki: &Pki) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--etcd-servers=http://127.0.0.1:2379", "--secure-port=6443", "--bind-address=0.0.0.0"]);
+    command.arg(format!("--advertise-address={HOST}"));
+    command.arg(format!("--service-cluster-ip-range={SERVICES}"));
+    command.args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"]);
+    command.args(["--allow-privileged=true", "--profiling=false", "--v=1"]);
+    // exec, logs and port-forward reach a kubelet by its address: node names resolve nowhere here.
+    command.arg("--kubelet-preferred-address-types=InternalIP");
+    command.arg("--service-account-issuer=https://kubernetes.default.svc");
+    for (flag, file) in [
+        ("--client-ca-file", pki.certificate("ca")),
+        ("--tls-cert-file", pki.certificate("kube-apiserver")),
+        ("--tls-private-key-file", pki.key("kube-apiserver")),
+        ("--kubelet-client-certificate", pki.certificate("kube-apiserver-kubelet-client")),
+        ("--kubelet-client-key", pki.key("kube-apiserver-kubelet-client")),
+        ("--service-account-key-file", pki.key("service-accounts")),
+        ("--service-account-signing-key-file", pki.key("service-accounts")),
+    ] {
+        command.arg(flag).arg(file);
+    }
+    command
+}
+
+fn controller_manager(program: &Path, pki: &Pki, kubeconfig: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--bind-address=127.0.0.1", "--leader-elect=false", "--use-service-account-credentials=true"]);
+    // The default of 20 requests a second would be what a hundred claims measure.
+    command.args(["--kube-api-qps=300", "--kube-api-burst=400", "--profiling=false"]);
+    command.arg("--kubeconfig").arg(kubeconfig);
+    command.arg("--authentication-kubeconfig").arg(kubeconfig);
+    command.arg("--authorization-kubeconfig").arg(kubeconfig);
+    command.arg("--service-account-private-key-file").arg(pki.key("service-accounts"));
+    command.arg("--root-ca-file").arg(pki.certificate("ca"));
+    command
+}
+
+fn scheduler(program: &Path, kubeconfig: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false"]);
+    command.arg("--kubeconfig").arg(kubeconfig);
+    command.arg("--authentication-kubeconfig").arg(kubeconfig);
+    command.arg("--authorization-kubeconfig").arg(kubeconfig);
+    command
+}
+
+/// The /24 of pod addresses that belongs to the node at `nic`'s place.
+pub fn pod_network(nic: &Nic) -> String {
+    let last = nic.address.rsplit('.').next().unwrap_or_default();
+    format!("10.244.{last}.0/24")
+}

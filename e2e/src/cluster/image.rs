@@ -1,0 +1,85 @@
+//! Berth's own image: both programs on an empty file system.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{LabError, binaries::Binaries, state::checkout};
+use crate::oci::{Config, Layer, write_archive};
+
+/// Name of the image without its tag, as the chart has it by default.
+const REPOSITORY: &str = "localhost/berth";
+/// User and group of a container that says nothing else: nobody in particular, as in other images without a base.
+const USER: &str = "65532:65532";
+
+/// The image as an OCI archive.
+#[derive(Debug, Clone)]
+pub struct BerthImage {
+    /// Name without its tag.
+    pub repository: String,
+    /// Tag; derived from the programs, so that a cluster sees a new image exactly when they changed.
+    pub tag: String,
+    /// The archive.
+    pub archive: PathBuf,
+}
+
+impl BerthImage {
+    /// Full name.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.repository, self.tag)
+    }
+
+    /// Size of the archive in megabytes (10⁶ bytes).
+    pub fn megabytes(&self) -> Result<f64, LabError> {
+        let bytes = fs::metadata(&self.archive).map_err(LabError::file(&self.archive))?.len();
+        // Exact for anything below 2^53 bytes; rounded to a kilobyte first, which fits.
+        Ok(f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0)
+    }
+}
+
+/// Writes the image of `binaries` to `target/image/berth.tar`, once under a tag of its contents and once, as
+/// `target/image/berth-VERSION.tar`, under the version that the chart names.
+pub fn build(binaries: &Binaries) -> Result<BerthImage, LabError> {
+    let dir = checkout().join("target/image");
+    fs::create_dir_all(&dir).map_err(LabError::file(&dir))?;
+    write(binaries, &dir.join(format!("berth-{}.tar", env!("CARGO_PKG_VERSION"))), env!("CARGO_PKG_VERSION"))?;
+    let archive = dir.join("berth.tar");
+    let tag = contents_tag(binaries)?;
+    write(binaries, &archive, &tag)?;
+    Ok(BerthImage { repository: REPOSITORY.to_owned(), tag, archive })
+}
+
+fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
+    let layer = Layer::default().host_file("/berth-controller", 0o755, &binaries.controller()).host_file(
+        "/berth-node",
+        0o755,
+        &binaries.node(),
+    );
+    let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
+    let config = Config {
+        user: USER.to_owned(),
+        labels: [
+            label("title", "berth"),
+            label("description", "ReadWriteMany volumes for Kubernetes on any NFS server"),
+            label("licenses", "Apache-2.0"),
+            label("version", env!("CARGO_PKG_VERSION")),
+        ]
+        .into(),
+        ..Config::default()
+    };
+    let name = format!("{REPOSITORY}:{tag}");
+    write_archive(path, &name, &[layer], &config).map(drop).map_err(|source| LabError::Parts(Box::new(source)))
+}
+
+/// The first characters of a digest over both programs.
+fn contents_tag(binaries: &Binaries) -> Result<String, LabError> {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new();
+    for program in [binaries.controller(), binaries.node()] {
+        digest.update(fs::read(&program).map_err(LabError::file(&program))?);
+    }
+    let mut tag = format!("{:x}", digest.finalize());
+    tag.truncate(12);
+    Ok(tag)
+}

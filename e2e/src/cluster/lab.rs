@@ -1,0 +1,254 @@
+//! One lab: bringing it up, finding it again, taking it down.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use super::{
+    Kubectl, LabError,
+    control_plane::{self, pod_network},
+    machine::Machine,
+    network::{self, HOST, Nic},
+    nfs::{self, Backend, SHARE},
+    node,
+    parts::LabParts,
+    pki::Pki,
+    process::{self, Daemon},
+    state::{RunNote, StateDir},
+};
+use crate::{
+    guest::{self, Disk, Guest, Spec},
+    report::Timeline,
+};
+
+/// Names of the nodes; each is a guest.
+const NODES: [&str; 2] = ["node-1", "node-2"];
+/// Name of the guest that serves NFS.
+const NFS: &str = "nfs";
+
+/// A lab that is up. The calling thread, and what it starts, is in the lab's network namespace.
+#[derive(Debug)]
+pub struct Lab {
+    state: StateDir,
+    kubectl: Kubectl,
+    nodes: Vec<Machine>,
+    nfs: Machine,
+}
+
+impl Lab {
+    /// Brings up the lab in `state`, or finds it up already: built from the same parts, every process alive and the API
+    /// server ready. Anything less is taken down and built anew.
+    pub fn up(state: &StateDir, parts: &LabParts, timeline: &Timeline) -> Result<Self, LabError> {
+        let _lock = state.lock()?;
+        if let Some(lab) = Self::found(state, parts)? {
+            timeline.step("the lab is up already");
+            return Ok(lab);
+        }
+        if process::end_all(state.root())? > 0 {
+            timeline.note("an earlier lab, broken or made from other parts, was taken down");
+        }
+        state.clear()?;
+        let lab = Self::build(state.clone(), parts, timeline).inspect_err(|_| {
+            // What came up is of no use; the error and the logs, which stay, say what did not. A process that cannot be
+            // ended now is found by the next `up` or `down`.
+            let _ = process::end_all(state.root());
+        })?;
+        timeline.step("cluster up: two nodes Ready");
+        Ok(lab)
+    }
+
+    /// The lab in `state` as it runs; an error says that it is not up.
+    pub fn attach(state: &StateDir) -> Result<Self, LabError> {
+        let absent = || LabError::Precondition("the lab is not up: `lab up` starts it".to_owned());
+        let note = state.note().ok_or_else(absent)?;
+        Self::enter(state, &note)?.ok_or_else(absent)
+    }
+
+    /// Ends every process of the lab `name` and removes its files but for the logs. Namespace, bridge and taps go with
+    /// the last process. Returns how many processes there were.
+    pub fn down(name: &str) -> Result<usize, LabError> {
+        Self::end(&StateDir::open(name)?)
+    }
+
+    /// The same for the lab in `state`, but for the calling process.
+    pub fn end(state: &StateDir) -> Result<usize, LabError> {
+        let ended = process::end_all(state.root())?;
+        state.clear()?;
+        Ok(ended)
+    }
+
+    fn found(state: &StateDir, parts: &LabParts) -> Result<Option<Self>, LabError> {
+        match state.note() {
+            Some(note) if note.inputs == *parts.inputs() => Self::enter(state, &note),
+            _ => Ok(None),
+        }
+    }
+
+    /// Enters a lab whose processes are all alive; `None` when something is missing.
+    fn enter(state: &StateDir, note: &RunNote) -> Result<Option<Self>, LabError> {
+        let holder = note.daemons.iter().find(|daemon| daemon.name == "network");
+        let Some(holder) = holder.filter(|_| note.daemons.iter().all(Daemon::alive)) else { return Ok(None) };
+        network::enter(holder.pid)?;
+        let kubectl = Kubectl::new(note.kubectl.clone(), state.file("pki/admin.kubeconfig"));
+        let machines: Option<Vec<Machine>> =
+            places().map(|(name, nic)| Machine::attach(nic, &state.guest(name))).collect();
+        let (Some(mut machines), Ok(_)) = (machines, kubectl.raw("/readyz")) else { return Ok(None) };
+        let nfs = machines.pop();
+        Ok(nfs.map(|nfs| Self { state: state.clone(), kubectl, nodes: machines, nfs }))
+    }
+
+    fn build(state: StateDir, parts: &LabParts, timeline: &Timeline) -> Result<Self, LabError> {
+        let kubectl = parts.control_plane().kubectl.clone();
+        let mut note = RunNote { inputs: parts.inputs().clone(), kubectl, daemons: Vec::new() };
+        let holder = network::hold(&state)?;
+        network::enter(holder.pid)?;
+        network::build(&places().map(|(_, nic)| nic).collect::<Vec<_>>())?;
+        note.daemons.push(holder);
+        let pki = Pki::open(&state.file("pki"))?;
+        timeline.note("starting three guests and the control plane");
+        let (machines, api) = thread::scope(|scope| {
+            let boots: Vec<_> = places()
+                .map(|(name, nic)| {
+                    let (state, parts) = (&state, parts);
+                    scope.spawn(move || boot(name, nic, &state.guest(name), parts))
+                })
+                .collect();
+            let api = control_plane::start_api(parts.control_plane(), &state, &pki);
+            timeline.step("API server ready");
+            let machines: Result<Vec<Machine>, LabError> = boots.into_iter().map(join).collect();
+            (machines, api)
+        });
+        let (mut nodes, (daemons, kubectl)) = (machines?, api?);
+        timeline.step("guests booted");
+        note.daemons.extend(daemons);
+        note.daemons.extend(control_plane::start_controllers(parts.control_plane(), &state, &pki)?);
+        let Some(nfs) = nodes.pop() else { return Err(LabError::Precondition("no guest booted".to_owned())) };
+        let lab = Self { state, kubectl, nodes, nfs };
+        note.daemons.push(lab.start_servers()?);
+        timeline.note("NFS servers up; starting kubelets");
+        lab.start_nodes(&pki, parts)?;
+        timeline.note("images imported; waiting for the nodes");
+        let nodes: Vec<String> = lab.nodes.iter().map(|node| format!("node/{}", node.name())).collect();
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        super::eventually("registered nodes", Duration::from_mins(3), Duration::from_millis(500), || {
+            lab.kubectl.wait("", &nodes, "condition=Ready", Duration::from_mins(3)).map_err(|error| error.to_string())
+        })?;
+        lab.state.write_note(&note)?;
+        Ok(lab)
+    }
+
+    fn start_servers(&self) -> Result<Daemon, LabError> {
+        let mut routes = Vec::new();
+        for node in &self.nodes {
+            let (network, gateway) = (pod_network(node.nic()), node.nic().address.clone());
+            network::route(&network, &gateway)?;
+            routes.push((network, gateway));
+        }
+        nfs::start_kernel_server(&self.nfs, &routes)?;
+        nfs::start_ganesha(&self.state).map(|(daemon, _)| daemon)
+    }
+
+    fn start_nodes(&self, pki: &Pki, parts: &LabParts) -> Result<(), LabError> {
+        self.on_every_node(|node| {
+            let peers: Vec<&Machine> = self.nodes.iter().filter(|peer| peer.name() != node.name()).collect();
+            node::start(node, &peers, pki)?;
+            node::import(node, &parts.images())
+        })
+    }
+
+    /// Loads an image archive into every node.
+    pub fn import(&self, archive: &Path) -> Result<(), LabError> {
+        self.on_every_node(|node| node::import(node, &[archive]))
+    }
+
+    fn on_every_node(&self, work: impl Fn(&Machine) -> Result<(), LabError> + Sync) -> Result<(), LabError> {
+        thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> = self.nodes.iter().map(|node| scope.spawn(move || work(node))).collect();
+            threads.into_iter().try_for_each(join)
+        })
+    }
+
+    /// The cluster's API.
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
+    /// The machines that are nodes.
+    pub fn nodes(&self) -> &[Machine] {
+        &self.nodes
+    }
+
+    /// The lab's directory.
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// The machine behind a node, or the NFS server.
+    pub fn machine(&self, name: &str) -> Result<&Machine, LabError> {
+        let mut machines = self.nodes.iter().chain([&self.nfs]);
+        machines
+            .find(|machine| machine.name() == name)
+            .ok_or_else(|| LabError::Precondition(format!("the lab has no machine called {name}")))
+    }
+
+    /// The kernel's NFS server, in its guest.
+    pub fn kernel_server(&self) -> Backend {
+        Backend { server: self.nfs.nic().address.clone(), share: SHARE.to_owned() }
+    }
+
+    /// NFS-Ganesha on the host.
+    pub fn ganesha(&self) -> Backend {
+        Backend { server: HOST.to_owned(), share: SHARE.to_owned() }
+    }
+
+    /// Names at the root of a server's share, one a line, seen on the server's own disk.
+    pub fn list_share(&self, server: &str) -> Result<String, LabError> {
+        if server == HOST {
+            let share = self.state.file("ganesha/share");
+            let entries = fs::read_dir(&share).map_err(LabError::file(&share))?;
+            let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+            return Ok(names.collect::<Vec<_>>().join("\n"));
+        }
+        self.nfs.sh(&format!("ls -A {SHARE}"))
+    }
+
+    /// Kills kubelet on a node, starts it again and waits until the node is Ready.
+    pub fn restart_kubelet(&self, node: &str) -> Result<(), LabError> {
+        let machine = self.machine(node)?;
+        machine.stop("kubelet")?;
+        node::start_kubelet(machine)?;
+        self.kubectl.wait("", &[&format!("node/{node}")], "condition=Ready", Duration::from_mins(2))
+    }
+}
+
+/// The lab's guests and their places, the NFS server last.
+fn places() -> impl Iterator<Item = (&'static str, Nic)> {
+    NODES.into_iter().chain([NFS]).zip(1..).map(|(name, index)| (name, Nic::of(index)))
+}
+
+/// Boots one of the lab's guests and returns when it takes commands.
+fn boot(name: &str, nic: Nic, dir: &Path, parts: &LabParts) -> Result<Machine, LabError> {
+    let card = guest::Nic::Tap {
+        device: nic.tap.clone(),
+        mac: nic.mac.clone(),
+        address: format!("{}/{}", nic.address, network::PREFIX),
+        gateway: Some(HOST.to_owned()),
+    };
+    let spec = if name == NFS {
+        let share = Disk::Empty { name: "share".to_owned(), gib: 8 };
+        Spec { memory_mib: 1024, cpus: 1, nic: card, disks: vec![share], ..Spec::new(name) }
+    } else {
+        let programs = Disk::Programs {
+            name: "node".to_owned(),
+            image: parts.node_programs().to_owned(),
+            at: "/opt/node".to_owned(),
+        };
+        Spec { nic: card, disks: vec![programs], ..Spec::new(name) }
+    };
+    let booted = Guest::boot(&spec, parts.guest_image(), dir);
+    let guest = booted.map_err(|source| LabError::Guest { guest: name.to_owned(), source: Box::new(source) })?;
+    Ok(Machine::new(guest, nic))
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, LabError>>) -> Result<T, LabError> {
+    thread.join().unwrap_or_else(|_| Err(LabError::Precondition("a thread of the lab panicked".to_owned())))
+}

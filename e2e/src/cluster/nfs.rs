@@ -1,0 +1,63 @@
+//! The lab's two NFS servers: the Linux kernel's in a guest, and NFS-Ganesha on the host.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use super::{LabError, eventually, machine::Machine, network::HOST, process::Daemon, state::StateDir};
+
+/// The share that both servers offer to everyone.
+pub const SHARE: &str = "/srv/share";
+/// A share whose server maps root to nobody.
+pub const SQUASHED_SHARE: &str = "/srv/squashed";
+/// A share that only requests from a port below 1024 may use.
+pub const LOW_PORT_SHARE: &str = "/srv/lowport";
+
+/// Where an NFS server is reached and what it exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// Address of the server.
+    pub server: String,
+    /// Path of the share.
+    pub share: String,
+}
+
+/// Starts the kernel's server in a guest; pods' networks are reached by way of their nodes.
+pub fn start_kernel_server(machine: &Machine, routes: &[(String, String)]) -> Result<(), LabError> {
+    for (network, gateway) in routes {
+        machine.sh(&format!("ip route replace {network} via {gateway}"))?;
+    }
+    let refusal = |source| LabError::Guest { guest: machine.name().to_owned(), source: Box::new(source) };
+    machine.guest().serve_nfs().map_err(refusal)
+}
+
+/// Starts Ganesha in the calling thread's namespace, exporting a directory of the lab as [`SHARE`].
+pub fn start_ganesha(state: &StateDir) -> Result<(Daemon, Backend), LabError> {
+    let home = state.file("ganesha");
+    let share = home.join("share");
+    for dir in [&home, &share, &home.join("recovery")] {
+        fs::create_dir_all(dir).map_err(LabError::file(dir))?;
+    }
+    let config = home.join("ganesha.conf");
+    fs::write(&config, ganesha_config(&home, &share)).map_err(LabError::file(&config))?;
+    let mut command = Command::new("ganesha.nfsd");
+    command.arg("-F").arg("-f").arg(&config).arg("-p").arg(home.join("pid")).args(["-L", "STDOUT", "-N", "EVENT"]);
+    let daemon = Daemon::start("ganesha", command, &state.logs())?;
+    eventually("NFS-Ganesha listening", Duration::from_secs(30), Duration::from_millis(100), || {
+        if !daemon.alive() {
+            return Ok(Err(daemon.broken("it ended while starting")));
+        }
+        std::net::TcpStream::connect((HOST, 2049)).map(|_| Ok(())).map_err(|error| error.to_string())
+    })??;
+    Ok((daemon, Backend { server: HOST.to_owned(), share: SHARE.to_owned() }))
+}
+
+fn ganesha_config(home: &Path, share: &Path) -> String {
+    let (recovery, share) = (home.join("recovery").display().to_string(), share.display());
+    format!(
+        "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = 2049; Enable_NLM = false; Enable_RQUOTA = false; }}\n\
+         NFSv4 {{ Graceless = true; Lease_Lifetime = 10; RecoveryBackend = fs; RecoveryRoot = \"{recovery}\";\n\
+         \x20        Minor_Versions = 1, 2; }}\n\
+         EXPORT {{ Export_Id = 1; Path = \"{share}\"; Pseudo = \"{SHARE}\"; Access_Type = RW;\n\
+         \x20         Squash = No_Root_Squash; SecType = sys; Protocols = 4; PrivilegedPort = false;\n\
+         \x20         FSAL {{ Name = VFS; }} }}\n"
+    )
+}

@@ -1,0 +1,113 @@
+//! The parts a lab is made of, as paths.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{LabError, control_plane::Programs};
+use crate::{
+    guest::Image,
+    parts::{BuiltParts, Part, PartError, Parts},
+    progress::Lines,
+};
+
+/// Every part of a lab, built.
+#[derive(Debug)]
+pub struct LabParts {
+    inputs: BTreeMap<String, String>,
+    programs: Programs,
+    helm: PathBuf,
+    csi_sanity: PathBuf,
+    guest: Image,
+    node_programs: PathBuf,
+    images: Vec<PathBuf>,
+}
+
+impl LabParts {
+    /// Builds what is missing, telling how it goes. Needs the network the first time.
+    pub fn ensure() -> Result<Self, LabError> {
+        let ensure = || Self::of(&Parts::open()?.ensure(&every(), &mut Lines::default())?);
+        ensure().map_err(boxed)
+    }
+
+    fn of(built: &BuiltParts) -> Result<Self, PartError> {
+        Ok(Self {
+            inputs: built.inputs(),
+            programs: Programs {
+                etcd: built.path(Part::Etcd)?,
+                apiserver: built.path(Part::KubeApiserver)?,
+                controller_manager: built.path(Part::KubeControllerManager)?,
+                scheduler: built.path(Part::KubeScheduler)?,
+                kubectl: built.path(Part::Kubectl)?,
+            },
+            helm: built.path(Part::Helm)?,
+            csi_sanity: built.path(Part::CsiSanity)?,
+            guest: built.guest_image()?,
+            node_programs: built.path(Part::NodePrograms)?,
+            images: Part::IMAGES.iter().map(|part| built.path(*part)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What the parts were made from; equal inputs make equal labs.
+    pub fn inputs(&self) -> &BTreeMap<String, String> {
+        &self.inputs
+    }
+
+    /// Programs of the control plane.
+    pub fn control_plane(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// `helm`.
+    pub fn helm(&self) -> &Path {
+        &self.helm
+    }
+
+    /// `csi-sanity`.
+    pub fn csi_sanity(&self) -> &Path {
+        &self.csi_sanity
+    }
+
+    /// Kernel and disk that guests boot from.
+    pub fn guest_image(&self) -> &Image {
+        &self.guest
+    }
+
+    /// The disk with a node's programs.
+    pub fn node_programs(&self) -> &Path {
+        &self.node_programs
+    }
+
+    /// Archives of the images that every node needs.
+    pub fn images(&self) -> Vec<&Path> {
+        self.images.iter().map(PathBuf::as_path).collect()
+    }
+}
+
+/// What talks to a cluster that is not the lab.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// `kubectl`.
+    pub kubectl: PathBuf,
+    /// `helm`.
+    pub helm: PathBuf,
+}
+
+/// Builds `kubectl` and `helm` alone.
+pub fn clients() -> Result<Clients, LabError> {
+    let ensure = || {
+        let built = Parts::open()?.ensure(&[Part::Kubectl, Part::Helm], &mut Lines::default())?;
+        Ok(Clients { kubectl: built.path(Part::Kubectl)?, helm: built.path(Part::Helm)? })
+    };
+    ensure().map_err(|error: PartError| boxed(error))
+}
+
+fn every() -> Vec<Part> {
+    let others = [Part::NodePrograms, Part::Helm, Part::CsiSanity];
+    [Part::CONTROL_PLANE, Part::GUEST, Part::IMAGES, &others].concat()
+}
+
+fn boxed(source: PartError) -> LabError {
+    LabError::Parts(Box::new(source))
+}

@@ -1,0 +1,92 @@
+//! One guest that is NFS server and client at once, for what needs a kernel and no cluster.
+
+use std::{path::Path, time::Duration};
+
+use super::{
+    LabError, binaries::Binaries, machine::Machine, network, nfs::Backend, parts::LabParts, process, state::StateDir,
+};
+use crate::guest::{self, KernelRung};
+
+/// Driver sockets inside the guest.
+const CONTROLLER_SOCKET: &str = "/run/berth/controller.sock";
+/// See [`CONTROLLER_SOCKET`].
+const NODE_SOCKET: &str = "/run/berth/node.sock";
+
+/// A guest of its own, until dropped.
+#[derive(Debug)]
+pub struct Single {
+    state: StateDir,
+    machine: Machine,
+}
+
+impl Single {
+    /// Boots the guest below `lab` and starts its NFS server.
+    pub fn start(lab: &StateDir, parts: &LabParts) -> Result<Self, LabError> {
+        let state = lab.nested("single")?;
+        process::end_all(state.root())?;
+        state.clear()?;
+        let booted = KernelRung::boot("single", guest::Nic::Alone, parts.guest_image(), &state.guest("single"));
+        let rung = booted.map_err(|source| LabError::Guest { guest: "single".to_owned(), source: Box::new(source) })?;
+        Ok(Self { state, machine: Machine::new(rung.guest().clone(), network::Nic::of(1)) })
+    }
+
+    /// The guest.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The share as the guest itself reaches it.
+    pub fn backend(&self) -> Backend {
+        Backend { server: KernelRung::SERVER.to_owned(), share: KernelRung::SHARE.to_owned() }
+    }
+
+    /// Copies both programs of the product into the guest and starts them; returns their endpoints.
+    pub fn start_driver(&self, binaries: &Binaries) -> Result<Endpoints, LabError> {
+        let machine = &self.machine;
+        machine.sh(
+            "mkdir -p /run/berth /var/lib/kubelet/plugins /var/lib/kubelet/plugins_registry /var/lib/kubelet/pods",
+        )?;
+        machine.copy_in(&binaries.controller(), "/usr/local/bin/berth-controller", 0o755)?;
+        machine.copy_in(&binaries.node(), "/usr/local/bin/berth-node", 0o755)?;
+        let controller = format!("unix://{CONTROLLER_SOCKET}");
+        let node = format!("unix://{NODE_SOCKET}");
+        machine.background(
+            "berth-controller",
+            &format!("berth-controller --endpoint={controller} --kubernetes=false --http-endpoint=127.0.0.1:9808"),
+        )?;
+        machine.background(
+            "berth-node",
+            &format!("berth-node --endpoint={node} --node-id=single --http-endpoint=127.0.0.1:9809"),
+        )?;
+        let both = format!("test -S {CONTROLLER_SOCKET} -a -S {NODE_SOCKET}");
+        machine.wait_for("both sockets", Duration::from_secs(30), &both)?;
+        Ok(Endpoints { controller, node })
+    }
+
+    /// Runs a program of the host in the guest, behind the words of `prefix`, and returns what it printed.
+    pub fn run_copy(&self, prefix: &str, program: &Path, words: &str, deadline: Duration) -> Result<String, LabError> {
+        let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = format!("/var/tmp/{name}");
+        if self.machine.sh(&format!("test -x {path}")).is_err() {
+            self.machine.copy_in(program, &path, 0o755)?;
+        }
+        self.machine.sh_within(&format!("{prefix} {path} {words}"), deadline)
+    }
+}
+
+/// Endpoints of the driver inside the guest, as `unix:///path`.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// Of the controller.
+    pub controller: String,
+    /// Of the node plugin.
+    pub node: String,
+}
+
+impl Drop for Single {
+    fn drop(&mut self) {
+        // What is left, if anything, is found by its mark at the next start or by `lab down`.
+        let _ = self.machine.kill();
+        let _ = process::end_all(self.state.root());
+    }
+}

@@ -1,0 +1,175 @@
+//! Commands in a guest: what to run, what came of it.
+
+use std::{path::Path, path::PathBuf, time::Duration};
+
+use super::{Guest, GuestError};
+use crate::cluster::command::tail;
+
+/// A command to run in a guest, as root.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    pub(super) words: Vec<String>,
+    pub(super) variables: Vec<(String, String)>,
+    pub(super) directory: Option<String>,
+    pub(super) input: Input,
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+/// Which of a command's two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// What a command left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Exit status; 128 + N when signal N ended it.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Exec {
+    /// Program and arguments, with empty input and two minutes to finish.
+    pub fn new<I: IntoIterator<Item = S>, S: Into<String>>(words: I) -> Self {
+        Self {
+            words: words.into_iter().map(Into::into).collect(),
+            variables: Vec::new(),
+            directory: None,
+            input: Input::Bytes(Vec::new()),
+            timeout: Duration::from_mins(2),
+        }
+    }
+
+    /// A shell script; it stops at its first failing command.
+    pub fn sh(script: &str) -> Self {
+        Self::new(["sh", "-ec", script])
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.variables.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn dir(mut self, directory: &str) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Feeds bytes to standard input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// Feeds a file of the host to standard input.
+    #[must_use]
+    pub fn stdin_file(mut self, path: &Path) -> Self {
+        self.input = Input::File(path.to_owned());
+        self
+    }
+
+    /// Ends the command when it takes longer than this.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The command as a person would type it.
+    pub fn line(&self) -> String {
+        self.words.join(" ")
+    }
+}
+
+impl Output {
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The end of standard error, or of standard output when that is empty.
+    pub fn printed(&self) -> String {
+        tail(if self.stderr.iter().any(|byte| !byte.is_ascii_whitespace()) { &self.stderr } else { &self.stdout })
+    }
+}
+
+impl Guest {
+    /// Runs a command to its end; any exit status is a result.
+    pub fn exec(&self, command: &Exec) -> Result<Output, GuestError> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let result = self.exec_streaming(command, |stream, bytes| match stream {
+            Stream::Output => stdout.extend_from_slice(bytes),
+            Stream::Error => stderr.extend_from_slice(bytes),
+        });
+        match result {
+            Ok(status) => Ok(Output { status, stdout, stderr }),
+            Err(GuestError::Timeout { command, seconds, .. }) => {
+                Err(GuestError::Timeout { command, seconds, printed: tail(&[stdout, stderr].concat()) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs a command that has to succeed.
+    pub fn run(&self, command: &Exec) -> Result<Output, GuestError> {
+        let output = self.exec(command)?;
+        if output.status == 0 {
+            return Ok(output);
+        }
+        let printed = output.printed();
+        Err(GuestError::Failed { command: command.line(), status: output.status, printed })
+    }
+
+    /// Starts a program that runs on by itself, its output appended to `log` (a path in the guest); returns its process
+    /// id. It leads a session of its own, and ends with the guest.
+    pub fn spawn(&self, words: &[&str], log: &str) -> Result<u32, GuestError> {
+        let script = "log=$1; shift; setsid -- \"$@\" </dev/null >>\"$log\" 2>&1 & echo $!";
+        let command = Exec::new(["sh", "-ec", script, "spawn", log].iter().chain(words).copied());
+        let output = self.run(&command)?;
+        let printed = output.text();
+        printed.trim().parse().map_err(|_| GuestError::Failed { command: command.line(), status: 0, printed })
+    }
+
+    /// Writes a file of the guest, at once or not at all; missing directories are made.
+    pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), GuestError> {
+        self.run(&receive(path, mode).stdin(bytes)).map(drop)
+    }
+
+    /// Copies a file of the host into the guest.
+    pub fn copy_in(&self, from: &Path, to: &str, mode: u32) -> Result<(), GuestError> {
+        self.run(&receive(to, mode).stdin_file(from).timeout(Duration::from_mins(10))).map(drop)
+    }
+
+    /// Reads a file of the guest.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>, GuestError> {
+        self.run(&Exec::new(["cat", "--", path])).map(|output| output.stdout)
+    }
+
+    /// Copies a file of the guest out to the host.
+    pub fn copy_out(&self, from: &str, to: &Path) -> Result<(), GuestError> {
+        std::fs::write(to, self.read(from)?).map_err(GuestError::file(to))
+    }
+}
+
+fn receive(path: &str, mode: u32) -> Exec {
+    let script = "mkdir -p \"$(dirname \"$1\")\"; cat >\"$1.part\"; chmod \"$2\" \"$1.part\"; mv -f \"$1.part\" \"$1\"";
+    Exec::new(["sh", "-ec", script, "receive", path, &format!("{mode:o}")])
+}

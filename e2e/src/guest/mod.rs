@@ -1,0 +1,154 @@
+//! Virtual machines with a Linux kernel of their own: what a node of the lab's cluster is, and where tests run that need
+//! a kernel's NFS client or server.
+//!
+//! A guest is a qemu process that outlives the program that started it: [`Guest::attach`] finds it again by the note in
+//! its directory. Its root disk is an overlay in that directory over an image that every guest shares.
+
+mod client;
+pub(crate) mod cpio;
+mod error;
+mod exec;
+mod kernel_rung;
+mod qemu;
+mod record;
+mod seed;
+mod spec;
+pub mod wire;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use error::GuestError;
+pub use exec::{Exec, Output, Stream};
+pub use kernel_rung::KernelRung;
+pub(crate) use qemu::qemu_command;
+pub use record::Record;
+pub use spec::{Disk, Image, Nic, Spec};
+
+use crate::cluster::process::Daemon;
+
+/// How long a guest may take from power-on to an answering agent. Ten seconds is usual; a machine that builds and boots
+/// three guests at once takes several times that.
+const BOOT: Duration = Duration::from_mins(3);
+
+/// A guest that runs, or ran when it was last looked at.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    record: Record,
+    directory: PathBuf,
+}
+
+impl Guest {
+    /// Starts a guest whose files live in `directory` and waits until its agent answers. An earlier guest's files there
+    /// are replaced; an earlier guest that still runs there is an error.
+    ///
+    /// The caller's network namespace becomes the guest's host side: with [`Nic::Tap`] the device must exist in it.
+    pub fn boot(spec: &Spec, image: &Image, directory: &Path) -> Result<Self, GuestError> {
+        let guest = Self::power_on(spec, image, directory)?;
+        match guest.wait_ready(BOOT) {
+            Ok(()) => Ok(guest),
+            Err(error) => {
+                // The first error says more than a failing kill could.
+                let _ = guest.kill();
+                Err(error)
+            }
+        }
+    }
+
+    fn power_on(spec: &Spec, image: &Image, directory: &Path) -> Result<Self, GuestError> {
+        spec.check()?;
+        if let Ok(earlier) = Self::attach(directory)
+            && earlier.alive()
+        {
+            return Err(GuestError::Running { name: earlier.record.name, pid: earlier.record.process.pid });
+        }
+        fs::create_dir_all(directory).map_err(GuestError::file(directory))?;
+        let directory = fs::canonicalize(directory).map_err(GuestError::file(directory))?;
+        let (nic, agent) = qemu::place(&spec.nic)?;
+        let token = seed::token()?;
+        seed::write(&directory.join("initrd"), image, spec, &token)?;
+        let console = directory.join("console.log");
+        fs::write(&console, b"").map_err(GuestError::file(&console))?;
+        let command = qemu::command(spec, image, &directory, &nic)?;
+        let process = Daemon::start("qemu", command, &directory).map_err(GuestError::Process)?;
+        let record = Record { name: spec.name.clone(), agent, token, process };
+        record.write(&directory)?;
+        Ok(Self { record, directory })
+    }
+
+    /// The guest whose files live in `directory`, running or not.
+    pub fn attach(directory: &Path) -> Result<Self, GuestError> {
+        Ok(Self { record: Record::read(directory)?, directory: directory.to_owned() })
+    }
+
+    /// Name of the guest, also its host name.
+    pub fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    /// Where the agent listens.
+    pub fn agent(&self) -> SocketAddr {
+        self.record.agent
+    }
+
+    /// Process id of its qemu.
+    pub fn pid(&self) -> u32 {
+        self.record.process.pid
+    }
+
+    /// Whether its qemu runs.
+    pub fn alive(&self) -> bool {
+        self.record.process.alive()
+    }
+
+    /// Everything the guest's kernel and init said.
+    pub fn console_log(&self) -> PathBuf {
+        self.directory.join("console.log")
+    }
+
+    fn wait_ready(&self, deadline: Duration) -> Result<(), GuestError> {
+        let end = Instant::now() + deadline;
+        let ready = Exec::new(["test", "-e", "/run/lab/ready"]).timeout(Duration::from_secs(10));
+        loop {
+            let last = match self.exec(&ready) {
+                Ok(output) if output.status == 0 => return Ok(()),
+                Ok(_) => "its init has not finished".to_owned(),
+                Err(error) => crate::cluster::chain(&error),
+            };
+            if !self.alive() {
+                return Err(self.lost("qemu ended while the guest was starting".to_owned()));
+            }
+            if Instant::now() > end {
+                return Err(self.lost(format!("not ready {} s after power-on: {last}", deadline.as_secs())));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn lost(&self, why: String) -> GuestError {
+        let read = |name: &str| fs::read(self.directory.join(name)).unwrap_or_default();
+        let said = [read("qemu.log"), read("console.log")].concat();
+        GuestError::Lost { why, said: crate::cluster::command::tail(&said), console: self.console_log() }
+    }
+
+    /// Powers the guest off: file systems are synced first. One that is not off within `deadline` is killed.
+    pub fn shutdown(&self, deadline: Duration) -> Result<(), GuestError> {
+        let end = Instant::now() + deadline;
+        // The connection may break before the answer: the guest is going down.
+        let _ = self.exec(&Exec::sh("sync; exec busybox poweroff -f").timeout(deadline));
+        while self.alive() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.kill()
+    }
+
+    /// Ends the guest like a power cut. One that does not run is fine.
+    pub fn kill(&self) -> Result<(), GuestError> {
+        self.record.process.kill().map_err(GuestError::Process)
+    }
+}

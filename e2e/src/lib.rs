@@ -1,0 +1,13 @@
+//! The test cluster, its scenarios and the benchmarks
+
+pub mod bench;
+pub mod cluster;
+pub mod guest;
+mod hex;
+pub mod oci;
+pub mod parts;
+pub mod progress;
+pub mod report;
+pub mod scenarios;
+pub mod target;
+pub mod testrun;

@@ -1,0 +1,184 @@
+//! `lab`: a Kubernetes cluster on one machine, what it must do with Berth, and how fast.
+
+use std::{os::unix::process::CommandExt, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use e2e::{
+    bench::{self, Measurement},
+    cluster::{
+        Lab, LabError, binaries::Binaries, chain, chart, image, parts, parts::LabParts, process, state::StateDir,
+    },
+    report::Timeline,
+    scenarios,
+    target::Target,
+    testrun::{self, Rung},
+};
+
+#[derive(Debug, Parser)]
+#[command(about = "A Kubernetes cluster on one machine, what it must do with Berth, and how fast", version)]
+struct Args {
+    /// Which lab; several can be up at once.
+    #[arg(long, global = true, default_value = "default")]
+    name: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build every part of the lab into its cache (`BERTH_LAB_CACHE`, or berth-lab in the user's cache directory).
+    Parts,
+    /// Bring the cluster up, or find it up already.
+    Up,
+    /// End the lab's processes and remove its files but for the logs.
+    Down {
+        /// Every lab of this checkout.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Say what runs.
+    Status,
+    /// Run kubectl against the lab.
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// Words for kubectl.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Run a shell command in a machine of the lab (node-1, node-2, nfs).
+    Exec {
+        /// The machine.
+        machine: String,
+        /// The command.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<String>,
+    },
+    /// The main job from nothing: cluster, chart, three replicas that share a volume, and everything deleted again.
+    Demo,
+    /// Run scenarios on the cluster with the driver installed.
+    Scenario {
+        /// Their names; none: all.
+        names: Vec<String>,
+    },
+    /// Run rungs of the test ladder; none: all. Ends with one summary.
+    Test {
+        /// The rungs.
+        rungs: Vec<Rung>,
+    },
+    /// Measure what Berth promises.
+    Bench {
+        /// What to measure; nothing: everything.
+        what: Vec<Measurement>,
+    },
+    /// Build the static binaries and the image that holds them.
+    Image,
+    /// Render manifests/install.yaml from the chart.
+    Manifests {
+        /// Only lint the chart and compare.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lab: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<ExitCode, LabError> {
+    let timeline = Timeline::default();
+    match &args.command {
+        Command::Down { all: true } => StateDir::names().iter().try_for_each(|name| down(name)).map(success),
+        Command::Down { all: false } => down(&args.name).map(success),
+        Command::Parts => LabParts::ensure().map(success),
+        Command::Image => {
+            let image = image::build(&Binaries::build()?)?;
+            println!("{} ({:.1} MB) in {}", image.name(), image.megabytes()?, image.archive.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Manifests { check } => chart::manifests(&parts::clients()?.helm, *check).map(success),
+        command => {
+            let state = StateDir::open(&args.name)?;
+            process::mark(state.root())?;
+            in_lab(command, &state, &timeline)
+        }
+    }
+}
+
+/// Commands that start or enter something, and therefore carry the lab's mark.
+fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    match command {
+        Command::Up => {
+            privileged()?;
+            Lab::up(state, &LabParts::ensure()?, timeline)?;
+            print!("{}", timeline.summary());
+            println!("`lab kubectl …` talks to it, `lab exec MACHINE …` enters a machine, `lab down` ends it");
+        }
+        Command::Status => {
+            let lab = Lab::attach(state)?;
+            print!("{}", lab.kubectl().run(&["get", "nodes,pods", "-A", "-o", "wide"])?);
+        }
+        Command::Kubectl { words } => {
+            let kubectl = Lab::attach(state)?.kubectl().clone();
+            let source = kubectl.command(words).exec();
+            return Err(LabError::Start { program: "kubectl".to_owned(), source });
+        }
+        Command::Exec { machine, words } => {
+            let done = Lab::attach(state)?.machine(machine)?.run(&words.join(" "), Duration::from_hours(1))?;
+            print!("{}", String::from_utf8_lossy(&done.stdout));
+            eprint!("{}", String::from_utf8_lossy(&done.stderr));
+            return Ok(if done.status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
+        Command::Scenario { names } => return scenario(names, state, timeline),
+        Command::Test { rungs } => {
+            privileged()?;
+            return Ok(verdict(testrun::run(rungs, state, timeline)?.failed == 0));
+        }
+        Command::Bench { what } => {
+            privileged()?;
+            return Ok(verdict(bench::run(what, state, timeline)?));
+        }
+        Command::Down { .. } | Command::Parts | Command::Image | Command::Manifests { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn scenario(names: &[String], state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    let target = Target::prepare(state, timeline)?;
+    let outcome = scenarios::run(names, target.driver(), target.lab(), timeline)?;
+    print!("{}", timeline.summary());
+    if target.lab().is_some() {
+        println!("the lab stays up: `lab kubectl …` talks to it, `lab down` ends it");
+    }
+    println!("{} passed, {} failed", outcome.passed, outcome.failed);
+    Ok(verdict(outcome.failed == 0))
+}
+
+fn down(name: &str) -> Result<(), LabError> {
+    let ended = Lab::down(name)?;
+    println!("lab {name}: {ended} processes ended, nothing left but its logs");
+    Ok(())
+}
+
+/// Network namespaces, taps and mounts need root; saying so beats the kernel's `EPERM` halfway.
+fn privileged() -> Result<(), LabError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(LabError::Precondition("the lab makes network namespaces and tap devices: run it as root".to_owned()))
+}
+
+fn success<T>(_: T) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+fn verdict(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

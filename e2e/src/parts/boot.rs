@@ -1,0 +1,62 @@
+//! The initial RAM disk: busybox, the first modules, the lab's agent and its scripts.
+
+use std::fs;
+
+use super::{
+    BuiltParts, Part, PartError, debian, rustc,
+    store::Inputs,
+    workshop::{Tools, Workshop, source},
+};
+use crate::guest::cpio::Archive;
+
+pub(super) const INITRD: &str = "initrd";
+
+const AGENT: &str = "guest/agent/main.rs";
+const AGENT_WIRE: &str = "src/guest/wire.rs";
+/// Scripts that end up in `/lab`, and later in `/run/lab`.
+const SCRIPTS: &[&str] = &["start", "serve-nfs"];
+
+pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+    rustc::inputs(inputs, tools)?;
+    for file in [AGENT, AGENT_WIRE, "guest/init"] {
+        inputs.add_file(&source(file))?;
+    }
+    for script in SCRIPTS {
+        inputs.add_file(&source("guest").join(script))?;
+    }
+    Ok(())
+}
+
+pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+    let debian = needs.path(Part::Debian)?;
+    let agent = shop.path("lab-agent");
+    rustc::build(shop, AGENT, &agent)?;
+    let read = |path: &std::path::Path| fs::read(path).map_err(PartError::file(path));
+    let modules = debian.join(debian::MODULES);
+    let order = fs::read_to_string(modules.join("order")).map_err(PartError::file(&modules))?;
+
+    let mut files = vec![
+        ("/bin/busybox".to_owned(), 0o755, read(&debian.join(debian::BUSYBOX))?),
+        ("/init".to_owned(), 0o755, read(&source("guest/init"))?),
+        ("/lab/agent".to_owned(), 0o755, read(&agent)?),
+        ("/modules/order".to_owned(), 0o644, order.clone().into_bytes()),
+    ];
+    for script in SCRIPTS {
+        files.push((format!("/lab/{script}"), 0o755, read(&source("guest").join(script))?));
+    }
+    for module in order.lines() {
+        files.push((format!("/modules/{module}"), 0o644, read(&modules.join(module))?));
+    }
+    let path = shop.path(INITRD);
+    let write = || -> std::io::Result<()> {
+        let mut archive = Archive::new(Vec::new());
+        for directory in ["/bin", "/lab", "/modules"] {
+            archive.directory(directory)?;
+        }
+        for (name, mode, bytes) in &files {
+            archive.file(name, *mode, bytes)?;
+        }
+        fs::write(&path, archive.finish()?)
+    };
+    write().map_err(PartError::file(&path))
+}

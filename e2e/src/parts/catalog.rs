@@ -1,0 +1,211 @@
+//! The list of parts: what each is called, how long it takes and what it is made from.
+
+use std::time::Duration;
+
+use super::{
+    BuiltParts, PartError, accelerator, boot, debian,
+    go::{self, Program},
+    images, programs,
+    store::Inputs,
+    workshop::{Tools, Workshop},
+};
+
+/// Something that the lab is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// etcd.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// The controller manager.
+    KubeControllerManager,
+    /// The scheduler.
+    KubeScheduler,
+    /// kubectl.
+    Kubectl,
+    /// kubelet.
+    Kubelet,
+    /// kube-proxy.
+    KubeProxy,
+    /// Kubernetes' test program, for its image.
+    Agnhost,
+    /// containerd.
+    Containerd,
+    /// containerd's shim for runc.
+    ContainerdShim,
+    /// containerd's client.
+    Ctr,
+    /// CNI plugin `bridge`.
+    CniBridge,
+    /// CNI plugin `host-local`.
+    CniHostLocal,
+    /// CNI plugin `loopback`.
+    CniLoopback,
+    /// CNI plugin `portmap`.
+    CniPortmap,
+    /// helm.
+    Helm,
+    /// csi-sanity.
+    CsiSanity,
+    /// Directory with Debian's kernel, the root disk and the files that the initial RAM disk takes from it.
+    Debian,
+    /// Initial RAM disk with the lab's agent.
+    Boot,
+    /// Whether KVM works here.
+    Accelerator,
+    /// Read-only disk with the node's programs.
+    NodePrograms,
+    /// Image archive of the pause container.
+    PauseImage,
+    /// Image archive of busybox.
+    BusyboxImage,
+    /// Image archive of agnhost.
+    AgnhostImage,
+}
+
+impl Part {
+    /// What a control plane runs, and its client.
+    pub const CONTROL_PLANE: &[Self] =
+        &[Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kubectl];
+    /// What every guest boots from.
+    pub const GUEST: &[Self] = &[Self::Debian, Self::Boot, Self::Accelerator];
+    /// Images that the scenarios use.
+    pub const IMAGES: &[Self] = &[Self::PauseImage, Self::BusyboxImage, Self::AgnhostImage];
+    /// Everything.
+    pub const ALL: &[Self] = &[
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kubectl,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Agnhost,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
+        Self::CniBridge,
+        Self::CniHostLocal,
+        Self::CniLoopback,
+        Self::CniPortmap,
+        Self::Helm,
+        Self::CsiSanity,
+        Self::Debian,
+        Self::Boot,
+        Self::Accelerator,
+        Self::NodePrograms,
+        Self::PauseImage,
+        Self::BusyboxImage,
+        Self::AgnhostImage,
+    ];
+
+    /// The name under which the part is kept and spoken of.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Boot => "boot",
+            Self::Accelerator => "accelerator",
+            Self::NodePrograms => "node-programs",
+            Self::PauseImage => "image-pause",
+            Self::BusyboxImage => "image-busybox",
+            Self::AgnhostImage => "image-agnhost",
+            program => program.program().map_or("", |program| program.name),
+        }
+    }
+
+    /// How long a cold build takes, on two cores with the modules still to be fetched.
+    pub(super) fn usual(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::KubeApiserver => 225,
+            Self::KubeControllerManager => 48,
+            Self::Containerd | Self::Helm => 60,
+            Self::Debian => 55,
+            Self::CsiSanity => 33,
+            Self::Etcd => 22,
+            Self::Kubectl => 20,
+            Self::Kubelet => 15,
+            Self::KubeProxy => 8,
+            Self::Accelerator => 10,
+            Self::Agnhost | Self::ContainerdShim => 6,
+            Self::KubeScheduler | Self::Boot | Self::Ctr => 5,
+            _ => 3,
+        })
+    }
+
+    /// Parts that this one is made from.
+    pub(super) fn needs(self) -> &'static [Self] {
+        match self {
+            Self::Accelerator => &[Self::Debian, Self::Boot],
+            Self::NodePrograms => programs::CONTENTS,
+            Self::Boot | Self::BusyboxImage => &[Self::Debian],
+            Self::AgnhostImage => &[Self::Debian, Self::Agnhost],
+            _ => &[],
+        }
+    }
+
+    /// The file in the part's directory that is the part.
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Self::Debian => "",
+            Self::Boot => boot::INITRD,
+            Self::Accelerator => accelerator::FILE,
+            Self::NodePrograms => programs::DISK,
+            Self::PauseImage | Self::BusyboxImage | Self::AgnhostImage => images::FILE,
+            program => program.name(),
+        }
+    }
+
+    /// Adds everything that decides what the part becomes.
+    pub(super) fn inputs(self, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+        match self {
+            Self::Debian => debian::inputs(inputs),
+            Self::Boot => boot::inputs(inputs, tools)?,
+            Self::Accelerator => accelerator::inputs(inputs)?,
+            Self::NodePrograms => programs::inputs(inputs),
+            Self::PauseImage | Self::BusyboxImage | Self::AgnhostImage => images::inputs(inputs, tools)?,
+            program => {
+                if let Some(program) = program.program() {
+                    go::inputs(program, inputs, tools)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds the part into the workshop's directory.
+    pub(super) fn build(self, shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+        match self {
+            Self::Debian => debian::build(shop),
+            Self::Boot => boot::build(shop, needs),
+            Self::Accelerator => accelerator::build(shop, needs),
+            Self::NodePrograms => programs::build(shop, needs),
+            Self::PauseImage => images::pause(shop),
+            Self::BusyboxImage => images::busybox(shop, needs),
+            Self::AgnhostImage => images::agnhost(shop, needs),
+            program => program.program().map_or(Ok(()), |program| go::build(program, shop)),
+        }
+    }
+
+    fn program(self) -> Option<&'static Program> {
+        Some(match self {
+            Self::Etcd => &go::ETCD,
+            Self::KubeApiserver => &go::KUBE_APISERVER,
+            Self::KubeControllerManager => &go::KUBE_CONTROLLER_MANAGER,
+            Self::KubeScheduler => &go::KUBE_SCHEDULER,
+            Self::Kubectl => &go::KUBECTL,
+            Self::Kubelet => &go::KUBELET,
+            Self::KubeProxy => &go::KUBE_PROXY,
+            Self::Agnhost => &go::AGNHOST,
+            Self::Containerd => &go::CONTAINERD,
+            Self::ContainerdShim => &go::CONTAINERD_SHIM,
+            Self::Ctr => &go::CTR,
+            Self::CniBridge => &go::CNI_BRIDGE,
+            Self::CniHostLocal => &go::CNI_HOST_LOCAL,
+            Self::CniLoopback => &go::CNI_LOOPBACK,
+            Self::CniPortmap => &go::CNI_PORTMAP,
+            Self::Helm => &go::HELM,
+            Self::CsiSanity => &go::CSI_SANITY,
+            _ => return None,
+        })
+    }
+}

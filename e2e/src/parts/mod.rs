@@ -1,0 +1,196 @@
+//! What the lab is made of: programs, disks and images, each built once per set of inputs and kept in the lab's cache.
+//!
+//! A part's key is a hash over everything that it is made from, so nothing is ever rebuilt in place: another input is
+//! another directory. A directory appears under its name only when it is complete.
+
+mod accelerator;
+mod boot;
+mod catalog;
+mod debian;
+mod error;
+mod go;
+mod images;
+mod packages;
+mod programs;
+mod rustc;
+mod store;
+mod workshop;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+pub use catalog::Part;
+pub use error::PartError;
+pub use images::{AGNHOST_IMAGE, BUSYBOX_IMAGE, PAUSE_IMAGE};
+use store::Store;
+use workshop::{Tools, Workshop};
+
+use crate::{
+    guest::Image,
+    progress::{Progress, Step},
+};
+
+/// The lab's cache and what can be built into it.
+#[derive(Debug)]
+pub struct Parts {
+    store: Store,
+    tools: Tools,
+}
+
+/// Parts that are there, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuiltParts {
+    directories: BTreeMap<Part, PathBuf>,
+}
+
+impl Parts {
+    /// The cache: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
+    pub fn open() -> Result<Self, PartError> {
+        Ok(Self { store: Store::open(&store::default_root()?)?, tools: Tools::default() })
+    }
+
+    /// Where the cache lies.
+    pub fn cache(&self) -> &Path {
+        self.store.root()
+    }
+
+    /// Builds what is missing of `wanted`, one part at a time, and says where everything is. Debian packages that the lab
+    /// needs on the host are installed first. Two programs that call this at once do not build the same part twice.
+    pub fn ensure(&self, wanted: &[Part], progress: &mut dyn Progress) -> Result<BuiltParts, PartError> {
+        packages::ensure(&self.store.log("packages"), progress)?;
+        if let Ok(built) = self.built(wanted) {
+            return Ok(built);
+        }
+        let _lock = self.store.lock(|| progress.note("another program builds parts of the lab; waiting for it"))?;
+        let mut plan = Vec::new();
+        for &part in wanted {
+            self.plan(part, &mut plan)?;
+        }
+        for (index, &part) in plan.iter().enumerate() {
+            let usual = self.store.took(part.name()).unwrap_or(part.usual());
+            self.build(part, Step { name: part.name(), number: index + 1, of: plan.len(), usual }, progress)?;
+        }
+        self.built(wanted)
+    }
+
+    /// Says where `wanted` is without building anything; an error names what is missing.
+    pub fn built(&self, wanted: &[Part]) -> Result<BuiltParts, PartError> {
+        let mut built = BuiltParts::default();
+        let mut missing = BTreeSet::new();
+        for &part in wanted {
+            let directory = self.directory(part)?;
+            if directory.is_dir() {
+                built.directories.insert(part, directory);
+            } else {
+                missing.insert(part.name());
+            }
+        }
+        if missing.is_empty() { Ok(built) } else { Err(PartError::Missing(missing.into_iter().collect())) }
+    }
+
+    /// Appends what has to be built for `part`, needs first.
+    fn plan(&self, part: Part, plan: &mut Vec<Part>) -> Result<(), PartError> {
+        if plan.contains(&part) || self.directory(part)?.is_dir() {
+            return Ok(());
+        }
+        for &need in part.needs() {
+            self.plan(need, plan)?;
+        }
+        plan.push(part);
+        Ok(())
+    }
+
+    fn build(&self, part: Part, step: Step, progress: &mut dyn Progress) -> Result<(), PartError> {
+        let begun = Instant::now();
+        progress.started(&step);
+        let fresh = self.store.fresh(part.name())?;
+        let needs = self.built(part.needs())?;
+        let mut shop = Workshop::new(part.name(), &fresh, self.store.log(part.name()), begun, |elapsed: Duration| {
+            progress.working(&step, elapsed);
+        })?;
+        part.build(&mut shop, &needs)?;
+        drop(shop);
+        self.store.keep(part.name(), &self.key(part)?)?;
+        self.store.note_time(part.name(), begun.elapsed());
+        progress.finished(&step, begun.elapsed());
+        Ok(())
+    }
+
+    fn directory(&self, part: Part) -> Result<PathBuf, PartError> {
+        Ok(self.store.directory(part.name(), &self.key(part)?))
+    }
+
+    /// Hash over a part's own inputs and the keys of what it is made from.
+    fn key(&self, part: Part) -> Result<String, PartError> {
+        let mut inputs = store::Inputs::new(part.name());
+        part.inputs(&mut inputs, &self.tools)?;
+        for &need in part.needs() {
+            inputs.add("need", self.key(need)?);
+        }
+        Ok(inputs.key())
+    }
+}
+
+impl BuiltParts {
+    /// The file that is the part (a directory for [`Part::Debian`]); an error when it was not asked for.
+    pub fn path(&self, part: Part) -> Result<PathBuf, PartError> {
+        let missing = || PartError::Missing(vec![part.name()]);
+        self.directories.get(&part).map(|directory| directory.join(part.file())).ok_or_else(missing)
+    }
+
+    /// Name and directory of each part; the directory's name changes with every input.
+    pub fn inputs(&self) -> BTreeMap<String, String> {
+        self.directories.iter().map(|(part, path)| (part.name().to_owned(), path.display().to_string())).collect()
+    }
+
+    /// What guests boot from; needs [`Part::GUEST`].
+    pub fn guest_image(&self) -> Result<Image, PartError> {
+        let debian = self.path(Part::Debian)?;
+        Ok(Image {
+            kernel: debian.join(debian::KERNEL),
+            root: debian.join(debian::ROOT),
+            initrd: self.path(Part::Boot)?,
+            kvm: accelerator::is_kvm(&self.path(Part::Accelerator)?)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let parts = Parts { store: Store::open(home.path()).unwrap(), tools: Tools::default() };
+        let error = parts.built(&[Part::Etcd, Part::Helm]).unwrap_err();
+        assert!(error.to_string().contains("etcd, helm"), "{error}");
+        assert!(BuiltParts::default().path(Part::Etcd).is_err());
+    }
+
+    #[test]
+    fn a_plan_has_needs_first_and_nothing_twice() {
+        let home = tempfile::tempdir().unwrap();
+        let parts = Parts { store: Store::open(home.path()).unwrap(), tools: Tools::default() };
+        let mut plan = Vec::new();
+        for &part in Part::ALL {
+            parts.plan(part, &mut plan).unwrap();
+        }
+        assert_eq!(plan.len(), Part::ALL.len());
+        for (index, part) in plan.iter().enumerate() {
+            assert!(part.needs().iter().all(|need| plan[..index].contains(need)), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_stable_and_differ_between_parts() {
+        let home = tempfile::tempdir().unwrap();
+        let parts = Parts { store: Store::open(home.path()).unwrap(), tools: Tools::default() };
+        let keys: BTreeSet<String> = Part::ALL.iter().map(|&part| parts.key(part).unwrap()).collect();
+        assert_eq!(keys.len(), Part::ALL.len());
+        assert_eq!(parts.key(Part::Boot).unwrap(), parts.key(Part::Boot).unwrap());
+    }
+}

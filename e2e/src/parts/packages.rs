@@ -1,0 +1,102 @@
+//! Debian packages that the host needs. This is the only place that lists them.
+
+use std::{
+    env,
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use super::{PartError, workshop::Workshop};
+use crate::progress::{Progress, Step};
+
+/// A package, and a program (or file) by which one sees that it is there.
+struct Package {
+    name: &'static str,
+    proof: &'static str,
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "qemu-system-x86", proof: "qemu-system-x86_64" },
+    Package { name: "qemu-utils", proof: "qemu-img" },
+    Package { name: "mmdebstrap", proof: "mmdebstrap" },
+    Package { name: "debian-archive-keyring", proof: "/usr/share/keyrings/debian-archive-keyring.gpg" },
+    Package { name: "e2fsprogs", proof: "mke2fs" },
+    Package { name: "iproute2", proof: "ip" },
+    Package { name: "iptables", proof: "iptables" },
+    Package { name: "openssl", proof: "openssl" },
+    Package { name: "nfs-ganesha", proof: "ganesha.nfsd" },
+    Package { name: "nfs-ganesha-vfs", proof: "/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so" },
+    Package { name: "util-linux", proof: "unshare" },
+    Package { name: "libc6-dev", proof: "/usr/lib/x86_64-linux-gnu/libc.a" },
+];
+
+/// How long apt usually takes here.
+const USUAL: std::time::Duration = std::time::Duration::from_secs(40);
+
+/// Installs what is missing; looks at a dozen files when nothing is.
+pub(super) fn ensure(log: &Path, progress: &mut dyn Progress) -> Result<(), PartError> {
+    let missing: Vec<&'static str> = missing(PACKAGES);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let refuse = |why| Err(PartError::Packages { packages: missing.clone(), why });
+    if find("apt-get").is_none() {
+        return refuse("there is no apt-get here");
+    }
+    if !rustix::process::geteuid().is_root() {
+        return refuse("only root may install them");
+    }
+    progress.note(&format!("installing {}", missing.join(" ")));
+    let step = Step { name: "Debian packages of the host", number: 1, of: 1, usual: USUAL };
+    let begun = Instant::now();
+    progress.started(&step);
+    let directory = log.parent().unwrap_or(log).to_owned();
+    let mut shop = Workshop::new("packages", &directory, log.to_owned(), begun, |elapsed| {
+        progress.working(&step, elapsed);
+    })?;
+    shop.run(apt(&["update"]))?;
+    shop.run(apt(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()))?;
+    drop(shop);
+    progress.finished(&step, begun.elapsed());
+    match self::missing(PACKAGES) {
+        left if left.is_empty() => Ok(()),
+        packages => Err(PartError::Packages { packages, why: "apt installed them without their programs" }),
+    }
+}
+
+fn apt(words: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.arg("--quiet").args(words).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+fn missing(packages: &[Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| find(package.proof).is_none()).map(|package| package.name).collect()
+}
+
+/// A program in `PATH` or the directories of the superuser's programs, or the file itself.
+fn find(proof: &str) -> Option<std::path::PathBuf> {
+    let path = Path::new(proof);
+    if path.is_absolute() {
+        return path.exists().then(|| path.to_owned());
+    }
+    let listed = env::var_os("PATH").unwrap_or_default();
+    let fixed = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
+    env::split_paths(&listed).chain(fixed).map(|directory| directory.join(proof)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_missed() {
+        let packages = [
+            Package { name: "dash", proof: "sh" },
+            Package { name: "no-such-package", proof: "no-such-program" },
+            Package { name: "no-such-library", proof: "/no/such/file" },
+        ];
+        assert_eq!(missing(&packages), ["no-such-package", "no-such-library"]);
+    }
+}

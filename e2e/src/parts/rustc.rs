@@ -1,0 +1,31 @@
+//! Static programs of the lab's own for inside guests and images. They need nothing but `std`, so the compiler alone builds
+//! them in a few seconds.
+
+use std::{path::Path, process::Command};
+
+use super::{
+    PartError,
+    store::Inputs,
+    workshop::{Tools, Workshop, source},
+};
+
+const FLAGS: &[&str] = &[
+    "--edition=2024",
+    "--target=x86_64-unknown-linux-gnu",
+    "-Copt-level=s",
+    "-Cstrip=symbols",
+    "-Cpanic=abort",
+    "-Ctarget-feature=+crt-static",
+];
+
+pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+    inputs.add("rust", tools.rust()?);
+    inputs.add("flags", FLAGS.join(" "));
+    Ok(())
+}
+
+pub(super) fn build(shop: &mut Workshop<'_>, file: &str, to: &Path) -> Result<(), PartError> {
+    let mut command = Command::new("rustc");
+    command.args(FLAGS).arg("-o").arg(to).arg(source(file)).current_dir(source(""));
+    shop.run(command)
+}

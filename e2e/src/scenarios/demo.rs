@@ -1,0 +1,175 @@
+//! The main job: three replicas on two nodes serve images from one volume.
+
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Context, Scenario, context::PATIENCE};
+use crate::cluster::{LabError, eventually, nfs::Backend, state::checkout};
+
+/// The examples that README shows; the demo applies them as they are, in its own namespace.
+const EXAMPLES: &[&str] = &["pvc.yaml", "deployment.yaml"];
+const PORT: u16 = 8080;
+
+/// See [`run`].
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "demo",
+    about: "a claim is bound, three replicas on two nodes share its files, and everything goes away again",
+    needs_lab: false,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<(), LabError> {
+    let kubectl = context.kubectl();
+    let objects = examples(context)?;
+    for object in &objects {
+        kubectl.apply(object.to_string())?;
+    }
+    let (claim, deployment) = (name_of(&objects, "PersistentVolumeClaim")?, name_of(&objects, "Deployment")?);
+    let volume = context.bound(&claim)?;
+    context.timeline.step(&format!("claim {claim} is Bound"));
+    let words = ["rollout", "status", &format!("deployment/{deployment}"), "-n", &context.namespace, "--timeout=180s"];
+    kubectl.run(&words)?;
+    let pods = kubectl.list("pods", &context.namespace, &selector_of(&objects))?;
+    let nodes: BTreeSet<&str> = pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str()).collect();
+    context.check(pods.len() == 3 && nodes.len() >= 2, || format!("{} pods run on nodes {nodes:?}", pods.len()))?;
+    context
+        .timeline
+        .step(&format!("three replicas Running on {}", nodes.iter().copied().collect::<Vec<_>>().join(", ")));
+    share_an_image(context, &pods)?;
+    kubectl.run(&["delete", "deployment,pvc", "--all", "-n", &context.namespace, "--timeout=120s"])?;
+    let volume = format!("pv/{}", volume["metadata"]["name"].as_str().unwrap_or_default());
+    kubectl.wait("", &[&volume], "delete", PATIENCE)?;
+    let left = eventually("an empty share", Duration::from_secs(30), Duration::from_millis(500), || {
+        let names = share_root(context).map_err(|error| error.to_string())?;
+        if names.iter().all(|name| name == ".berth") { Ok(names) } else { Err(names.join(", ")) }
+    })?;
+    context.timeline.step(&format!("everything deleted; on the share: {}", left.join(", ")));
+    Ok(())
+}
+
+/// Uploads an image through one replica and fetches it through each.
+fn share_an_image(context: &Context<'_>, pods: &[Value]) -> Result<(), LabError> {
+    let names: Vec<&str> = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+    let image = image()?;
+    let digest = hex(&image);
+    // The count is asked for in the same session, which keeps it open until all input has arrived: a session whose last
+    // program is the reader may lose the end of its input (seen with containerd 2.4.2, on any file system).
+    let words = ["sh", "-c", "cat > /images/berth.png && wc -c < /images/berth.png"];
+    let done = context.kubectl().exec(&context.namespace, names[0], &words, &image)?;
+    let arrived = done.text().trim() == image.len().to_string();
+    context.check(done.status.success() && arrived, || {
+        format!("upload of {} bytes through {}: {} {}", image.len(), names[0], done.text().trim(), done.printed())
+    })?;
+    context.timeline.step(&format!("{} bytes uploaded through {}", image.len(), names[0]));
+    for name in &names {
+        let path = format!("/api/v1/namespaces/{}/pods/{name}:{PORT}/proxy/berth.png", context.namespace);
+        // Another node's client may hold the directory's old attributes for some seconds: close-to-open consistency.
+        eventually(&format!("the same image through {name}"), PATIENCE, Duration::from_millis(500), || {
+            let done = context.kubectl().tool().args(["get", "--raw", &path]).finish().map_err(|e| e.to_string())?;
+            let found = hex(&done.stdout);
+            if found == digest {
+                Ok(())
+            } else {
+                Err(format!(
+                    "SHA-256 {found} of {} bytes; {}",
+                    done.stdout.len(),
+                    String::from_utf8_lossy(&done.stderr).trim()
+                ))
+            }
+        })?;
+    }
+    context.timeline.step(&format!("SHA-256 {}… equal through all {} replicas", &digest[..16], names.len()));
+    Ok(())
+}
+
+/// Names at the root of the share, seen without the driver where the lab allows it.
+pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {
+    let Backend { server, share } = &context.driver.backend;
+    let text = match context.lab {
+        Some(lab) => lab.list_share(server)?,
+        None => through_a_pod(context, server, share)?,
+    };
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Lists the share's root from a pod that mounts it as a static volume.
+fn through_a_pod(context: &Context<'_>, server: &str, share: &str) -> Result<String, LabError> {
+    let (name, namespace) = (format!("{}-root", context.namespace), &context.namespace);
+    if context.kubectl().get("pv", &name, "")?.is_none() {
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name },
+            "spec": {
+                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
+                "claimRef": { "name": "root", "namespace": namespace }, "persistentVolumeReclaimPolicy": "Retain",
+                "csi": { "driver": context.driver.name, "volumeHandle": format!("root-of-{namespace}"),
+                    "volumeAttributes": { "server": server, "share": share } },
+            },
+        });
+        let mut claim = super::context::claim(namespace, "root", "", "1Gi");
+        claim["spec"]["volumeName"] = json!(name);
+        context.kubectl().create(volume.to_string())?;
+        context.kubectl().create(claim.to_string())?;
+        context.pod("root", "root", "", "sleep 3600")?;
+        context.pod_ready("root")?;
+    }
+    context.kubectl().exec_text(namespace, "root", &["ls", "-A", "/data"])
+}
+
+/// The example objects, moved into the scenario's namespace and onto the class under test.
+fn examples(context: &Context<'_>) -> Result<Vec<Value>, LabError> {
+    let mut objects = Vec::new();
+    for file in EXAMPLES {
+        let path = checkout().join("manifests/examples").join(file);
+        let words = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f"];
+        let text = context.kubectl().tool().args(words).arg(&path).output()?;
+        for object in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
+            let object = object.map_err(|source| LabError::Reply { what: (*file).to_owned(), source })?;
+            objects.push(moved(object, context));
+        }
+    }
+    Ok(objects)
+}
+
+fn moved(mut object: Value, context: &Context<'_>) -> Value {
+    object["metadata"]["namespace"] = json!(context.namespace);
+    if object["kind"] == "PersistentVolumeClaim" {
+        object["spec"]["storageClassName"] = json!(context.driver.class);
+    } else if object["kind"] == "Deployment" {
+        let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+        container["image"] = json!(context.driver.shell_image);
+        container["imagePullPolicy"] = json!("IfNotPresent");
+        // busybox's httpd as process 1 takes no SIGTERM.
+        object["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(1);
+    }
+    object
+}
+
+/// The labels by which the example's Deployment knows its pods.
+fn selector_of(objects: &[Value]) -> String {
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
+    let labels = deployment.and_then(|object| object["spec"]["selector"]["matchLabels"].as_object());
+    let pairs = labels.into_iter().flatten().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+fn name_of(objects: &[Value], kind: &str) -> Result<String, LabError> {
+    let found = objects.iter().find(|object| object["kind"] == kind);
+    let name = found.and_then(|object| object["metadata"]["name"].as_str());
+    name.map(str::to_owned).ok_or_else(|| LabError::Unmet(format!("the examples hold no {kind}")))
+}
+
+/// A megabyte that no other run has.
+fn image() -> Result<Vec<u8>, LabError> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut random = fs::File::open("/dev/urandom").map_err(LabError::file("/dev/urandom"))?;
+    let mut noise = vec![0; 1 << 20];
+    std::io::Read::read_exact(&mut random, &mut noise).map_err(LabError::file("/dev/urandom"))?;
+    bytes.append(&mut noise);
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}

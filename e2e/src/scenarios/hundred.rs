@@ -1,0 +1,120 @@
+//! A hundred claims at once: one call each, and not much slower than the API server itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{
+    Context, Scenario,
+    context::{PATIENCE, claim},
+};
+use crate::cluster::LabError;
+
+/// Claims made at once.
+const CLAIMS: usize = 100;
+
+/// See [`measure`].
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "hundred",
+    about: "a hundred claims at once are bound by exactly a hundred CreateVolume calls",
+    needs_lab: false,
+    run,
+};
+
+/// Figures of one run.
+#[derive(Debug, Clone)]
+pub struct Hundred {
+    /// `CreateVolume` calls that the controllers counted.
+    pub calls: u64,
+    /// From the first create request until every claim was Bound.
+    pub provisioned: Duration,
+    /// The same for volumes that were made by hand, with their claims.
+    pub bare: Duration,
+}
+
+fn run(context: &Context<'_>) -> Result<(), LabError> {
+    let figures = measure(context)?;
+    context.timeline.step(&format!(
+        "hundred: {CLAIMS} claims Bound in {:.1} s by {} CreateVolume calls ({:.1} s for bare volumes and claims)",
+        figures.provisioned.as_secs_f64(),
+        figures.calls,
+        figures.bare.as_secs_f64()
+    ));
+    context
+        .check(figures.calls == CLAIMS as u64, || format!("{} CreateVolume calls for {CLAIMS} claims", figures.calls))
+}
+
+/// Provisions a hundred claims, and binds as many to volumes that the API server alone has to make.
+pub fn measure(context: &Context<'_>) -> Result<Hundred, LabError> {
+    let bare = bare(context)?;
+    let before = create_calls(context)?;
+    let names = (0..CLAIMS).map(|number| format!("claim-{number:03}"));
+    let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, &context.driver.class, "1Gi")).collect();
+    let provisioned = until_bound(context, &claims)?;
+    Ok(Hundred { calls: create_calls(context)? - before, provisioned, bare })
+}
+
+/// Creates volumes and claims that name each other, waits until they are bound, and removes them.
+fn bare(context: &Context<'_>) -> Result<Duration, LabError> {
+    let mut objects = Vec::new();
+    for number in 0..CLAIMS {
+        let (name, volume) = (format!("bare-{number:03}"), format!("{}-{number:03}", context.namespace));
+        let mut claim = claim(&context.namespace, &name, "", "1Gi");
+        claim["spec"]["volumeName"] = json!(volume);
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": { "name": volume, "labels": { "berth-lab": "bare" } },
+            "spec": {
+                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": { "name": name, "namespace": context.namespace },
+                "nfs": { "server": context.driver.backend.server, "path": context.driver.backend.share },
+            },
+        }));
+        objects.push(claim);
+    }
+    let took = until_bound(context, &objects)?;
+    context.kubectl().run(&["delete", "pvc", "--all", "-n", &context.namespace, "--timeout=120s"])?;
+    context.kubectl().run(&["delete", "pv", "-l", "berth-lab=bare", "--timeout=120s"])?;
+    Ok(took)
+}
+
+fn until_bound(context: &Context<'_>, objects: &[Value]) -> Result<Duration, LabError> {
+    let begun = Instant::now();
+    context.kubectl().create(json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string())?;
+    context.kubectl().wait(&context.namespace, &["pvc", "--all"], "jsonpath={.status.phase}=Bound", PATIENCE)?;
+    Ok(begun.elapsed())
+}
+
+/// `CreateVolume` calls that all controllers together have counted since they started.
+fn create_calls(context: &Context<'_>) -> Result<u64, LabError> {
+    let namespace = &context.driver.namespace;
+    let pods = context.kubectl().list("pods", namespace, "app.kubernetes.io/component=controller")?;
+    let mut calls = 0;
+    for pod in pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()) {
+        let text = context.kubectl().raw(&format!("/api/v1/namespaces/{namespace}/pods/{pod}:9808/proxy/metrics"))?;
+        calls += total(&text, "berth_operations_total", "CreateVolume");
+    }
+    Ok(calls)
+}
+
+/// Sum of a counter's samples whose labels name `operation`, in the Prometheus text format.
+fn total(metrics: &str, counter: &str, operation: &str) -> u64 {
+    let quoted = format!("\"{operation}\"");
+    let samples = metrics.lines().filter(|line| line.starts_with(counter) && line.contains(&quoted));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_summed_over_their_other_labels() {
+        let text = "# TYPE berth_operations_total counter\n\
+            berth_operations_total{operation=\"CreateVolume\",code=\"Ok\"} 98\n\
+            berth_operations_total{operation=\"CreateVolume\",code=\"Aborted\"} 2\n\
+            berth_operations_total{operation=\"DeleteVolume\",code=\"Ok\"} 7\n";
+        assert_eq!(total(text, "berth_operations_total", "CreateVolume"), 100);
+    }
+}

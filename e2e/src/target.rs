@@ -1,0 +1,112 @@
+//! The cluster that scenarios run on: the lab, or the one that `KUBECONFIG` names.
+
+use std::{env, path::PathBuf};
+
+use crate::{
+    cluster::{
+        Kubectl, Lab, LabError,
+        binaries::Binaries,
+        chart::{self, Installation, NAMESPACE},
+        image,
+        nfs::Backend,
+        parts::{self, LabParts},
+        state::StateDir,
+    },
+    parts::BUSYBOX_IMAGE,
+    report::Timeline,
+    scenarios::Driver,
+};
+
+/// Name of the driver that the chart installs.
+const DRIVER: &str = "csi.berth.dev";
+/// Class that the chart makes.
+const CLASS: &str = "efs-sc";
+/// Class on the lab's second server.
+const GANESHA_CLASS: &str = "ganesha-sc";
+
+/// A cluster on which the driver is installed.
+#[derive(Debug)]
+pub struct Target {
+    lab: Option<Lab>,
+    driver: Driver,
+}
+
+impl Target {
+    /// Builds what is needed and installs the driver: on the cluster of `KUBECONFIG` when that is set, else on the lab.
+    pub fn prepare(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
+        match env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
+            Some(kubeconfig) => Self::foreign(kubeconfig.into(), timeline),
+            None => Self::lab_with_driver(state, timeline),
+        }
+    }
+
+    /// The driver under test.
+    pub fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    /// The lab, unless the cluster is another.
+    pub fn lab(&self) -> Option<&Lab> {
+        self.lab.as_ref()
+    }
+
+    /// The driver with a class on the lab's second server; `None` on another cluster.
+    pub fn second_flavour(&self) -> Result<Option<Driver>, LabError> {
+        let Some(lab) = &self.lab else { return Ok(None) };
+        let backend = lab.ganesha();
+        chart::class(lab.kubectl(), GANESHA_CLASS, DRIVER, &backend)?;
+        Ok(Some(Driver { class: GANESHA_CLASS.to_owned(), backend, ..self.driver.clone() }))
+    }
+
+    fn lab_with_driver(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
+        let parts = LabParts::ensure()?;
+        timeline.step("parts of the lab ready");
+        let image = image::build(&Binaries::build()?)?;
+        timeline.step("binaries and image built");
+        let lab = Lab::up(state, &parts, timeline)?;
+        lab.import(&image.archive)?;
+        let backend = lab.kernel_server();
+        let installation = Installation { repository: image.repository, tag: image.tag, backend: backend.clone() };
+        chart::install(parts.helm(), lab.kubectl(), &installation)?;
+        timeline.step("chart installed");
+        let driver = driver(lab.kubectl().clone(), backend, BUSYBOX_IMAGE.to_owned());
+        Ok(Self { lab: Some(lab), driver })
+    }
+
+    fn foreign(kubeconfig: PathBuf, timeline: &Timeline) -> Result<Self, LabError> {
+        let wanted = |name: &str, what: &str| {
+            env::var(name).map_err(|_| {
+                LabError::Precondition(format!(
+                    "KUBECONFIG is set, so the scenarios run on that cluster; {name} must say {what}"
+                ))
+            })
+        };
+        let backend = Backend {
+            server: wanted("BERTH_SERVER", "which NFS server its nodes and pods reach")?,
+            share: wanted("BERTH_SHARE", "which share of that server is free for tests")?,
+        };
+        let image = wanted("BERTH_IMAGE", "where it pulls Berth's image from, as REPOSITORY:TAG")?;
+        let (repository, tag) = image
+            .rsplit_once(':')
+            .ok_or_else(|| LabError::Precondition(format!("BERTH_IMAGE={image} is not REPOSITORY:TAG")))?;
+        let clients = parts::clients()?;
+        let kubectl = Kubectl::new(clients.kubectl, kubeconfig);
+        let installation =
+            Installation { repository: repository.to_owned(), tag: tag.to_owned(), backend: backend.clone() };
+        chart::install(&clients.helm, &kubectl, &installation)?;
+        timeline.step("chart installed");
+        let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
+        Ok(Self { lab: None, driver: driver(kubectl, backend, shell_image) })
+    }
+}
+
+fn driver(kubectl: Kubectl, backend: Backend, shell_image: String) -> Driver {
+    Driver {
+        kubectl,
+        namespace: NAMESPACE.to_owned(),
+        name: DRIVER.to_owned(),
+        class: CLASS.to_owned(),
+        backend,
+        shell_image,
+    }
+}

@@ -1,0 +1,60 @@
+//! csi-sanity against both sockets of the driver, with real mounts, and with nothing skipped or focused.
+
+use std::time::Duration;
+
+use super::{Account, account, rungs};
+use crate::{
+    cluster::{LabError, binaries::Binaries, parts::LabParts, single::Single},
+    report::Timeline,
+};
+
+const REPORT: &str = "/var/tmp/sanity.json";
+
+/// Runs csi-sanity in `single` and prints what it left out and why.
+pub(super) fn run(
+    single: &Single,
+    parts: &LabParts,
+    binaries: &Binaries,
+    timeline: &Timeline,
+) -> Result<Account, LabError> {
+    let endpoints = single.start_driver(binaries)?;
+    let backend = single.backend();
+    let parameters = format!("server: {}\nshare: {}\n", backend.server, backend.share);
+    single.machine().put("/var/tmp/parameters.yaml", parameters.as_bytes())?;
+    single.machine().copy_in(parts.csi_sanity(), "/usr/local/bin/csi-sanity", 0o755)?;
+    // kubelet makes the parent of a target; csi-sanity makes the directories it is told.
+    let script = format!(
+        "mkdir -p /var/lib/kubelet/pods/sanity\n\
+         csi-sanity --csi.endpoint={} --csi.controllerendpoint={} \
+         --csi.mountdir=/var/lib/kubelet/pods/sanity/mount --csi.stagingdir=/var/lib/kubelet/pods/sanity/staging \
+         --csi.testvolumeparameters=/var/tmp/parameters.yaml --ginkgo.json-report={REPORT} --ginkgo.no-color",
+        endpoints.node, endpoints.controller
+    );
+    let done = single.machine().run(&script, Duration::from_mins(15))?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let path = rungs::log_of("conformance")?;
+    std::fs::write(&path, &text).map_err(LabError::file(&path))?;
+    let mut account = account(&single.machine().sh(&format!("cat {REPORT}"))?)?;
+    if done.status != 0 && account.outcome.failed == 0 {
+        account.outcome.add(super::Outcome::failure(format!("csi-sanity ended with status {}", done.status)));
+    }
+    tell(&account, timeline);
+    Ok(account)
+}
+
+fn tell(account: &Account, timeline: &Timeline) {
+    let outcome = &account.outcome;
+    timeline.note(&format!(
+        "csi-sanity: ran {}, passed {}, failed {}, not run {}",
+        outcome.passed + outcome.failed,
+        outcome.passed,
+        outcome.failed,
+        outcome.not_run
+    ));
+    for (reason, specs) in &account.left_out {
+        println!("  not run ({reason}): {}", specs.len());
+        for spec in specs {
+            println!("    {spec}");
+        }
+    }
+}

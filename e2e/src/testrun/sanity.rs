@@ -1,0 +1,114 @@
+//! csi-sanity's own account of its run: ginkgo's JSON report.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Outcome;
+use crate::cluster::LabError;
+
+/// What csi-sanity ran and what it left out, and why.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Counts; a spec that its capability gate left out counts as not run.
+    pub outcome: Outcome,
+    /// Reason → specs that it kept from running.
+    pub left_out: BTreeMap<String, Vec<String>>,
+}
+
+/// Reads a report as `--ginkgo.json-report` writes it.
+pub fn account(report: &str) -> Result<Account, LabError> {
+    let suites: Value =
+        serde_json::from_str(report).map_err(|source| LabError::Reply { what: "csi-sanity".to_owned(), source })?;
+    let mut account = Account::default();
+    let specs = suites.as_array().into_iter().flatten().filter_map(|suite| suite["SpecReports"].as_array());
+    for spec in specs.flatten().filter(|spec| spec["LeafNodeType"] == "It") {
+        let name = title(spec);
+        match spec["State"].as_str().unwrap_or_default() {
+            "passed" => account.outcome.passed += 1,
+            "skipped" | "pending" => {
+                let reason = reason(spec);
+                if is_gate(&reason) {
+                    account.outcome.not_run += 1;
+                } else {
+                    account.outcome.add(Outcome::failure(format!("csi-sanity left out ({reason}): {name}")));
+                }
+                account.left_out.entry(reason).or_default().push(name);
+            }
+            state => account.outcome.add(Outcome::failure(format!("csi-sanity ({state}): {name}"))),
+        }
+    }
+    if account.outcome.passed == 0 {
+        account.outcome.add(Outcome::failure("csi-sanity ran no spec"));
+    }
+    Ok(account)
+}
+
+/// What csi-sanity itself has switched off for everybody.
+const DISABLED: &str = "disabled in csi-sanity itself";
+
+/// Gates that do not read "… not supported".
+const GATES: &[&str] = &[
+    DISABLED,
+    "No MaxVolumesPerNode",
+    "node does not report accessible topology",
+    "testnodevolumeattachlimit not enabled",
+];
+
+/// Whether a spec was left out because the driver does not announce a capability. A spec that is left out because of what
+/// the driver answers (no capacity, say) would have had to run.
+fn is_gate(reason: &str) -> bool {
+    GATES.contains(&reason) || (reason.ends_with("not supported") && !reason.starts_with("Required bytes"))
+}
+
+fn title(spec: &Value) -> String {
+    let parents = spec["ContainerHierarchyTexts"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    parents.chain(spec["LeafNodeText"].as_str()).collect::<Vec<_>>().join(" / ")
+}
+
+fn reason(spec: &Value) -> String {
+    match spec["Failure"]["Message"].as_str() {
+        Some(message) if !message.is_empty() => message.to_owned(),
+        _ if spec["State"] == "pending" => DISABLED.to_owned(),
+        _ => "no reason given".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(name: &str, state: &str, message: &str) -> Value {
+        json!({ "LeafNodeType": "It", "LeafNodeText": name, "State": state,
+            "ContainerHierarchyTexts": ["Controller"], "Failure": { "Message": message } })
+    }
+
+    #[test]
+    fn specs_are_counted_by_state_with_reasons() {
+        let specs = [
+            spec("works", "passed", ""),
+            spec("breaks", "failed", "boom"),
+            spec("gated", "skipped", "EXPAND_VOLUME not supported"),
+            spec("off", "pending", ""),
+            json!({ "LeafNodeType": "BeforeSuite", "State": "passed" }),
+        ];
+        let account = account(&json!([{ "SpecReports": specs }]).to_string()).unwrap();
+        assert_eq!((account.outcome.passed, account.outcome.failed, account.outcome.not_run), (1, 1, 2));
+        assert_eq!(account.outcome.failures, ["csi-sanity (failed): Controller / breaks"]);
+        assert_eq!(account.left_out["EXPAND_VOLUME not supported"], ["Controller / gated"]);
+    }
+
+    #[test]
+    fn a_spec_that_is_left_out_for_another_reason_than_a_capability_is_a_failure() {
+        for reason in ["", "capacity of the volume is unknown", "Required bytes not supported"] {
+            let report = json!([{ "SpecReports": [spec("works", "passed", ""), spec("odd", "skipped", reason)] }]);
+            assert_eq!(account(&report.to_string()).unwrap().outcome.failed, 1, "{reason}");
+        }
+    }
+
+    #[test]
+    fn an_empty_run_is_a_failure() {
+        assert_eq!(account("[]").unwrap().outcome.failed, 1);
+    }
+}

@@ -1,0 +1,184 @@
+//! Boots real guests. Needs root and, when the lab's cache is empty, some minutes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use e2e::{
+    guest::{Disk, Exec, Guest, GuestError, Image, KernelRung, Nic, Spec, Stream},
+    parts::{BUSYBOX_IMAGE, Part, Parts},
+    progress::Lines,
+};
+
+fn image() -> Image {
+    Parts::open().unwrap().ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image().unwrap()
+}
+
+/// Kills the guest also when a test fails half-way.
+struct Ended(Guest);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+    }
+}
+
+fn boot(name: &str, directory: &Path) -> Ended {
+    let image = image();
+    let begun = Instant::now();
+    let guest = Guest::boot(&Spec { memory_mib: 1024, ..Spec::new(name) }, &image, directory).unwrap();
+    println!("{name}: ready {:.1} s after power-on", begun.elapsed().as_secs_f64());
+    Ended(guest)
+}
+
+#[test]
+fn a_guest_runs_commands_and_keeps_files() {
+    let home = tempfile::tempdir().unwrap();
+    let ended = boot("talk", home.path());
+    let guest = &ended.0;
+    status_and_streams(guest);
+    deadlines(guest);
+    files(guest, home.path());
+    side_by_side(guest);
+
+    let script = "hostname; stat -f -c %T /; stat -f -c %T /sys/fs/cgroup; findmnt -no PROPAGATION /";
+    assert_eq!(guest.run(&Exec::sh(script)).unwrap().text(), "talk\next2/ext3\ncgroup2fs\nshared\n");
+
+    // Another program finds the guest by its directory.
+    let again = Guest::attach(home.path()).unwrap();
+    assert_eq!(again.pid(), guest.pid());
+    assert!(matches!(
+        Guest::boot(&Spec::new("talk"), &image(), home.path()),
+        Err(GuestError::Running { pid, .. }) if pid == guest.pid()
+    ));
+    again.shutdown(Duration::from_secs(30)).unwrap();
+    assert!(!guest.alive());
+    assert!(matches!(guest.exec(&Exec::new(["true"])), Err(GuestError::Lost { .. })));
+    assert!(fs::read_to_string(guest.console_log()).unwrap().contains("lab: ready"));
+}
+
+fn status_and_streams(guest: &Guest) {
+    let command = Exec::sh("cat; echo $WORD >&2; pwd; exit 7").stdin("in").env("WORD", "x").dir("/usr");
+    let output = guest.exec(&command).unwrap();
+    assert_eq!((output.status, output.text().as_str(), output.stderr.as_slice()), (7, "in/usr\n", &b"x\n"[..]));
+    assert_eq!(guest.exec(&Exec::sh("kill -9 $$")).unwrap().status, 137);
+    assert!(matches!(guest.exec(&Exec::new(["no-such-program"])), Err(GuestError::Start { .. })));
+    assert!(matches!(guest.run(&Exec::new(["false"])), Err(GuestError::Failed { status: 1, .. })));
+    // What a command leaves running does not keep its caller waiting.
+    let begun = Instant::now();
+    assert_eq!(guest.exec(&Exec::sh("sleep 60 & echo left")).unwrap().text(), "left\n");
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+fn deadlines(guest: &Guest) {
+    let slow = Exec::sh("echo begun; sleep 613 & sleep 613").timeout(Duration::from_secs(3));
+    match guest.exec(&slow) {
+        Err(GuestError::Timeout { printed, .. }) => assert_eq!(printed, "begun"),
+        other => panic!("{other:?}"),
+    }
+    // The command is ended in the guest too, with its children.
+    let count = Exec::sh("ps -eo args | grep -c '^sleep 613' || true");
+    let end = Instant::now() + Duration::from_secs(30);
+    while guest.run(&count).unwrap().text() != "0\n" {
+        assert!(Instant::now() < end, "a command outlived its caller");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn files(guest: &Guest, home: &Path) {
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|number| u8::try_from(number % 251).unwrap()).collect();
+    let (from, back) = (home.join("from"), home.join("back"));
+    fs::write(&from, &bytes).unwrap();
+    guest.copy_in(&from, "/var/tmp/new/file", 0o640).unwrap();
+    assert_eq!(guest.run(&Exec::sh("stat -c %a /var/tmp/new/file")).unwrap().text(), "640\n");
+    guest.copy_out("/var/tmp/new/file", &back).unwrap();
+    assert_eq!(fs::read(&back).unwrap(), bytes);
+    assert!(guest.copy_in(Path::new("/no/such/file"), "/var/tmp/none", 0o644).is_err());
+    assert_eq!(guest.exec(&Exec::new(["test", "-e", "/var/tmp/none"])).unwrap().status, 1);
+
+    let pid = guest.spawn(&["sh", "-c", "echo here; exec sleep 614"], "/var/log/spawned").unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while guest.read("/var/log/spawned").unwrap() != b"here\n" {
+        assert!(Instant::now() < end, "a spawned program says nothing");
+    }
+    let line = guest.read(&format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(String::from_utf8(line).unwrap().contains("614"));
+}
+
+fn side_by_side(guest: &Guest) {
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(guest.exec(&Exec::new(["sleep", "2"])).unwrap().status, 0));
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(14), "eight commands of two seconds ran one after the other");
+    let begun = Instant::now();
+    for _ in 0..10 {
+        guest.run(&Exec::new(["true"])).unwrap();
+    }
+    println!("one command: {:.1} ms", begun.elapsed().as_secs_f64() * 100.0);
+}
+
+#[test]
+fn a_guest_serves_nfs_and_mounts_it() {
+    let home = tempfile::tempdir().unwrap();
+    let image = image();
+    let begun = Instant::now();
+    let rung = KernelRung::boot("kernel", Nic::Alone, &image, home.path()).unwrap();
+    let ended = Ended(rung.guest().clone());
+    println!("kernel rung: ready {:.1} s after power-on", begun.elapsed().as_secs_f64());
+
+    let script = home.path().join("mounts");
+    fs::write(
+        &script,
+        "#!/bin/sh\nset -eu\nmkdir -p /mnt/nfs\nmount -t nfs4 -o vers=4.2 \"$BERTH_TEST_SERVER:$BERTH_TEST_SHARE\" /mnt/nfs\n\
+         echo hello >/mnt/nfs/\"$1\"\ncat \"$BERTH_TEST_LOCAL/$1\"\numount /mnt/nfs\n",
+    )
+    .unwrap();
+    let mut printed = Vec::new();
+    let timeout = Duration::from_mins(1);
+    let status = rung.run(&script, &["greeting"], &[], timeout, |stream, bytes| {
+        assert_eq!(stream, Stream::Output, "{}", String::from_utf8_lossy(bytes));
+        printed.extend_from_slice(bytes);
+    });
+    assert_eq!((status.unwrap(), printed.as_slice()), (0, &b"hello\n"[..]));
+
+    let types = "for share in share ext4 small; do stat -f -c %T /srv/$share; done; exportfs | wc -l";
+    let output = ended.0.run(&Exec::sh(types)).unwrap().text();
+    assert!(output.starts_with("xfs\next2/ext3\next2/ext3\n"), "{output}");
+    let refused = "mkdir -p /mnt/no; ! mount -t nfs4 -o vers=4.1,retry=0 127.0.0.1:/srv/restricted /mnt/no 2>/dev/null";
+    ended.0.run(&Exec::sh(refused)).unwrap();
+    rung.end().unwrap();
+}
+
+#[test]
+fn a_guest_runs_containers() {
+    let home = tempfile::tempdir().unwrap();
+    let wanted = [Part::GUEST, &[Part::NodePrograms, Part::BusyboxImage, Part::PauseImage]].concat();
+    let built = Parts::open().unwrap().ensure(&wanted, &mut Lines::default()).unwrap();
+    let programs =
+        Disk::Programs { name: "node".into(), image: built.path(Part::NodePrograms).unwrap(), at: "/opt/node".into() };
+    let spec = Spec { memory_mib: 1024, disks: vec![programs], ..Spec::new("containers") };
+    let ended = Ended(Guest::boot(&spec, &built.guest_image().unwrap(), home.path()).unwrap());
+    let guest = &ended.0;
+
+    guest.spawn(&["containerd"], "/var/log/containerd.log").unwrap();
+    guest.run(&Exec::sh("until ctr version >/dev/null 2>&1; do sleep 0.2; done")).unwrap();
+    for part in [Part::BusyboxImage, Part::PauseImage] {
+        guest.copy_in(&built.path(part).unwrap(), "/var/tmp/image.tar", 0o644).unwrap();
+        guest.run(&Exec::sh("ctr -n k8s.io images import /var/tmp/image.tar")).unwrap();
+    }
+    let listed = guest.run(&Exec::sh("ctr -n k8s.io images ls -q")).unwrap().text();
+    assert!(listed.lines().any(|name| name == BUSYBOX_IMAGE), "{listed}");
+    let script = format!("ctr -n k8s.io run --rm {BUSYBOX_IMAGE} one sh -c 'echo inside $(id -u)'");
+    assert_eq!(guest.run(&Exec::sh(&script)).unwrap().text(), "inside 0\n");
+    guest
+        .run(&Exec::sh("kubelet --version; test -x /opt/cni/bin/bridge; kube-proxy --version; runc --version"))
+        .unwrap();
+}

@@ -1,0 +1,221 @@
+//! Compounds: several operations in one request, executed in order until one fails (RFC 8881 §2.10, §16.2).
+
+use crate::{
+    Attributes, DirectoryPage, Error, FileHandle, SetAttributes, name,
+    ops::{Claim, Operation, Reply, StateId},
+};
+
+/// Builds a request. Operations work on a *current* and a *saved* file handle, as in the RFC:
+///
+/// ```
+/// # use nfs_client::{Compound, FileHandle, SetAttributes};
+/// # let records = FileHandle::new(b"records").unwrap();
+/// # let staging = FileHandle::new(b"staging").unwrap();
+/// let request = Compound::new()
+///     .put_handle(&records)
+///     .create_symlink("pvc-1", "{\"version\":1}")
+///     .put_handle(&staging)
+///     .create_dir("pvc-1", SetAttributes::mode(0o700))
+///     .get_handle();
+/// assert!(request.is_mutation());
+/// ```
+///
+/// SEQUENCE is added when it is sent. Names are checked when they are added (see [`Error::BadName`]); the error comes
+/// out of [`Client::call`](crate::Client::call), and nothing is sent then.
+#[derive(Debug, Clone, Default)]
+#[must_use = "a compound does nothing before it is called"]
+pub struct Compound {
+    operations: Vec<Operation>,
+    refused: Option<Error>,
+}
+
+impl Compound {
+    /// An empty compound.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn push(mut self, operation: Operation) -> Self {
+        self.operations.push(operation);
+        self
+    }
+
+    fn checked(mut self, name: &[u8]) -> Self {
+        if let Err(error) = name::check(name) {
+            self.refused.get_or_insert(error);
+        }
+        self
+    }
+
+    /// PUTROOTFH: the root of the server's tree of exports becomes current.
+    pub fn put_root(self) -> Self {
+        self.push(Operation::PutRootHandle)
+    }
+
+    /// PUTFH: this object becomes current.
+    pub fn put_handle(self, handle: &FileHandle) -> Self {
+        self.push(Operation::PutHandle(handle.clone()))
+    }
+
+    /// SAVEFH: the current handle is saved too; [`rename`](Self::rename) takes its source directory from there.
+    pub fn save_handle(self) -> Self {
+        self.push(Operation::SaveHandle)
+    }
+
+    /// RESTOREFH: the saved handle becomes current.
+    pub fn restore_handle(self) -> Self {
+        self.push(Operation::RestoreHandle)
+    }
+
+    /// GETFH: returns the current handle.
+    pub fn get_handle(self) -> Self {
+        self.push(Operation::GetHandle)
+    }
+
+    /// LOOKUP: an entry of the current directory becomes current. A symbolic link becomes current itself; a LOOKUP
+    /// *in* a link fails with SYMLINK.
+    pub fn lookup(self, name: impl AsRef<[u8]>) -> Self {
+        let name = name.as_ref();
+        self.checked(name).push(Operation::Lookup(name.to_vec()))
+    }
+
+    /// GETATTR: returns all attributes this client knows, except those that only listings carry.
+    pub fn get_attr(self) -> Self {
+        self.push(Operation::GetAttributes(Attributes::STANDARD))
+    }
+
+    /// SETATTR on the current object.
+    pub fn set_attr(self, attributes: SetAttributes) -> Self {
+        self.push(Operation::SetAttributes(attributes))
+    }
+
+    /// CREATE of a directory, which becomes current. Fails with EXIST if there is anything of that name. Servers may
+    /// drop set-gid from the mode (Ganesha does): a SETATTR of the mode after it costs no round trip.
+    pub fn create_dir(self, name: impl AsRef<[u8]>, attributes: SetAttributes) -> Self {
+        let name = name.as_ref();
+        self.checked(name).push(Operation::CreateDirectory { name: name.to_vec(), attributes })
+    }
+
+    /// CREATE of a symbolic link, which becomes current. Fails with EXIST if there is anything of that name.
+    pub fn create_symlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
+        let name = name.as_ref();
+        self.checked(name).push(Operation::CreateSymlink { name: name.to_vec(), target: target.as_ref().to_vec() })
+    }
+
+    /// READLINK of the current object. INVAL or `WRONG_TYPE` if it is no symbolic link. Long texts belong into a
+    /// compound that changes nothing: replies to changes have to fit the server's reply cache, as little as 2 KiB.
+    pub fn read_link(self) -> Self {
+        self.push(Operation::ReadLink)
+    }
+
+    /// RENAME from `old` in the saved directory to `new` in the current one. Replaces what is at `new` as rename(2)
+    /// does: a file by a file, an empty directory by a directory; anything else is EXIST or NOTEMPTY.
+    pub fn rename(self, old: impl AsRef<[u8]>, new: impl AsRef<[u8]>) -> Self {
+        let (old, new) = (old.as_ref(), new.as_ref());
+        self.checked(old).checked(new).push(Operation::Rename { old: old.to_vec(), new: new.to_vec() })
+    }
+
+    /// REMOVE of an entry of the current directory: a file, a link or an empty directory.
+    pub fn remove(self, name: impl AsRef<[u8]>) -> Self {
+        let name = name.as_ref();
+        self.checked(name).push(Operation::Remove(name.to_vec()))
+    }
+
+    /// READDIR of the current directory, from its start or after `previous`; at most `max_bytes` of reply, which must
+    /// stay below the session's limit ([`Client::read_dir_page`](crate::Client::read_dir_page) takes care of it).
+    pub fn read_dir(self, previous: Option<&DirectoryPage>, max_bytes: u32) -> Self {
+        let (cookie, verifier) = previous.map_or((0, [0; 8]), |page| (page.cookie, page.verifier));
+        self.push(Operation::ReadDirectory { cookie, verifier, max_bytes })
+    }
+
+    /// OPEN of a file of the current directory, which becomes current.
+    pub(crate) fn open(self, name: &[u8], owner: Vec<u8>, claim: Claim) -> Self {
+        self.checked(name).push(Operation::Open { name: name.to_vec(), owner, claim })
+    }
+
+    pub(crate) fn read(self, state: StateId, offset: u64, count: u32) -> Self {
+        self.push(Operation::Read { state, offset, count })
+    }
+
+    pub(crate) fn write(self, state: StateId, offset: u64, data: Vec<u8>) -> Self {
+        self.push(Operation::Write { state, offset, data })
+    }
+
+    pub(crate) fn close(self, state: StateId) -> Self {
+        self.push(Operation::Close(state))
+    }
+
+    /// Whether an operation of it changes anything, so that a second execution could end differently.
+    pub fn is_mutation(&self) -> bool {
+        self.operations.iter().any(Operation::is_mutation)
+    }
+
+    /// How many operations it has, SEQUENCE not counted.
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether it has no operation; it is a mere sign of life then.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    pub(crate) fn into_operations(self) -> Result<Vec<Operation>, Error> {
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(self.operations),
+        }
+    }
+}
+
+/// Results of a compound's operations, one for each, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replies(pub(crate) Vec<Reply>);
+
+impl Replies {
+    /// How many operations succeeded.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no operation succeeded.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The results in the order of the operations.
+    pub fn iter(&self) -> impl Iterator<Item = &Reply> {
+        self.0.iter()
+    }
+
+    /// The result of the operation at this place.
+    pub fn get(&self, index: usize) -> Option<&Reply> {
+        self.0.get(index)
+    }
+
+    /// What the `nth` GETFH returned, from 0.
+    pub fn handle(&self, nth: usize) -> Option<&FileHandle> {
+        let handles =
+            self.iter().filter_map(|reply| if let Reply::Handle(handle) = reply { Some(handle) } else { None });
+        handles.into_iter().nth(nth)
+    }
+
+    /// What the `nth` GETATTR returned, from 0.
+    pub fn attributes(&self, nth: usize) -> Option<&Attributes> {
+        let found =
+            self.iter().filter_map(|reply| if let Reply::Attributes(some) = reply { Some(&**some) } else { None });
+        found.into_iter().nth(nth)
+    }
+
+    /// What the `nth` READLINK returned, from 0.
+    pub fn target(&self, nth: usize) -> Option<&[u8]> {
+        let targets =
+            self.iter().filter_map(|reply| if let Reply::Target(text) = reply { Some(&**text) } else { None });
+        targets.into_iter().nth(nth)
+    }
+
+    /// What the first READDIR returned.
+    pub fn page(&self) -> Option<&DirectoryPage> {
+        self.iter().find_map(|reply| if let Reply::Page(page) = reply { Some(page) } else { None })
+    }
+}

@@ -1,0 +1,264 @@
+//! Executes compounds.
+
+use super::{
+    State,
+    arguments::Call,
+    fault::Effect,
+    listing,
+    results::{Results, only},
+    sessions::Admission,
+    tree::{Content, ROOT},
+};
+use crate::{
+    NfsStatus, OpCode, SetAttributes,
+    attributes::{Attribute, Mask},
+    ops::{
+        Operation, StateId,
+        session::{Limits, Sequence, SessionId, StatusFlags},
+    },
+    xdr::Writer,
+};
+
+const MAX_CACHED: u32 = 4096;
+const SETGID: u32 = 0o2000;
+const DEFAULT_MODE: u32 = 0o755;
+
+/// Where a compound stands.
+pub(super) struct Position {
+    pub(super) session: SessionId,
+    pub(super) current: Option<u64>,
+    pub(super) saved: Option<u64>,
+    pub(super) state: Option<StateId>,
+}
+
+impl State {
+    /// Executes a request; `raw` are its bytes, by which repetitions are recognised.
+    pub(super) fn execute(
+        &mut self,
+        calls: &[Call],
+        raw: &[u8],
+        fault: Option<&(OpCode, Effect)>,
+        bound: &mut Vec<SessionId>,
+    ) -> Vec<u8> {
+        let injected = |code: OpCode| match fault {
+            Some((op, Effect::Status(status))) if *op == code => Some(*status),
+            _ => None,
+        };
+        let Some((first, rest)) = calls.split_first() else { return Results::default().finish() };
+        if let Some(status) = injected(first.code()) {
+            return only(first.code(), Err(status));
+        }
+        let Call::Sequence(sequence) = first else {
+            *self.executed.entry(first.code()).or_default() += 1;
+            let result = self.without_session(first, bound);
+            return only(first.code(), result);
+        };
+        if self.options.needs_binding && self.sessions.knows(sequence.session) && !bound.contains(&sequence.session) {
+            return only(OpCode::Sequence, Err(NfsStatus::ConnNotBoundToSession));
+        }
+        let (lease, strict) = (self.options.lease, self.options.detects_false_retries);
+        match self.sessions.admit(sequence, raw, lease, strict) {
+            Err(status) => return only(OpCode::Sequence, Err(status)),
+            Ok(Admission::Repeat(reply)) => {
+                self.replayed += 1;
+                return reply;
+            }
+            Ok(Admission::Execute) => {}
+        }
+        *self.executed.entry(OpCode::Sequence).or_default() += 1;
+        let limits = self.sessions.limits(sequence.session).unwrap_or_else(|| self.granted(None));
+        let mut results = Results::default();
+        let reclaim_needed = matches!(fault, Some((_, Effect::ReclaimNeeded)));
+        results.add(OpCode::Sequence, Ok(sequence_result(sequence, limits, reclaim_needed)));
+        let mut position = Position { session: sequence.session, current: None, saved: None, state: None };
+        for call in rest {
+            let code = call.code();
+            let result = match (injected(code), call) {
+                (Some(status), _) => Err(status),
+                (None, Call::Plain(operation)) => {
+                    *self.executed.entry(code).or_default() += 1;
+                    self.operation(operation, &mut position)
+                }
+                (None, _) => Err(NfsStatus::NotOnlyOp),
+            };
+            let result = result.and_then(|body| {
+                let size = u32::try_from(results.size() + body.as_slice().len()).unwrap_or(u32::MAX);
+                if size > limits.max_response { Err(NfsStatus::RepTooBig) } else { Ok(body) }
+            });
+            if !results.add(code, result) {
+                break;
+            }
+        }
+        let reply = results.finish();
+        self.sessions.keep(sequence, raw, &reply);
+        reply
+    }
+
+    fn granted(&self, wanted: Option<Limits>) -> Limits {
+        let own = Limits {
+            max_request: 64 * 1024,
+            max_response: self.options.max_response,
+            max_cached: MAX_CACHED,
+            max_operations: self.options.max_operations,
+            max_slots: self.options.slots,
+        };
+        let wanted = wanted.unwrap_or(own);
+        Limits {
+            max_request: own.max_request.min(wanted.max_request),
+            max_response: own.max_response.min(wanted.max_response),
+            max_cached: own.max_cached.min(wanted.max_cached),
+            max_operations: own.max_operations.min(wanted.max_operations),
+            max_slots: own.max_slots.min(wanted.max_slots),
+        }
+    }
+
+    fn without_session(&mut self, call: &Call, bound: &mut Vec<SessionId>) -> Result<Writer, NfsStatus> {
+        let mut body = Writer::new();
+        match call {
+            Call::ExchangeId { owner, verifier } => {
+                let (id, sequence, confirmed) = self.sessions.exchange_id(owner, *verifier);
+                body.u64(id);
+                body.u32(sequence);
+                body.u32(if confirmed { 0x8000_0000 } else { 0 });
+                body.u32(0); // SP4_NONE
+                body.u64(0);
+                body.opaque(b"fake");
+                body.opaque(b"fake");
+                body.u32(0);
+            }
+            Call::CreateSession { client, sequence, wanted } => {
+                let granted = self.granted(Some(*wanted));
+                let (id, limits) = self.sessions.create_session(*client, *sequence, granted, self.options.lease)?;
+                bound.push(id);
+                body.fixed(&id);
+                body.u32(*sequence);
+                body.u32(0);
+                limits.encode(&mut body);
+                limits.encode(&mut body);
+            }
+            Call::BindConnection(id) => {
+                if !self.sessions.knows(*id) {
+                    return Err(NfsStatus::BadSession);
+                }
+                bound.push(*id);
+                body.fixed(id);
+                body.u32(1);
+                body.bool(false);
+            }
+            Call::DestroySession(id) => self.sessions.destroy_session(*id)?,
+            Call::DestroyClient(id) => self.sessions.destroy_client(*id)?,
+            Call::Sequence(_) | Call::Plain(_) => return Err(NfsStatus::OpNotInSession),
+        }
+        Ok(body)
+    }
+
+    fn operation(&mut self, operation: &Operation, at: &mut Position) -> Result<Writer, NfsStatus> {
+        let mut body = Writer::new();
+        match operation {
+            Operation::PutRootHandle => at.current = Some(ROOT),
+            Operation::PutHandle(handle) => at.current = Some(self.tree.number(handle)?),
+            Operation::SaveHandle => at.saved = Some(at.current()?),
+            Operation::RestoreHandle => at.current = Some(at.saved.ok_or(NfsStatus::RestoreFh)?),
+            Operation::GetHandle => body.opaque(self.tree.handle(at.current()?).as_bytes()),
+            Operation::Lookup(name) => at.current = Some(self.tree.lookup(at.current()?, name)?),
+            Operation::GetAttributes(mask) => self.get_attributes(at.current()?, *mask, &mut body)?,
+            Operation::SetAttributes(attributes) => {
+                self.set_attributes(at.current()?, attributes)?;
+                Mask::default().encode(&mut body);
+            }
+            Operation::CreateDirectory { name, attributes } => {
+                let content = Content::Directory(std::collections::BTreeMap::new());
+                at.current = Some(self.create(at.current()?, name, content, attributes)?);
+                change(&mut body);
+                Mask::default().encode(&mut body);
+            }
+            Operation::CreateSymlink { name, target } => {
+                let content = Content::Symlink(target.clone());
+                at.current = Some(self.create(at.current()?, name, content, &SetAttributes::mode(0o777))?);
+                change(&mut body);
+                Mask::default().encode(&mut body);
+            }
+            Operation::ReadLink => match &self.tree.object(at.current()?)?.content {
+                Content::Symlink(target) => body.opaque(target),
+                Content::Directory(_) | Content::File { .. } => return Err(NfsStatus::Inval),
+            },
+            Operation::Rename { old, new } => {
+                let from = at.saved.ok_or(NfsStatus::NoFileHandle)?;
+                self.tree.rename(from, old, at.current()?, new)?;
+                change(&mut body);
+                change(&mut body);
+            }
+            Operation::Remove(name) => {
+                self.tree.remove(at.current()?, name)?;
+                change(&mut body);
+            }
+            Operation::ReadDirectory { cookie, max_bytes, .. } => {
+                let domain = self.options.domain.as_deref();
+                listing::encode(&self.tree, at.current()?, *cookie, *max_bytes, domain, &mut body)?;
+            }
+            Operation::Open { name, claim, .. } => self.open(name, claim, at, &mut body)?,
+            Operation::Read { offset, count, .. } => self.read(at, *offset, *count, &mut body)?,
+            Operation::Write { offset, data, .. } => self.write(at, *offset, data, &mut body)?,
+            Operation::Close(state) => self.close(*state, at, &mut body)?,
+            Operation::ReclaimComplete => self.sessions.reclaim(at.session)?,
+        }
+        Ok(body)
+    }
+
+    fn get_attributes(&self, object: u64, mask: Mask, body: &mut Writer) -> Result<(), NfsStatus> {
+        let mut attributes = self.tree.attributes(object, self.options.domain.as_deref())?;
+        if mask.contains(Attribute::LeaseTime) {
+            attributes.lease_time = u32::try_from(self.options.lease.as_secs()).ok();
+        }
+        attributes.encode(mask, body);
+        Ok(())
+    }
+
+    fn set_attributes(&mut self, object: u64, attributes: &SetAttributes) -> Result<(), NfsStatus> {
+        if self.options.squashes_root && (attributes.owner.is_some() || attributes.group.is_some()) {
+            return Err(NfsStatus::Perm);
+        }
+        self.tree.set(object, attributes)
+    }
+
+    pub(super) fn create(
+        &mut self,
+        directory: u64,
+        name: &[u8],
+        content: Content,
+        attributes: &SetAttributes,
+    ) -> Result<u64, NfsStatus> {
+        let asked = attributes.mode.unwrap_or(DEFAULT_MODE);
+        let mode = if self.options.drops_setgid { asked & !SETGID } else { asked };
+        let created = self.tree.create(directory, name, content, mode)?;
+        let owner = SetAttributes { owner: attributes.owner, group: attributes.group, ..SetAttributes::default() };
+        if !owner.is_empty() {
+            self.set_attributes(created, &owner)?;
+        }
+        Ok(created)
+    }
+}
+
+impl Position {
+    pub(super) fn current(&self) -> Result<u64, NfsStatus> {
+        self.current.ok_or(NfsStatus::NoFileHandle)
+    }
+}
+
+fn sequence_result(sequence: &Sequence, limits: Limits, reclaim_needed: bool) -> Writer {
+    let mut body = Writer::new();
+    body.fixed(&sequence.session);
+    body.u32(sequence.sequence);
+    body.u32(sequence.slot);
+    body.u32(limits.max_slots - 1);
+    body.u32(limits.max_slots - 1);
+    body.u32(if reclaim_needed { StatusFlags::restart_reclaim_needed().0 } else { 0 });
+    body
+}
+
+/// `change_info4`
+pub(super) fn change(body: &mut Writer) {
+    body.bool(true);
+    body.u64(1);
+    body.u64(2);
+}

@@ -1,0 +1,125 @@
+//! What can go wrong, and when.
+
+use std::time::Duration;
+
+use crate::{NfsStatus, OpCode};
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The connection drops before anything of the request is executed.
+    DropBeforeExecution,
+    /// The request is executed, then the connection drops without a reply.
+    DropAfterExecution,
+    /// The operation answers this and is not executed; what stands before it in its compound is. On SEQUENCE, nothing
+    /// is executed and the slot stays as it was.
+    Status(NfsStatus),
+    /// The request is executed, the reply comes later.
+    Delay(Duration),
+    /// The request is executed, the reply never comes, the connection stays.
+    NoReply,
+    /// Half of the reply comes, then the connection drops.
+    TruncatedReply,
+    /// The header of a reply comes, then bytes that mean nothing.
+    GarbageReply,
+    /// A record mark announces far more than any reply has.
+    OversizedReply,
+    /// The RPC layer denies the caller (`AUTH_TOOWEAK`); nothing is executed.
+    Denied,
+    /// The server crashes before anything of the request is executed, and restarts.
+    RestartBeforeExecution,
+    /// The server executes the request, crashes before it replies, and restarts.
+    RestartAfterExecution,
+    /// The server is unplugged before anything of the request is executed, until
+    /// [`set_reachable`](super::FakeServer::set_reachable) plugs it in again. It keeps its sessions.
+    UnplugBeforeExecution,
+    /// The server executes the request and is unplugged before it replies.
+    UnplugAfterExecution,
+    /// SEQUENCE reports that the server waits for `RECLAIM_COMPLETE`.
+    ReclaimNeeded,
+}
+
+/// An [`Effect`] on requests that have a certain operation among them.
+#[derive(Debug, Clone)]
+#[must_use = "a fault does nothing before it is injected"]
+pub struct Fault {
+    op: OpCode,
+    effect: Effect,
+    skip: u64,
+    times: u64,
+}
+
+impl Fault {
+    /// The next request with this operation.
+    pub fn on(op: OpCode, effect: Effect) -> Self {
+        Self { op, effect, skip: 0, times: 1 }
+    }
+
+    /// Lets this many matching requests pass first.
+    pub fn skip(self, requests: u64) -> Self {
+        Self { skip: requests, ..self }
+    }
+
+    /// Happens to this many requests in a row.
+    pub fn times(self, requests: u64) -> Self {
+        Self { times: requests, ..self }
+    }
+
+    /// Happens to every matching request from now on.
+    pub fn always(self) -> Self {
+        Self { times: u64::MAX, ..self }
+    }
+}
+
+/// Faults that have not happened yet.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.0.push(fault);
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The effect on a request with these operations, if there is one: the first fault that is due happens.
+    pub(super) fn next(&mut self, ops: &[OpCode]) -> Option<(OpCode, Effect)> {
+        let mut due = None;
+        for (index, fault) in self.0.iter_mut().enumerate() {
+            if !ops.contains(&fault.op) {
+                continue;
+            }
+            if fault.skip > 0 {
+                fault.skip -= 1;
+            } else if due.is_none() {
+                fault.times = fault.times.saturating_sub(1);
+                due = Some((index, fault.op, fault.effect.clone(), fault.times == 0));
+            }
+        }
+        let (index, op, effect, used_up) = due?;
+        if used_up {
+            drop(self.0.remove(index));
+        }
+        Some((op, effect))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_waits_for_its_operation_and_its_turn() {
+        let mut faults = Faults::default();
+        faults.add(Fault::on(OpCode::Create, Effect::DropBeforeExecution).skip(1).times(2));
+        assert_eq!(faults.next(&[OpCode::Sequence, OpCode::Remove]), None);
+        assert_eq!(faults.next(&[OpCode::Create]), None, "the first one passes");
+        let happened = Some((OpCode::Create, Effect::DropBeforeExecution));
+        assert_eq!(faults.next(&[OpCode::Create]), happened);
+        assert_eq!(faults.next(&[OpCode::Create]), happened);
+        assert_eq!(faults.next(&[OpCode::Create]), None);
+        assert_eq!(faults.left(), 0);
+    }
+}

@@ -1,0 +1,42 @@
+//! READDIR, a page at a time.
+
+use super::tree::Tree;
+use crate::{NfsStatus, attributes::Attributes, xdr::Writer};
+
+/// Cookies below it mean `.` and `..` in NFSv4, so entries are counted from there.
+const FIRST_COOKIE: u64 = 3;
+
+/// Writes as many entries after `cookie` as fit into `max_bytes`.
+pub(super) fn encode(
+    tree: &Tree,
+    directory: u64,
+    cookie: u64,
+    max_bytes: u32,
+    domain: Option<&str>,
+    body: &mut Writer,
+) -> Result<(), NfsStatus> {
+    let entries = tree.entries(directory)?;
+    let skip = if cookie == 0 { 0 } else { cookie.checked_sub(FIRST_COOKIE - 1).ok_or(NfsStatus::BadCookie)? };
+    let room = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    body.fixed(&[7; 8]);
+    let mut end = true;
+    for (index, (name, number)) in (0u64..).zip(entries).skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
+        let mut entry = Writer::new();
+        entry.bool(true);
+        entry.u64(index + FIRST_COOKIE);
+        entry.opaque(name);
+        tree.attributes(*number, domain)?.encode(Attributes::LISTING, &mut entry);
+        // The end of the list and of the result take eight bytes.
+        if body.as_slice().len() + entry.as_slice().len() + 8 > room {
+            if index == skip {
+                return Err(NfsStatus::TooSmall);
+            }
+            end = false;
+            break;
+        }
+        body.append(entry.as_slice());
+    }
+    body.bool(false);
+    body.bool(end);
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Results as they go on the wire.
+
+use crate::{NfsStatus, OpCode, attributes::Mask, xdr::Writer};
+
+/// Results of a compound, as they go on the wire.
+#[derive(Default)]
+pub(super) struct Results {
+    encoded: Writer,
+    count: u32,
+    status: Option<NfsStatus>,
+}
+
+impl Results {
+    pub(super) fn size(&self) -> usize {
+        self.encoded.as_slice().len()
+    }
+
+    /// Appends a result; says whether the compound goes on.
+    pub(super) fn add(&mut self, code: OpCode, result: Result<Writer, NfsStatus>) -> bool {
+        self.count += 1;
+        self.encoded.u32(code.to_u32());
+        match result {
+            Ok(body) => {
+                self.encoded.u32(0);
+                self.encoded.append(body.as_slice());
+                true
+            }
+            Err(status) => {
+                self.encoded.u32(status.to_u32());
+                if code == OpCode::SetAttr {
+                    Mask::default().encode(&mut self.encoded);
+                }
+                self.status = Some(status);
+                false
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u32(self.status.map_or(0, NfsStatus::to_u32));
+        writer.opaque(b"");
+        writer.u32(self.count);
+        writer.append(self.encoded.as_slice());
+        writer.into_vec()
+    }
+}
+
+pub(super) fn only(code: OpCode, result: Result<Writer, NfsStatus>) -> Vec<u8> {
+    let mut results = Results::default();
+    results.add(code, result);
+    results.finish()
+}

@@ -1,0 +1,216 @@
+//! Connections: reading requests, letting faults happen, writing replies.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex},
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use super::{
+    FakeServer, Shared,
+    arguments::{Call, decode_compound},
+    fault::Effect,
+};
+use crate::{
+    ConnectError, Connected, Connecting, Connector, OpCode, Target,
+    ops::session::SessionId,
+    rpc::{message, record_mark},
+    xdr::{DecodeError, Reader, Writer},
+};
+
+const MAX_REQUEST: usize = 1 << 20;
+const PIPE: usize = 256 * 1024;
+const FIRST_UNRESERVED: u16 = 1024;
+
+/// Connects clients to a [`FakeServer`] through memory.
+#[derive(Clone)]
+pub struct FakeConnector {
+    server: FakeServer,
+}
+
+impl Connector for FakeConnector {
+    fn connect<'a>(&'a self, target: &'a Target) -> Connecting<'a> {
+        Box::pin(async move {
+            if !self.server.shared.state().reachable {
+                return Err(ConnectError {
+                    address: target.host.clone(),
+                    detail: "no connection".into(),
+                    source: Some(io::ErrorKind::ConnectionRefused.into()),
+                });
+            }
+            let (near, far) = duplex(PIPE);
+            tokio::spawn(serve(self.server.shared.clone(), self.server.shared.epoch.subscribe(), far, false));
+            Ok(Connected { stream: Box::new(near), source_port: None })
+        })
+    }
+}
+
+impl FakeServer {
+    /// A connector to this server, in memory.
+    pub fn connector(&self) -> FakeConnector {
+        FakeConnector { server: self.clone() }
+    }
+
+    /// Listens on a free TCP port of 127.0.0.1 for as long as the runtime lives.
+    pub async fn listen(&self) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, peer)) = listener.accept().await {
+                let (reachable, needs_reserved) = {
+                    let state = shared.state();
+                    (state.reachable, state.options.needs_reserved_port)
+                };
+                if reachable {
+                    let denied = needs_reserved && peer.port() >= FIRST_UNRESERVED;
+                    tokio::spawn(serve(shared.clone(), shared.epoch.subscribe(), stream, denied));
+                }
+            }
+        });
+        Ok(address)
+    }
+}
+
+/// What happens to the connection after a request.
+enum Then {
+    Reply(Vec<u8>),
+    ReplyLater(Vec<u8>, Duration),
+    Nothing,
+    /// These bytes go out as they are, then the connection drops.
+    Drop(Vec<u8>),
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    mut epoch: watch::Receiver<u64>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    denied: bool,
+) {
+    shared.state().connections += 1;
+    let (mut read, mut write) = tokio::io::split(stream);
+    let (replies, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
+    let mut bound = Vec::new();
+    let reading = async {
+        while let Ok(record) = record_mark::read(&mut read, MAX_REQUEST).await {
+            let Ok(then) = handle(&shared, &record, denied, &mut bound) else { return Vec::new() };
+            match then {
+                Then::Reply(reply) => drop(replies.send(framed(&reply))),
+                Then::ReplyLater(reply, pause) => {
+                    let replies = replies.clone();
+                    tokio::spawn(async move {
+                        sleep(pause).await;
+                        drop(replies.send(framed(&reply)));
+                    });
+                }
+                Then::Nothing => {}
+                Then::Drop(last) => return last,
+            }
+        }
+        Vec::new()
+    };
+    let writing = async {
+        while let Some(bytes) = outgoing.recv().await {
+            if write.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    let last = tokio::select! {
+        last = reading => last,
+        () = writing => Vec::new(),
+        _ = epoch.changed() => Vec::new(),
+    };
+    // Replies that were ready before the end still go out, then the last words.
+    while let Ok(bytes) = outgoing.try_recv() {
+        let _ = write.write_all(&bytes).await;
+    }
+    let _ = write.write_all(&last).await;
+    let _ = write.shutdown().await;
+}
+
+fn framed(record: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record_mark::frame(record, &mut bytes);
+    bytes
+}
+
+fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<SessionId>) -> Result<Then, DecodeError> {
+    let mut reader = Reader::new(record);
+    let xid = reader.u32()?;
+    for _ in 0..5 {
+        reader.u32()?; // call, RPC version, program, version, procedure
+    }
+    reader.u32()?;
+    reader.opaque("credential", 400)?;
+    reader.u32()?;
+    reader.opaque("verifier", 400)?;
+    let raw = &record[record.len() - reader.left()..];
+    let calls = decode_compound(&mut reader)?;
+    let codes: Vec<OpCode> = calls.iter().map(Call::code).collect();
+    let server = FakeServer { shared: shared.clone() };
+    let fault = shared.state().faults.next(&codes);
+    let effect = fault.as_ref().map(|(_, effect)| effect.clone());
+    match effect {
+        Some(Effect::DropBeforeExecution) => return Ok(Then::Drop(Vec::new())),
+        Some(Effect::RestartBeforeExecution) => {
+            server.restart();
+            return Ok(Then::Drop(Vec::new()));
+        }
+        Some(Effect::UnplugBeforeExecution) => {
+            server.set_reachable(false);
+            return Ok(Then::Drop(Vec::new()));
+        }
+        Some(Effect::Denied) => return Ok(Then::Reply(denial(xid))),
+        _ if denied => return Ok(Then::Reply(denial(xid))),
+        _ => {}
+    }
+    let results = shared.state().execute(&calls, raw, fault.as_ref(), bound);
+    let reply = accepted(xid, &results);
+    Ok(match effect {
+        Some(Effect::DropAfterExecution) => Then::Drop(Vec::new()),
+        Some(Effect::RestartAfterExecution) => {
+            server.restart();
+            Then::Drop(Vec::new())
+        }
+        Some(Effect::UnplugAfterExecution) => {
+            server.set_reachable(false);
+            Then::Drop(Vec::new())
+        }
+        Some(Effect::Delay(pause)) => Then::ReplyLater(reply, pause),
+        Some(Effect::NoReply) => Then::Nothing,
+        Some(Effect::TruncatedReply) => {
+            let mut bytes = framed(&reply);
+            bytes.truncate(bytes.len() / 2);
+            Then::Drop(bytes)
+        }
+        Some(Effect::GarbageReply) => {
+            let mut bytes = accepted(xid, &[]);
+            bytes.extend([0xa5; 64]);
+            Then::Reply(bytes)
+        }
+        Some(Effect::OversizedReply) => Then::Drop(vec![0xff; 16]),
+        _ => Then::Reply(reply),
+    })
+}
+
+fn accepted(xid: u32, results: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for word in [xid, message::REPLY, 0, 0, 0, 0] {
+        writer.u32(word);
+    }
+    writer.append(results);
+    writer.into_vec()
+}
+
+/// `AUTH_ERROR` with `AUTH_TOOWEAK`
+fn denial(xid: u32) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for word in [xid, message::REPLY, 1, 1, 5] {
+        writer.u32(word);
+    }
+    writer.into_vec()
+}

@@ -1,0 +1,220 @@
+//! Files, directories and links in memory.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::SystemTime,
+};
+
+use crate::{Attributes, FileHandle, FileType, NfsStatus, Principal, SetAttributes};
+
+pub(super) const ROOT: u64 = 1;
+const MAX_NAME: usize = 255;
+
+/// What an object holds.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Directory(BTreeMap<Vec<u8>, u64>),
+    Symlink(Vec<u8>),
+    File { data: Vec<u8>, verifier: Option<[u8; 8]> },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    pub(super) content: Content,
+    pub(super) mode: u32,
+    pub(super) owner: u32,
+    pub(super) group: u32,
+    change: u64,
+    modified: (i64, u32),
+}
+
+/// All objects by their number.
+pub(super) struct Tree {
+    objects: HashMap<u64, Object>,
+    next: u64,
+    /// Part of every handle; handles of another generation are stale.
+    generation: u64,
+}
+
+impl Object {
+    fn new(content: Content, mode: u32) -> Self {
+        Self { content, mode, owner: 0, group: 0, change: 1, modified: now() }
+    }
+
+    fn touch(&mut self) {
+        self.change += 1;
+        self.modified = now();
+    }
+}
+
+fn now() -> (i64, u32) {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        let root = Object::new(Content::Directory(BTreeMap::new()), 0o755);
+        Self { objects: HashMap::from([(ROOT, root)]), next: ROOT + 1, generation: 1 }
+    }
+
+    pub(super) fn renew_handles(&mut self) {
+        self.generation += 1;
+    }
+
+    pub(super) fn handle(&self, number: u64) -> FileHandle {
+        let bytes = [self.generation.to_be_bytes(), number.to_be_bytes()].concat();
+        FileHandle::new(&bytes).unwrap_or_else(|| unreachable!("16 bytes fit"))
+    }
+
+    pub(super) fn number(&self, handle: &FileHandle) -> Result<u64, NfsStatus> {
+        let Some((generation, number)) = handle.as_bytes().split_first_chunk::<8>() else {
+            return Err(NfsStatus::BadHandle);
+        };
+        let number = u64::from_be_bytes(number.try_into().map_err(|_| NfsStatus::BadHandle)?);
+        let known = u64::from_be_bytes(*generation) == self.generation && self.objects.contains_key(&number);
+        if known { Ok(number) } else { Err(NfsStatus::Stale) }
+    }
+
+    pub(super) fn object(&self, number: u64) -> Result<&Object, NfsStatus> {
+        self.objects.get(&number).ok_or(NfsStatus::Stale)
+    }
+
+    pub(super) fn object_mut(&mut self, number: u64) -> Result<&mut Object, NfsStatus> {
+        self.objects.get_mut(&number).ok_or(NfsStatus::Stale)
+    }
+
+    pub(super) fn entries(&self, directory: u64) -> Result<&BTreeMap<Vec<u8>, u64>, NfsStatus> {
+        match &self.object(directory)?.content {
+            Content::Directory(entries) => Ok(entries),
+            Content::Symlink(_) => Err(NfsStatus::Symlink),
+            Content::File { .. } => Err(NfsStatus::NotDir),
+        }
+    }
+
+    fn entries_mut(&mut self, directory: u64) -> Result<&mut BTreeMap<Vec<u8>, u64>, NfsStatus> {
+        self.entries(directory)?;
+        let object = self.object_mut(directory)?;
+        object.touch();
+        match &mut object.content {
+            Content::Directory(entries) => Ok(entries),
+            Content::Symlink(_) | Content::File { .. } => Err(NfsStatus::NotDir),
+        }
+    }
+
+    pub(super) fn lookup(&self, directory: u64, name: &[u8]) -> Result<u64, NfsStatus> {
+        check(name)?;
+        self.entries(directory)?.get(name).copied().ok_or(NfsStatus::NoEnt)
+    }
+
+    pub(super) fn create(
+        &mut self,
+        directory: u64,
+        name: &[u8],
+        content: Content,
+        mode: u32,
+    ) -> Result<u64, NfsStatus> {
+        check(name)?;
+        if self.entries(directory)?.contains_key(name) {
+            return Err(NfsStatus::Exist);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.objects.insert(number, Object::new(content, mode));
+        self.entries_mut(directory)?.insert(name.to_vec(), number);
+        Ok(number)
+    }
+
+    pub(super) fn remove(&mut self, directory: u64, name: &[u8]) -> Result<(), NfsStatus> {
+        let number = self.lookup(directory, name)?;
+        self.require_empty(number)?;
+        self.entries_mut(directory)?.remove(name);
+        self.objects.remove(&number);
+        Ok(())
+    }
+
+    fn require_empty(&self, number: u64) -> Result<(), NfsStatus> {
+        match &self.object(number)?.content {
+            Content::Directory(entries) if !entries.is_empty() => Err(NfsStatus::NotEmpty),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn rename(&mut self, from: u64, old: &[u8], to: u64, new: &[u8]) -> Result<(), NfsStatus> {
+        let moved = self.lookup(from, old)?;
+        check(new)?;
+        if let Some(replaced) = self.entries(to)?.get(new).copied() {
+            if replaced == moved {
+                return Ok(());
+            }
+            if self.entries(replaced).is_ok() != self.entries(moved).is_ok() {
+                return Err(NfsStatus::Exist);
+            }
+            self.require_empty(replaced)?;
+            self.objects.remove(&replaced);
+        }
+        if self.is_below(to, moved) {
+            return Err(NfsStatus::Inval);
+        }
+        self.entries_mut(from)?.remove(old);
+        self.entries_mut(to)?.insert(new.to_vec(), moved);
+        Ok(())
+    }
+
+    /// Whether `number` is `top` or somewhere in it.
+    fn is_below(&self, number: u64, top: u64) -> bool {
+        number == top
+            || self.entries(top).is_ok_and(|entries| entries.values().any(|child| self.is_below(number, *child)))
+    }
+
+    pub(super) fn set(&mut self, number: u64, attributes: &SetAttributes) -> Result<(), NfsStatus> {
+        let object = self.object_mut(number)?;
+        if let (Some(size), Content::File { data, .. }) = (attributes.size, &mut object.content) {
+            data.resize(usize::try_from(size).map_err(|_| NfsStatus::FBig)?, 0);
+        }
+        object.mode = attributes.mode.unwrap_or(object.mode);
+        object.owner = attributes.owner.unwrap_or(object.owner);
+        object.group = attributes.group.unwrap_or(object.group);
+        object.change += 1;
+        Ok(())
+    }
+
+    pub(super) fn attributes(&self, number: u64, domain: Option<&str>) -> Result<Attributes, NfsStatus> {
+        let object = self.object(number)?;
+        let (file_type, size) = match &object.content {
+            Content::Directory(entries) => (FileType::Directory, entries.len()),
+            Content::Symlink(target) => (FileType::Symlink, target.len()),
+            Content::File { data, .. } => (FileType::Regular, data.len()),
+        };
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        let principal = |id: u32| match domain {
+            Some(domain) => Principal::Name(format!("{id}@{domain}")),
+            None => Principal::Id(id),
+        };
+        Ok(Attributes {
+            file_type: Some(file_type),
+            change: Some(object.change),
+            size: Some(size),
+            fsid: Some((1, 1)),
+            handle: Some(self.handle(number)),
+            fileid: Some(number),
+            mode: Some(object.mode),
+            links: Some(1),
+            owner: Some(principal(object.owner)),
+            group: Some(principal(object.group)),
+            space_used: Some(size),
+            modified: Some(object.modified),
+            ..Attributes::default()
+        })
+    }
+}
+
+fn check(name: &[u8]) -> Result<(), NfsStatus> {
+    match name {
+        b"" => Err(NfsStatus::Inval),
+        b"." | b".." => Err(NfsStatus::BadName),
+        _ if name.contains(&b'/') => Err(NfsStatus::BadChar),
+        _ if name.len() > MAX_NAME => Err(NfsStatus::NameTooLong),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,211 @@
+//! `berth-node`: the node plugin as a program.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use csi_runtime::identity::{Capability, Readiness};
+use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::{Endpoint, Identity, http, logging, serve, shutdown, status};
+use node_plugin::metrics::NodeMetrics;
+use node_plugin::mounter::{Api, Filesystem, LinuxMounter};
+use node_plugin::registration::{self, Registrar};
+use node_plugin::server::Network;
+use node_plugin::service::NodeService;
+use node_plugin::{Config, Deadlines, Node};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use volume::names::{DRIVER_NAME, kubelet};
+
+/// How often shares without volumes are looked for.
+const SWEEP: Duration = Duration::from_mins(1);
+
+/// Mounts NFS volumes for the pods of one node (CSI Node service).
+#[derive(Debug, Parser)]
+#[command(name = "berth-node", version)]
+struct Flags {
+    /// Socket on which the CSI services are served.
+    #[arg(long, default_value = "unix:///csi/csi.sock")]
+    endpoint: Endpoint,
+    /// Name of this node in Kubernetes.
+    #[arg(long, env = "NODE_ID")]
+    node_id: String,
+    /// Name of the CSI driver.
+    #[arg(long, default_value = DRIVER_NAME)]
+    driver_name: String,
+    /// kubelet's directory, under the same path in the container and on the node.
+    #[arg(long, default_value = "/var/lib/kubelet")]
+    kubelet_dir: PathBuf,
+    /// Path of the CSI socket on the node, as kubelet is told it [default: plugins/DRIVER/csi.sock in kubelet's directory].
+    #[arg(long)]
+    kubelet_registration_path: Option<PathBuf>,
+    /// Whether to register with kubelet; false where nobody listens, as in tests.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    register: bool,
+    /// Address for /healthz, /readyz and /metrics, such as 0.0.0.0:9809; empty: none.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    http_endpoint: String,
+    /// Seconds that publishing a volume may take, with a fresh mount if need be. kubelet waits for two minutes.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=110))]
+    mount_deadline: u64,
+    /// Seconds that reading statistics may take.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=110))]
+    stats_deadline: u64,
+    /// Seconds that an unmount may take before the mount is detached.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=50))]
+    unmount_deadline: u64,
+    /// Seconds after which a share that no volume uses is unmounted.
+    #[arg(long, default_value_t = 600)]
+    pool_idle: u64,
+    /// Shape of log lines: json or text.
+    #[arg(long, default_value_t = logging::Format::Json)]
+    log_format: logging::Format,
+    /// error, warn, info, debug or trace; the variable `RUST_LOG` wins.
+    #[arg(long, default_value = "info")]
+    log_level: String,
+}
+
+/// What ends the program with a failure.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Logging(#[from] logging::LoggingError),
+    #[error(transparent)]
+    Bind(#[from] csi_runtime::endpoint::BindError),
+    #[error(transparent)]
+    Endpoint(#[from] csi_runtime::endpoint::EndpointError),
+    #[error(transparent)]
+    Serve(#[from] csi_runtime::serve::ServeError),
+    #[error("--http-endpoint \"{0}\" is no address such as 0.0.0.0:9809")]
+    HttpAddress(String, #[source] std::net::AddrParseError),
+    #[error("cannot listen on {0}")]
+    Http(SocketAddr, #[source] std::io::Error),
+    #[error("cannot start")]
+    Start(#[source] std::io::Error),
+    #[error("kubelet refused the driver: {0}")]
+    Refused(String),
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    // One thread: the work is done by the kernel, and by threads of `worker` where it may wait.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Start);
+    let ended = runtime.and_then(|runtime| {
+        logging::init(flags.log_format, &flags.log_level)?;
+        let ended = runtime.block_on(run(flags));
+        // A thread that waits for a dead server must not keep the program from ending; the kernel lets it go with the process.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("berth-node: {}", status::message(&failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT. Mounts stay: pods use them while the plugin is replaced.
+async fn run(flags: Flags) -> Result<(), Failure> {
+    let shutdown = shutdown::on_signal().map_err(Failure::Start)?;
+    let metrics = Metrics::new();
+    let rpc = RpcMetrics::new(&metrics);
+    let plugin_dir = flags.kubelet_dir.join(kubelet::PLUGINS).join(&flags.driver_name);
+    let node = node(&flags, &plugin_dir, &metrics);
+    if let Some(address) = http_address(&flags.http_endpoint)? {
+        let listener = http::bind(address).await.map_err(|source| Failure::Http(address, source))?;
+        tokio::spawn(http::serve(listener, flags.endpoint.clone(), metrics, shutdown.clone()));
+    }
+
+    let identity = Identity::new(
+        flags.driver_name.clone(),
+        env!("CARGO_PKG_VERSION"),
+        vec![Capability::ControllerService],
+        || Readiness::Ready,
+    );
+    let routes = Routes::new(identity.into_service())
+        .add_service(NodeService::new(node.clone(), flags.node_id.clone()).into_service());
+    let csi = tokio::spawn(serve(flags.endpoint.bind()?, routes, rpc.clone(), shutdown.clone()));
+    tracing::info!(endpoint = %flags.endpoint, driver = flags.driver_name, node = flags.node_id, "serving CSI");
+
+    let sweeper = tokio::spawn(sweep(node, shutdown.clone()));
+    let refused = register(&flags, &plugin_dir, rpc, &shutdown)?;
+    let ended = tokio::select! {
+        served = csi => served.map_err(|error| Failure::Start(error.into()))?.map_err(Failure::from),
+        reason = refused => Err(Failure::Refused(reason)),
+    };
+    sweeper.abort();
+    ended
+}
+
+fn node(flags: &Flags, plugin_dir: &Path, metrics: &Metrics) -> Node<LinuxMounter, Network> {
+    let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, plugin_dir.join("scratch"));
+    let deadlines = Deadlines {
+        mount: Duration::from_secs(flags.mount_deadline),
+        stats: Duration::from_secs(flags.stats_deadline),
+        unmount: Duration::from_secs(flags.unmount_deadline),
+        ..Deadlines::default()
+    };
+    let config = Config {
+        pool_idle: Duration::from_secs(flags.pool_idle),
+        deadlines,
+        ..Config::new(plugin_dir.join(kubelet::POOL))
+    };
+    Node::new(mounter, Network::new(), config, NodeMetrics::new(metrics))
+}
+
+fn http_address(text: &str) -> Result<Option<SocketAddr>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // ":9809", as Go programs take it, means every address.
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.parse().map(Some).map_err(|source| Failure::HttpAddress(text.to_owned(), source))
+}
+
+/// Offers the driver to kubelet; the CSI socket answers already. The returned future ends when kubelet refuses.
+///
+/// The socket stays when the process ends: removing it would take the driver off the node's list while its successor starts, and pods would be
+/// refused in between. The successor replaces it, which kubelet sees as a new plugin and registers again.
+fn register(
+    flags: &Flags,
+    plugin_dir: &Path,
+    rpc: RpcMetrics,
+    shutdown: &CancellationToken,
+) -> Result<impl Future<Output = String> + use<>, Failure> {
+    let offer = if flags.register {
+        let csi_socket =
+            flags.kubelet_registration_path.clone().unwrap_or_else(|| plugin_dir.join(kubelet::CSI_SOCKET));
+        let (registrar, refusal) = Registrar::new(flags.driver_name.clone(), csi_socket);
+        let listener = registration::socket(&flags.kubelet_dir.join(kubelet::REGISTRY), &flags.driver_name)?.bind()?;
+        let routes = Routes::new(registrar.into_service());
+        let stop = shutdown.child_token();
+        let served = tokio::spawn(serve(listener, routes, rpc, stop.clone()));
+        Some((refusal, served, stop))
+    } else {
+        None
+    };
+    Ok(async {
+        let Some((refusal, served, stop)) = offer else { return std::future::pending().await };
+        let reason = refusal.wait().await;
+        // The refusal came as a call, which is answered before the program ends.
+        stop.cancel();
+        let _ = served.await;
+        reason
+    })
+}
+
+async fn sweep(node: Node<LinuxMounter, Network>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            () = shutdown.cancelled() => return,
+        }
+        if let Err(error) = node.sweep().await {
+            tracing::warn!(error = status::message(&error), "cannot look for idle shares");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What the plugin asks of the kernel: a narrow trait, so that everything above it is tested without one.
+//!
+//! A mount is made in two steps. The first, which may have to ask the server and may therefore hang, yields a tree that is attached nowhere; the
+//! second attaches it to a directory of the node and cannot hang. Between the two a caller who has changed his mind is still in time.
+
+mod fault;
+mod legacy;
+mod linux;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub use fault::{Cause, Fault};
+pub use linux::{Api, Filesystem, LinuxMounter};
+use volume::SubPath;
+use volume::mount_options::MountAttributes;
+
+use crate::mountinfo::{Device, MountTable};
+
+/// A file system to mount from a server.
+#[derive(Debug, Clone)]
+pub struct MountRequest {
+    /// `host:/path`, as the mount table will show it.
+    pub source: String,
+    /// Where the server answers; the kernel resolves no names.
+    pub address: SocketAddr,
+    /// Options of the superblock, in order: a name alone, or a name with a value.
+    pub options: Vec<(String, Option<String>)>,
+    /// Flags of the mount.
+    pub attributes: MountAttributes,
+}
+
+/// How to undo a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmount {
+    /// Refused by the kernel (`EBUSY`) while anything uses the mount.
+    Plain,
+    /// Off the tree at once (`MNT_DETACH`); the kernel lets go of it when its last user does.
+    Detach,
+}
+
+/// What statfs(2) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that unprivileged users may still write.
+    pub available_bytes: u64,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// Inodes in all; 0 where the server does not count them.
+    pub total_inodes: u64,
+    /// Inodes that are free.
+    pub free_inodes: u64,
+}
+
+/// The kernel's side of mounting.
+///
+/// All methods block. Those marked *may hang* wait for a server, for ever if it is gone and the mount is hard; they belong on a thread that can be
+/// abandoned ([`crate::worker`]). The others answer from the node alone.
+pub trait Mounter: Send + Sync + 'static {
+    /// A mount that is attached nowhere; dropped, it is gone.
+    type Tree: Send + 'static;
+
+    /// A mount that is held open to be cloned from. While one exists, a plain unmount of that mount fails with `EBUSY`.
+    type Root: Send + Sync + 'static;
+
+    /// The mounts that the process sees.
+    fn table(&self) -> io::Result<MountTable>;
+
+    /// Mounts a file system. *May hang.*
+    fn mount(&self, request: &MountRequest) -> Result<Self::Tree, Fault>;
+
+    /// Opens the mount at a place. *May hang.*
+    fn open(&self, at: &Path) -> Result<Self::Root, Fault>;
+
+    /// Clones a mount, or the directory `below` its root, with flags of its own. Symbolic links are not followed and nothing outside `from` is
+    /// reached. Fails with `EINVAL` if the mount was undone meanwhile. *May hang.*
+    fn clone_tree(
+        &self,
+        from: &Self::Root,
+        below: Option<&SubPath>,
+        attributes: MountAttributes,
+    ) -> Result<Self::Tree, Fault>;
+
+    /// Attaches a tree to an existing directory, which must not be a symbolic link.
+    fn attach(&self, tree: Self::Tree, at: &Path) -> Result<(), Fault>;
+
+    /// Undoes the topmost mount at a place. *May hang*: the last user of a superblock waits until what it wrote has reached the server.
+    fn unmount(&self, at: &Path, how: Unmount) -> io::Result<()>;
+
+    /// How full the file system is. *May hang.*
+    fn usage(&self, at: &Path) -> io::Result<Usage>;
+
+    /// Sets how far the kernel reads ahead on a superblock, in KiB.
+    fn set_read_ahead(&self, device: Device, kib: u64) -> io::Result<()>;
+}

@@ -1,0 +1,106 @@
+//! mount(2), for kernels before Linux 5.2 and 5.12 and for filters that refuse the newer calls.
+//!
+//! It is the same in effect; only what the kernel has to say about a refused option is lost.
+
+use std::ffi::CString;
+use std::fs::DirBuilder;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use volume::mount_options::MountAttributes;
+
+use super::linux::Filesystem;
+use super::{Fault, MountRequest};
+
+/// A mount that is ready on a stage: all that can hang or be refused by a server has happened.
+#[derive(Debug)]
+pub(super) struct Staged(Stage);
+
+impl Staged {
+    /// `scratch` is a directory that only this process uses.
+    pub(super) fn bind(directory: &OwnedFd, attributes: MountAttributes, scratch: &Path) -> Result<Self, Fault> {
+        let stage = Stage::new(scratch)?;
+        stage.bind(directory, attributes)?;
+        Ok(Self(stage))
+    }
+
+    /// Asks the server, and may hang.
+    pub(super) fn mount(filesystem: Filesystem, request: &MountRequest, scratch: &Path) -> Result<Self, Fault> {
+        let option = |(name, value): (String, Option<String>)| match value {
+            None => name,
+            Some(value) => format!("{name}={value}"),
+        };
+        let data = filesystem.options(request).into_iter().map(option).collect::<Vec<_>>().join(",");
+        let data = CString::new(data).map_err(|_| Fault::new("mount(2)", Errno::INVAL))?;
+        let (stage, flags) = (Stage::new(scratch)?, flags(request.attributes));
+        rustix::mount::mount(&request.source, &stage.path, filesystem.fs_type(), flags, Some(data.as_c_str()))
+            .map_err(|errno| Fault::new("mount(2)", errno))?;
+        stage.make_private()?;
+        Ok(Self(stage))
+    }
+
+    /// `target` is the directory to attach to.
+    pub(super) fn attach(self, target: &OwnedFd) -> Result<(), Fault> {
+        rustix::mount::mount_bind(&self.0.path, of_process(target)).map_err(|errno| Fault::new("mount(2, bind)", errno))
+    }
+}
+
+/// A mount on the way. A remount does not propagate to other mount namespaces, so the flags have to be right before the mount reaches its place:
+/// they are set on a bind mount elsewhere, and a bind of that inherits them.
+#[derive(Debug)]
+struct Stage {
+    path: PathBuf,
+}
+
+impl Stage {
+    fn new(scratch: &Path) -> Result<Self, Fault> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let path = scratch.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| Fault::of("mkdir", &error))?;
+        Ok(Self { path })
+    }
+
+    fn bind(&self, directory: &OwnedFd, attributes: MountAttributes) -> Result<(), Fault> {
+        rustix::mount::mount_bind(of_process(directory), &self.path)
+            .map_err(|errno| Fault::new("mount(2, bind)", errno))?;
+        self.make_private()?;
+        rustix::mount::mount_remount(&self.path, MountFlags::BIND | flags(attributes), "")
+            .map_err(|errno| Fault::new("mount(2, remount)", errno))
+    }
+
+    fn make_private(&self) -> Result<(), Fault> {
+        rustix::mount::mount_change(&self.path, MountPropagationFlags::PRIVATE)
+            .map_err(|errno| Fault::new("mount(2, private)", errno))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Fails where nothing was bound; a directory that cannot be removed is left for the next start to clean.
+        let _ = rustix::mount::unmount(&self.path, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH);
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+/// A path that leads to what a descriptor holds open, whatever has been renamed meanwhile.
+fn of_process(descriptor: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}
+
+fn flags(attributes: MountAttributes) -> MountFlags {
+    let mut flags = MountFlags::empty();
+    flags.set(MountFlags::RDONLY, attributes.read_only);
+    flags.set(MountFlags::NOEXEC, attributes.noexec);
+    flags.set(MountFlags::NOSUID, attributes.nosuid);
+    flags.set(MountFlags::NODEV, attributes.nodev);
+    flags.set(MountFlags::NOATIME, attributes.noatime);
+    flags.set(MountFlags::NODIRATIME, attributes.nodiratime);
+    flags.set(MountFlags::STRICTATIME, attributes.strictatime);
+    flags.set(MountFlags::RELATIME, !attributes.noatime && !attributes.strictatime);
+    flags
+}

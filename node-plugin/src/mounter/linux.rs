@@ -1,0 +1,322 @@
+//! The mount API of Linux: `fsopen`, `fsconfig`, `fsmount`, `open_tree`, `mount_setattr`, `move_mount`.
+//!
+//! No program is started and no file of the node's is read, so the image needs neither mount.nfs nor a shell.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+use volume::SubPath;
+use volume::mount_options::MountAttributes;
+
+use super::{Fault, MountRequest, Mounter, Unmount, Usage, legacy};
+use crate::mountinfo::{Device, MountTable};
+use crate::sys;
+
+/// The threads of the plugin share one mount namespace; the threads of a test need not, hence not `/proc/self`.
+const TABLE: &str = "/proc/thread-self/mountinfo";
+
+/// Bytes that hold the table of a small node.
+const TABLE_SIZE: usize = 16 * 1024;
+
+/// What kind of file system the mounter mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filesystem {
+    /// NFS version 4.
+    Nfs,
+    /// A fresh tmpfs instead, for machines without an NFS client: address and options are not given to the kernel.
+    StandIn,
+}
+
+/// Which calls to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// The mount API, and mount(2) where the kernel (before Linux 5.2 or 5.12) or a filter does not let us have it.
+    Newest,
+    /// mount(2) alone.
+    Legacy,
+}
+
+/// How directories are opened: as places, not to read them.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Mounts for real.
+#[derive(Debug, Clone)]
+pub struct LinuxMounter {
+    filesystem: Filesystem,
+    api: Api,
+    scratch: PathBuf,
+}
+
+/// A mount that is attached nowhere.
+#[derive(Debug)]
+pub struct LinuxTree(Tree);
+
+/// The root of a mount, held open.
+#[derive(Debug)]
+pub struct LinuxRoot(OwnedFd);
+
+#[derive(Debug)]
+enum Tree {
+    /// The kernel holds it.
+    Detached(OwnedFd),
+    /// mount(2) knows no such thing: it is mounted on a stage, to be bound to the place of attachment.
+    Staged(legacy::Staged),
+}
+
+impl LinuxMounter {
+    /// A mounter for one kind of file system. `scratch` is a directory that nobody else uses; only [`Api::Legacy`] needs it, and makes it.
+    pub fn new(filesystem: Filesystem, api: Api, scratch: PathBuf) -> Self {
+        Self { filesystem, api, scratch }
+    }
+
+    fn mount_detached(&self, request: &MountRequest) -> Result<OwnedFd, Fault> {
+        let fs_type = self.filesystem.fs_type();
+        let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)
+            .map_err(|errno| Fault::new(format!("fsopen({fs_type})"), errno))?;
+        let explain = |call: String, errno| Fault { call, errno, text: messages(context.as_fd()) };
+        let set = |name: &str, value: &str| {
+            fsconfig_set_string(context.as_fd(), name, value)
+                .map_err(|errno| explain(format!("fsconfig({name}={value})"), errno))
+        };
+        set("source", &request.source)?;
+        for (name, value) in self.filesystem.options(request) {
+            match value {
+                Some(value) => set(&name, &value)?,
+                None => fsconfig_set_flag(context.as_fd(), name.as_str())
+                    .map_err(|errno| explain(format!("fsconfig({name})"), errno))?,
+            }
+        }
+        fsconfig_create(context.as_fd()).map_err(|errno| explain("fsconfig(create)".to_owned(), errno))?;
+        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags(request.attributes))
+            .map_err(|errno| explain("fsmount".to_owned(), errno))
+    }
+}
+
+impl Filesystem {
+    /// The kernel's name for it, as the mount table shows it.
+    pub fn fs_type(self) -> &'static str {
+        match self {
+            Self::Nfs => "nfs4",
+            Self::StandIn => "tmpfs",
+        }
+    }
+
+    /// All options but the source, address first: the kernel checks later options against it.
+    pub(super) fn options(self, request: &MountRequest) -> Vec<(String, Option<String>)> {
+        if self == Self::StandIn {
+            return Vec::new();
+        }
+        let mut options = vec![("addr".to_owned(), Some(numeric(request.address)))];
+        if request.address.port() != volume::server::DEFAULT_PORT {
+            options.push(("port".to_owned(), Some(request.address.port().to_string())));
+        }
+        options.extend(request.options.iter().cloned());
+        options
+    }
+}
+
+/// The address without its port; a link-local one keeps its interface.
+fn numeric(address: std::net::SocketAddr) -> String {
+    match address {
+        std::net::SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        other => other.ip().to_string(),
+    }
+}
+
+/// What the kernel wrote into the context, one message per read(2), each after a letter for its kind.
+fn messages(context: BorrowedFd<'_>) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; 1024];
+    while let Ok(length) = rustix::io::read(context, &mut buffer) {
+        if length == 0 {
+            break;
+        }
+        let line = String::from_utf8_lossy(&buffer[..length]);
+        let line = line.trim_end();
+        let line = line.strip_prefix("e ").or_else(|| line.strip_prefix("w ")).unwrap_or(line);
+        said.push(line.to_owned());
+    }
+    said.join("; ")
+}
+
+fn flags(attributes: MountAttributes) -> MountAttrFlags {
+    let mut flags = MountAttrFlags::empty();
+    flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, attributes.read_only);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, attributes.noexec);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, attributes.nosuid);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, attributes.nodev);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NODIRATIME, attributes.nodiratime);
+    // Three values of one field; relatime is its zero.
+    if attributes.noatime {
+        flags |= MountAttrFlags::MOUNT_ATTR_NOATIME;
+    } else if attributes.strictatime {
+        flags |= MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    }
+    flags
+}
+
+/// Opens a directory of the node, or the root of what is mounted there. A symbolic link in its place is refused (`ENOTDIR`).
+fn open_directory(at: &Path) -> Result<OwnedFd, Fault> {
+    rustix::fs::openat(CWD, at, DIRECTORY, Mode::empty())
+        .map_err(|errno| Fault::new(format!("openat({})", at.display()), errno))
+}
+
+/// Opens a directory below `from` without following a symbolic link or leaving it.
+fn open_below(from: BorrowedFd<'_>, below: &SubPath) -> Result<OwnedFd, Fault> {
+    let open = |at: BorrowedFd<'_>, name: &str| {
+        rustix::fs::openat(at, name, DIRECTORY, Mode::empty())
+            .map_err(|errno| Fault::new(format!("openat({name})"), errno))
+    };
+    // Without NOFOLLOW, which would turn "there is a symbolic link" (ELOOP) into "that is no directory" (ENOTDIR) at the last component.
+    let flags = DIRECTORY - OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(from, below.as_str(), flags, Mode::empty(), resolve) {
+        // Before Linux 5.6, or filtered: one component at a time, which is the same with more calls.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let first = open(from, ".")?;
+            below.components().try_fold(first, |at, name| open(at.as_fd(), name))
+        }
+        opened => opened.map_err(|errno| Fault::new(format!("openat2({below})"), errno)),
+    }
+}
+
+fn clone_detached(directory: BorrowedFd<'_>, attributes: MountAttributes) -> Result<OwnedFd, Fault> {
+    let how = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(directory, "", how).map_err(|errno| Fault::new("open_tree", errno))?;
+    sys::mount_setattr(tree.as_fd(), flags(attributes), MountAttrFlags::MOUNT_ATTR__ATIME)
+        .map_err(|error| Fault::of("mount_setattr", &error))?;
+    Ok(tree)
+}
+
+impl Mounter for LinuxMounter {
+    type Tree = LinuxTree;
+    type Root = LinuxRoot;
+
+    fn table(&self) -> io::Result<MountTable> {
+        // The file has no size to go by; the kernel fills at most a page or two per call.
+        let mut text = Vec::with_capacity(TABLE_SIZE);
+        fs::File::open(TABLE)?.read_to_end(&mut text)?;
+        MountTable::parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    fn mount(&self, request: &MountRequest) -> Result<LinuxTree, Fault> {
+        let staged = || {
+            let staged = legacy::Staged::mount(self.filesystem, request, &self.scratch)?;
+            Ok(LinuxTree(Tree::Staged(staged)))
+        };
+        if self.api == Api::Legacy {
+            return staged();
+        }
+        match self.mount_detached(request) {
+            Err(fault) if fault.call.starts_with("fsopen") && fault.is_unsupported() => staged(),
+            mounted => mounted.map(|tree| LinuxTree(Tree::Detached(tree))),
+        }
+    }
+
+    fn open(&self, at: &Path) -> Result<LinuxRoot, Fault> {
+        open_directory(at).map(LinuxRoot)
+    }
+
+    fn clone_tree(
+        &self,
+        from: &LinuxRoot,
+        below: Option<&SubPath>,
+        attributes: MountAttributes,
+    ) -> Result<LinuxTree, Fault> {
+        let opened = below.map(|below| open_below(from.0.as_fd(), below)).transpose()?;
+        let directory = opened.as_ref().unwrap_or(&from.0).as_fd();
+        if self.api == Api::Newest {
+            match clone_detached(directory, attributes) {
+                Err(fault) if fault.is_unsupported() => {}
+                cloned => return cloned.map(|tree| LinuxTree(Tree::Detached(tree))),
+            }
+        }
+        let directory = directory.try_clone_to_owned().map_err(|error| Fault::of("dup", &error))?;
+        let staged = legacy::Staged::bind(&directory, attributes, &self.scratch)?;
+        Ok(LinuxTree(Tree::Staged(staged)))
+    }
+
+    fn attach(&self, tree: LinuxTree, at: &Path) -> Result<(), Fault> {
+        let target = open_directory(at)?;
+        match tree.0 {
+            Tree::Detached(tree) => {
+                let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+                move_mount(&tree, "", &target, "", how).map_err(|errno| Fault::new("move_mount", errno))
+            }
+            Tree::Staged(staged) => staged.attach(&target),
+        }
+    }
+
+    fn unmount(&self, at: &Path, how: Unmount) -> io::Result<()> {
+        let flags = match how {
+            Unmount::Plain => UnmountFlags::NOFOLLOW,
+            Unmount::Detach => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
+        };
+        Ok(rustix::mount::unmount(at, flags)?)
+    }
+
+    fn usage(&self, at: &Path) -> io::Result<Usage> {
+        let found = rustix::fs::statvfs(at)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Usage {
+            total_bytes: bytes(found.f_blocks),
+            available_bytes: bytes(found.f_bavail),
+            used_bytes: bytes(found.f_blocks.saturating_sub(found.f_bfree)),
+            total_inodes: found.f_files,
+            free_inodes: found.f_ffree,
+        })
+    }
+
+    fn set_read_ahead(&self, device: Device, kib: u64) -> io::Result<()> {
+        fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), kib.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(address: &str) -> MountRequest {
+        MountRequest {
+            source: "nfs:/export".to_owned(),
+            address: address.parse().unwrap(),
+            options: vec![("vers".to_owned(), Some("4.1".to_owned())), ("hard".to_owned(), None)],
+            attributes: MountAttributes::default(),
+        }
+    }
+
+    fn options(address: &str) -> Vec<String> {
+        let options = Filesystem::Nfs.options(&request(address));
+        options.into_iter().map(|(name, value)| format!("{name}={}", value.unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn the_kernel_is_told_the_address_and_a_port_only_if_it_is_unusual() {
+        assert_eq!(options("10.0.0.5:2049"), ["addr=10.0.0.5", "vers=4.1", "hard="]);
+        assert_eq!(options("[fd00::5]:20049"), ["addr=fd00::5", "port=20049", "vers=4.1", "hard="]);
+        assert_eq!(options("[fe80::5%3]:2049")[0], "addr=fe80::5%3");
+    }
+
+    #[test]
+    fn a_directory_is_reached_without_symbolic_links() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("out")).unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let root = open_directory(dir.path()).unwrap();
+        let open = |below: &str| open_below(root.as_fd(), &below.parse().unwrap()).map_err(|fault| fault.errno);
+        assert!(open("a/b").is_ok());
+        assert_eq!(open("out/etc").err(), Some(Errno::LOOP));
+        assert_eq!(open("out").err(), Some(Errno::LOOP));
+        assert_eq!(open("a/none").err(), Some(Errno::NOENT));
+        assert_eq!(open("file").err(), Some(Errno::NOTDIR));
+    }
+}

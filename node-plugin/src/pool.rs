@@ -1,0 +1,311 @@
+//! One superblock per share: mounted when the first volume needs it, cloned for every further one, unmounted when no clone has been left for a while.
+//!
+//! The pool is the directory that it is mounted in. Which shares are in it, and which have clones, is read from the mount table each time; after a
+//! restart it is as it was.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use volume::Server;
+use volume::mount_options::MountAttributes;
+
+use crate::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
+use crate::mountinfo::MountTable;
+use crate::node::{Inner, Node};
+use crate::server::{ServerFault, Servers};
+use crate::share::{Share, Wanted, is_below, lane_of, pooled};
+use crate::worker::{Lane, Purpose};
+
+/// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
+const READ_AHEAD_FACTOR: u64 = 15;
+
+/// For how long a share whose root may not be mounted is not tried again.
+const UNPOOLABLE: Duration = Duration::from_mins(10);
+
+/// Where shares are mounted, and what is remembered to save work; losing it costs time and nothing else.
+pub struct Pool<R> {
+    root: PathBuf,
+    idle: Duration,
+    /// The mounts of the pool, held open by their names, so that a publish has neither to find nor to check them.
+    roots: Mutex<HashMap<String, Arc<R>>>,
+    /// Shares whose root the server did not let us mount, and when.
+    unpoolable: Mutex<HashMap<String, Instant>>,
+    /// When a share was last seen in use.
+    used: Mutex<HashMap<PathBuf, Instant>>,
+}
+
+/// Why there is no mount from a server.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// None of the server's addresses answers as an NFS server.
+    #[error("cannot mount {location}")]
+    Server {
+        /// What was to be mounted.
+        location: String,
+        /// What the last address said.
+        #[source]
+        source: ServerFault,
+    },
+    /// The kernel, or the server through it, refused.
+    #[error("cannot mount {location}: {}", explain(source.cause()))]
+    Refused {
+        /// What was to be mounted.
+        location: String,
+        /// The call that failed.
+        #[source]
+        source: Fault,
+    },
+    /// The share is mounted, but the volume's directory cannot be reached.
+    #[error("cannot use {location}: {}", explain(source.cause()))]
+    Directory {
+        /// The directory.
+        location: String,
+        /// The call that failed.
+        #[source]
+        source: Fault,
+    },
+    /// The plugin's own directory.
+    #[error("cannot use {} for the pool of mounts", path.display())]
+    Pool {
+        /// The directory.
+        path: PathBuf,
+        /// The disk's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Cause and remedy, for whoever reads the event.
+fn explain(cause: Cause) -> &'static str {
+    match cause {
+        Cause::AccessDenied => {
+            "the server denies access; its export rules must list this node, and where they demand a port below 1024 all volumes of the server need the \
+             mount option resvport"
+        }
+        Cause::NoSuchDirectory => {
+            "the server has no such directory, or does not export it to this node; check the share's path, that the volume was not removed, and the \
+             export rules (some servers answer so where those demand a port below 1024: mount option resvport)"
+        }
+        Cause::NotADirectory => "it is no directory",
+        Cause::SymbolicLink => "a symbolic link stands in its path, and those are not followed",
+        Cause::Version => {
+            "the server does not serve the NFS version that was asked for; enable it there or set the mount option vers"
+        }
+        Cause::Unreachable => "the server stopped answering",
+        Cause::Stale => {
+            "the server came back with other file handles; it is mounted afresh once the volumes in use are gone"
+        }
+        Cause::Option => "the kernel refuses a mount option",
+        Cause::NoClient => "the node's kernel has no NFS client; load the module nfs",
+        Cause::NotPrivileged => "the plugin may not mount; its container needs privileged: true",
+        Cause::Other => "the mount failed",
+    }
+}
+
+impl<R> Pool<R> {
+    pub(crate) fn new(root: PathBuf, idle: Duration) -> Self {
+        Self { root, idle, roots: Mutex::default(), unpoolable: Mutex::default(), used: Mutex::default() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, share: &Share) -> PathBuf {
+        self.root.join(share.pool_name())
+    }
+
+    fn is_unpoolable(&self, share: &Share) -> bool {
+        let mut unpoolable = lock(&self.unpoolable);
+        unpoolable.retain(|_, since| since.elapsed() < UNPOOLABLE);
+        unpoolable.contains_key(&share.pool_name())
+    }
+
+    /// Whether a mount of the pool has had no clone for so long that it may go. Called from time to time.
+    fn is_idle(&self, path: &Path, table: &MountTable) -> bool {
+        let mut used = lock(&self.used);
+        let last = used.entry(path.to_owned()).or_insert_with(Instant::now);
+        if has_clones(path, table, &self.root) {
+            *last = Instant::now();
+        }
+        last.elapsed() >= self.idle
+    }
+
+    fn touch(&self, path: PathBuf) {
+        lock(&self.used).insert(path, Instant::now());
+    }
+}
+
+/// Whether directories of the share at `path` are mounted outside the pool, or something is mounted inside it.
+///
+/// The superblock alone does not tell: the kernel uses one for everything that it mounts from one file system of a server in one way.
+fn has_clones(path: &Path, table: &MountTable, root: &Path) -> bool {
+    let Some(own) = table.top(path) else { return false };
+    let share = own.location();
+    table.of_device(own.device).any(|entry| !entry.mount_point.starts_with(root) && is_below(&entry.location(), &share))
+        || table.entries().iter().any(|entry| entry.mount_point != path && entry.mount_point.starts_with(path))
+}
+
+impl<M: Mounter, S: Servers> Inner<M, S> {
+    /// A tree of what is wanted, attached nowhere, and the lane in which a mount of it is to be undone. Runs in the share's lane; may hang.
+    pub(crate) fn tree(&self, wanted: &Wanted) -> Result<(M::Tree, Lane), MountError> {
+        let share = &wanted.share;
+        let known = lock(&self.pool.roots).get(&share.pool_name()).cloned();
+        if let Some(root) = known {
+            match self.clone_from(&root, wanted) {
+                // The mount was undone behind our back, or its server is another one by now: look again.
+                Err(MountError::Directory { source, .. }) if matches!(source.cause(), Cause::Option | Cause::Stale) => {
+                    lock(&self.pool.roots).remove(&share.pool_name());
+                }
+                cloned => return cloned.map(|tree| (tree, share.lane())),
+            }
+        }
+        if !self.pool.is_unpoolable(share) {
+            match self.ensure_pooled(share) {
+                Ok(root) => return self.clone_from(&root, wanted).map(|tree| (tree, share.lane())),
+                // An export may allow a directory and not what is above it.
+                Err(MountError::Refused { source, .. })
+                    if wanted.below.is_some()
+                        && matches!(source.cause(), Cause::AccessDenied | Cause::NoSuchDirectory) =>
+                {
+                    tracing::info!(share = share.location(), reason = %source, "the share cannot be mounted as a whole: mounting volumes one by one");
+                    lock(&self.pool.unpoolable).insert(share.pool_name(), Instant::now());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let location = wanted.location();
+        let lane = Lane { key: location.clone(), label: location.clone(), purpose: Purpose::Work };
+        self.mount_fresh(share, location, wanted.attributes, Ok).map(|tree| (tree, lane))
+    }
+
+    fn clone_from(&self, root: &M::Root, wanted: &Wanted) -> Result<M::Tree, MountError> {
+        let cloned = self.mounter.clone_tree(root, wanted.below.as_ref(), wanted.attributes);
+        cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
+    }
+
+    /// Mounts the share in the pool unless it is there, and opens it. May hang.
+    fn ensure_pooled(&self, share: &Share) -> Result<Arc<M::Root>, MountError> {
+        let path = self.pool.path(share);
+        let failed = |source| MountError::Pool { path: path.clone(), source };
+        let table = self.mounter.table().map_err(failed)?;
+        if table.top(&path).is_none() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+            let attach = |tree| self.mounter.attach(tree, &path);
+            self.mount_fresh(share, share.location(), MountAttributes::default(), attach)?;
+            self.set_read_ahead(share, &path);
+            tracing::info!(share = share.location(), at = %path.display(), "share mounted");
+        }
+        let opened = self.mounter.open(&path);
+        let root = Arc::new(opened.map_err(|source| MountError::Directory { location: share.location(), source })?);
+        self.pool.touch(path);
+        lock(&self.pool.roots).insert(share.pool_name(), Arc::clone(&root));
+        Ok(root)
+    }
+
+    /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang.
+    fn mount_fresh<T>(
+        &self,
+        share: &Share,
+        location: String,
+        attributes: MountAttributes,
+        then: impl Fn(M::Tree) -> Result<T, Fault>,
+    ) -> Result<T, MountError> {
+        let mut error = None;
+        for address in self.addresses(&share.server, &location)? {
+            if let Err(source) = self.servers.ping(address) {
+                error = Some(MountError::Server { location: location.clone(), source });
+                continue;
+            }
+            let options = share.options.superblock();
+            let request = MountRequest { source: location.clone(), address, options, attributes };
+            match self.mounter.mount(&request).and_then(&then) {
+                Ok(mounted) => {
+                    self.metrics.fresh_mounts.inc();
+                    return Ok(mounted);
+                }
+                Err(source) => {
+                    self.metrics.failed_mounts.inc();
+                    let cause = source.cause();
+                    error = Some(MountError::Refused { location: location.clone(), source });
+                    if cause != Cause::Unreachable {
+                        break;
+                    }
+                }
+            }
+        }
+        let host = share.server.host().to_owned();
+        Err(error.unwrap_or(MountError::Server { location, source: ServerFault::NoAddress { host } }))
+    }
+
+    fn addresses(&self, server: &Server, location: &str) -> Result<Vec<std::net::SocketAddr>, MountError> {
+        let found = self.servers.addresses(server);
+        found.map_err(|source| MountError::Server { location: location.to_owned(), source })
+    }
+
+    /// Best effort: a smaller read-ahead is slower, not wrong.
+    pub(crate) fn set_read_ahead(&self, share: &Share, path: &Path) {
+        let kib = READ_AHEAD_FACTOR * u64::from(share.options.rsize()) / 1024;
+        let set = self.mounter.table().and_then(|table| match table.top(path) {
+            Some(entry) => self.mounter.set_read_ahead(entry.device, kib),
+            None => Ok(()),
+        });
+        if let Err(error) = set {
+            tracing::debug!(share = share.location(), kib, error = %error, "cannot set the read-ahead");
+        }
+    }
+}
+
+impl<M: Mounter, S: Servers> Node<M, S> {
+    /// Unmounts the shares that no volume has used for a while, and removes directories of the pool on which nothing is mounted. To be called from
+    /// time to time.
+    pub async fn sweep(&self) -> io::Result<()> {
+        let table = self.inner.mounter.table()?;
+        let root = self.inner.pool.root();
+        for entry in pooled(&table, root).filter(|entry| self.inner.pool.is_idle(&entry.mount_point, &table)) {
+            let (inner, path) = (Arc::clone(&self.inner), entry.mount_point.clone());
+            let lane = lane_of(entry, &table, root);
+            let swept =
+                self.inner.workers.run(&lane, "unmount", self.inner.deadlines.unmount, move || inner.unpool(&path));
+            match swept.await {
+                Ok(Ok(true)) => tracing::info!(share = lane.label, "idle share unmounted"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(share = lane.label, error = %error, "cannot unmount an idle share"),
+                Err(error) => tracing::warn!(error = %error, "cannot unmount an idle share"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<M: Mounter, S> Inner<M, S> {
+    /// Runs in the share's lane, where no publish can come between the look and the unmount.
+    fn unpool(&self, path: &Path) -> io::Result<bool> {
+        if has_clones(path, &self.mounter.table()?, self.pool.root()) {
+            return Ok(false);
+        }
+        // Our own descriptor would keep it busy.
+        if let Some(name) = path.file_name() {
+            lock(&self.pool.roots).remove(&*name.to_string_lossy());
+        }
+        self.mounter.unmount(path, Unmount::Plain)?;
+        lock(&self.pool.used).remove(path);
+        fs::remove_dir(path)?;
+        Ok(true)
+    }
+}
+
+impl<R> std::fmt::Debug for Pool<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,129 @@
+//! A server that stops answering.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use csi_proto::csi;
+use node_plugin::mounter::Mounter;
+use node_plugin::worker::Census;
+use tonic::Code;
+
+use crate::plugin::{deadlines, failure, volume};
+use crate::service::{Scene, scene};
+
+/// Far above what an answer takes that waits for nothing, far below every deadline of production.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn of_other(target: &Path) -> csi::NodePublishVolumeRequest {
+    let mut request = volume("pvc-1", target);
+    request.volume_context.insert("server".to_owned(), "other".to_owned());
+    request
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let waited = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the condition never came true");
+}
+
+fn is_mounted(scene: &Scene, target: &Path) -> bool {
+    scene.kernel.table().unwrap().top(target).is_some()
+}
+
+#[tokio::test]
+async fn a_dead_server_costs_one_thread_and_other_shares_do_not_notice() {
+    let mut scene = scene().await;
+    scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.unwrap();
+    scene.kernel.hang("server");
+
+    let (code, text) = failure(scene.plugin.stats("berth://server/share#pvc-1", &scene.target("1")).await);
+    assert_eq!(code, Code::DeadlineExceeded);
+    assert!(text.contains("server:/share"), "{text}");
+
+    let started = Instant::now();
+    for pod in 0..50 {
+        let (code, text) = failure(scene.plugin.publish(volume("pvc-2", &scene.target(&format!("new-{pod}")))).await);
+        assert_eq!(code, Code::Unavailable);
+        assert!(text.contains("server:/share does not answer"), "{text}");
+        assert_eq!(
+            failure(scene.plugin.stats("berth://server/share#pvc-1", &scene.target("1")).await).0,
+            Code::Unavailable
+        );
+    }
+    scene.plugin.publish(of_other(&scene.target("other"))).await.unwrap();
+    assert!(started.elapsed() < 100 * AT_ONCE);
+    assert_eq!(scene.plugin.node.workers().census(), Census { threads: 2, stuck: 1 });
+
+    scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.expect("what is mounted needs no server");
+
+    scene.kernel.release("server");
+    until(|| scene.plugin.node.workers().census().stuck == 0).await;
+    scene.plugin.publish(volume("pvc-2", &scene.target("2"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn unpublish_ends_although_the_server_is_dead() {
+    let mut scene = scene().await;
+    let (first, second) = (scene.target("1"), scene.target("2"));
+    scene.plugin.publish(volume("pvc-1", &first)).await.unwrap();
+    scene.plugin.publish(volume("pvc-2", &second)).await.unwrap();
+    scene.kernel.hang("server");
+    let _ = scene.plugin.stats("berth://server/share#pvc-1", &first).await;
+    let started = Instant::now();
+    for target in [first, second] {
+        scene.plugin.unpublish(&target).await.unwrap();
+        assert!(!is_mounted(&scene, &target) && !target.exists());
+    }
+    assert!(started.elapsed() < deadlines().unmount);
+    scene.kernel.release("server");
+}
+
+#[tokio::test]
+async fn unpublish_of_a_direct_mount_ends_while_the_kernel_still_waits_for_the_server() {
+    let mut scene = scene().await;
+    let target = scene.target("1");
+    std::fs::create_dir_all(&target).unwrap();
+    scene.kernel.mount_by_others("server:/share/pvc-1", &target);
+    scene.kernel.hang("server");
+    scene.plugin.unpublish(&target).await.unwrap();
+    assert!(!is_mounted(&scene, &target) && !target.exists());
+    assert_eq!(scene.plugin.node.workers().census().stuck, 1);
+    scene.kernel.release("server");
+    until(|| scene.plugin.node.workers().census().stuck == 0).await;
+}
+
+#[tokio::test]
+async fn a_publish_that_hangs_keeps_its_target_until_the_kernel_lets_go_and_an_unpublish_frees_it() {
+    let mut scene = scene().await;
+    scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.unwrap();
+    scene.kernel.hang("server");
+    let target = scene.target("2");
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &target)).await).0, Code::DeadlineExceeded);
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &target)).await).0, Code::Aborted);
+
+    let started = Instant::now();
+    scene.plugin.unpublish(&target).await.unwrap();
+    assert!(started.elapsed() < AT_ONCE);
+
+    scene.kernel.release("server");
+    until(|| scene.plugin.node.workers().census().stuck == 0).await;
+    assert!(!is_mounted(&scene, &target), "the late publish must not mount on a target that was given up");
+    scene.plugin.publish(volume("pvc-2", &target)).await.unwrap();
+    assert!(is_mounted(&scene, &target));
+}
+
+#[tokio::test]
+async fn a_publish_whose_caller_went_away_is_found_by_the_next() {
+    let mut scene = scene().await;
+    scene.kernel.hang("server");
+    let target = scene.target("1");
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-1", &target)).await).0, Code::DeadlineExceeded);
+    scene.kernel.release("server");
+    until(|| is_mounted(&scene, &target)).await;
+    until(|| scene.plugin.node.workers().census().stuck == 0).await;
+    scene.plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    assert_eq!(scene.kernel.mounted(), ["server:/share"]);
+}

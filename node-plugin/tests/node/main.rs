@@ -1,0 +1,21 @@
+//! The node plugin from outside: its gRPC services on a real socket, over a scripted mounter and, with the feature `privileged`, over the kernel's.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper may panic as its tests do")]
+
+mod contract;
+#[cfg(any(feature = "privileged", feature = "kernel"))]
+mod disk;
+mod fake;
+mod hangs;
+#[cfg(feature = "kernel")]
+mod kernel;
+#[cfg(feature = "kernel")]
+mod outage;
+mod plugin;
+#[cfg(feature = "privileged")]
+mod privileged;
+// In a guest there is only the test program, not the plugin's.
+#[cfg(not(feature = "kernel"))]
+mod program;
+mod registration;
+mod service;

@@ -1,0 +1,127 @@
+//! A whole plugin on a socket, and requests to it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use csi_proto::csi;
+use csi_proto::csi::node_client::NodeClient;
+use csi_proto::csi::volume_capability::access_mode::Mode;
+use csi_proto::csi::volume_capability::{AccessMode, AccessType, MountVolume};
+use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::{Endpoint, serve};
+use node_plugin::metrics::NodeMetrics;
+use node_plugin::mounter::Mounter;
+use node_plugin::server::Servers;
+use node_plugin::service::NodeService;
+use node_plugin::{Config, Deadlines, Node};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+pub(crate) struct Plugin<M: Mounter, S> {
+    pub(crate) node: Node<M, S>,
+    pub(crate) client: NodeClient<Channel>,
+    shutdown: CancellationToken,
+}
+
+/// Short, so that a hang is over soon, and long enough for a busy machine to do what does not hang.
+pub(crate) fn deadlines() -> Deadlines {
+    Deadlines {
+        mount: Duration::from_secs(2),
+        stats: Duration::from_secs(2),
+        unmount: Duration::from_secs(2),
+        busy: Duration::from_millis(500),
+    }
+}
+
+/// For a real kernel and a real server, perhaps under emulation on a busy machine.
+#[cfg(feature = "kernel")]
+pub(crate) fn patient() -> Deadlines {
+    Deadlines {
+        mount: Duration::from_secs(40),
+        stats: Duration::from_secs(20),
+        unmount: Duration::from_secs(40),
+        busy: Duration::from_millis(500),
+    }
+}
+
+/// Starts a plugin whose sockets and pool are in `dir`.
+pub(crate) async fn start<M: Mounter, S: Servers>(
+    mounter: M,
+    servers: S,
+    dir: &Path,
+    deadlines: Deadlines,
+) -> Plugin<M, S> {
+    let metrics = Metrics::new();
+    let config = Config { deadlines, pool_idle: Duration::ZERO, ..Config::new(dir.join("pool")) };
+    let node = Node::new(mounter, servers, config, NodeMetrics::new(&metrics));
+    let endpoint: Endpoint = dir.join("csi.sock").to_str().unwrap().parse().unwrap();
+    let routes = Routes::new(NodeService::new(node.clone(), "node-1".to_owned()).into_service());
+    let shutdown = CancellationToken::new();
+    tokio::spawn(serve(endpoint.bind().unwrap(), routes, RpcMetrics::new(&metrics), shutdown.clone()));
+    let client = NodeClient::new(endpoint.connect().await.unwrap());
+    Plugin { node, client, shutdown }
+}
+
+impl<M: Mounter, S> Plugin<M, S> {
+    pub(crate) async fn publish(&mut self, request: csi::NodePublishVolumeRequest) -> Result<(), Status> {
+        self.client.node_publish_volume(request).await.map(|_| ())
+    }
+
+    pub(crate) async fn unpublish(&mut self, target: &Path) -> Result<(), Status> {
+        let request = csi::NodeUnpublishVolumeRequest {
+            volume_id: "any".to_owned(),
+            target_path: target.to_str().unwrap().to_owned(),
+        };
+        self.client.node_unpublish_volume(request).await.map(|_| ())
+    }
+
+    pub(crate) async fn stats(&mut self, volume: &str, path: &Path) -> Result<Vec<csi::VolumeUsage>, Status> {
+        let request = csi::NodeGetVolumeStatsRequest {
+            volume_id: volume.to_owned(),
+            volume_path: path.to_str().unwrap().to_owned(),
+            ..Default::default()
+        };
+        self.client.node_get_volume_stats(request).await.map(|answer| answer.into_inner().usage)
+    }
+}
+
+impl<M: Mounter, S> Drop for Plugin<M, S> {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// A volume `pvc-N` of `server:/share`, for many writers.
+pub(crate) fn volume(name: &str, target: &Path) -> csi::NodePublishVolumeRequest {
+    csi::NodePublishVolumeRequest {
+        volume_id: format!("berth://server/share#{name}"),
+        target_path: target.to_str().unwrap().to_owned(),
+        volume_capability: Some(capability(Mode::MultiNodeMultiWriter, &[])),
+        volume_context: BTreeMap::from([
+            ("server".to_owned(), "server".to_owned()),
+            ("share".to_owned(), "/share".to_owned()),
+            ("subDir".to_owned(), name.to_owned()),
+        ]),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn capability(mode: Mode, options: &[&str]) -> csi::VolumeCapability {
+    csi::VolumeCapability {
+        access_type: Some(AccessType::Mount(MountVolume {
+            mount_flags: options.iter().map(|option| (*option).to_owned()).collect(),
+            ..Default::default()
+        })),
+        access_mode: Some(AccessMode { mode: mode.into() }),
+    }
+}
+
+/// The code and text of a failure.
+pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
+    let status = result.expect_err("this must fail");
+    assert!(status.details().is_empty(), "CSI allows no details");
+    (status.code(), status.message().to_owned())
+}

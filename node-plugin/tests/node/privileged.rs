@@ -1,0 +1,271 @@
+//! The kernel's own mounts, with a tmpfs in the share's place. Needs root; each test has a mount namespace of its own, so that nothing is left on the
+//! machine.
+
+use std::any::Any;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use csi_proto::csi::volume_capability::access_mode::Mode;
+use node_plugin::mounter::{Api, Filesystem, LinuxMounter, Mounter, Unmount};
+use node_plugin::server::{ServerFault, Servers};
+use tonic::Code;
+use volume::Server;
+
+use crate::contract::{Bench, hold_to_contract};
+use crate::disk::Disk;
+use crate::plugin::{Plugin, capability, deadlines, failure, start, volume};
+
+/// Every server is there: a tmpfs needs none.
+struct Present;
+
+impl Servers for Present {
+    fn addresses(&self, server: &Server) -> Result<Vec<SocketAddr>, ServerFault> {
+        Ok(vec![SocketAddr::from(([127, 0, 0, 1], server.port()))])
+    }
+
+    fn ping(&self, _address: SocketAddr) -> Result<(), ServerFault> {
+        Ok(())
+    }
+}
+
+struct Machine {
+    disk: Disk,
+    mounter: LinuxMounter,
+}
+
+impl Machine {
+    fn new(api: Api) -> Self {
+        let disk = Disk::new();
+        let mounter = LinuxMounter::new(Filesystem::StandIn, api, disk.root.join("scratch"));
+        Self { disk, mounter }
+    }
+
+    fn target(&self, pod: &str) -> PathBuf {
+        self.disk.root.join(format!("pods/{pod}/mount"))
+    }
+
+    /// Where the pool has the only share.
+    fn share(&self) -> PathBuf {
+        fs::read_dir(self.disk.root.join("pool")).unwrap().next().unwrap().unwrap().path()
+    }
+
+    async fn plugin(&self) -> Plugin<LinuxMounter, Present> {
+        start(self.mounter.clone(), Present, &self.disk.root, deadlines()).await
+    }
+
+    /// A plugin whose share is mounted and holds the directories `pvc-1` and `pvc-2`.
+    async fn plugin_with_volumes(&self) -> Plugin<LinuxMounter, Present> {
+        let mut plugin = self.plugin().await;
+        assert_eq!(failure(plugin.publish(volume("pvc-1", &self.target("0"))).await).0, Code::NotFound);
+        for name in ["pvc-1", "pvc-2"] {
+            fs::create_dir(self.share().join(name)).unwrap();
+        }
+        plugin
+    }
+}
+
+impl Bench for Machine {
+    type M = LinuxMounter;
+
+    fn mounter(&self) -> &LinuxMounter {
+        &self.mounter
+    }
+
+    fn dir(&self) -> &Path {
+        &self.disk.root
+    }
+
+    fn make_on_share(&self, share: &Path, name: &str) {
+        fs::create_dir(share.join(name)).unwrap();
+    }
+
+    fn hold(&self, at: &Path) -> Box<dyn Any> {
+        Box::new(File::create(at.join("in-use")).unwrap())
+    }
+}
+
+#[test]
+fn the_mount_api_keeps_the_contract() {
+    hold_to_contract(|| Machine::new(Api::Newest));
+}
+
+#[test]
+fn mount_2_keeps_the_contract() {
+    hold_to_contract(|| Machine::new(Api::Legacy));
+}
+
+async fn a_pod_reads_what_another_wrote(api: Api) {
+    let machine = Machine::new(api);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let (writer, reader, stranger) = (machine.target("1"), machine.target("2"), machine.target("3"));
+    plugin.publish(volume("pvc-1", &writer)).await.unwrap();
+    let mut read_only = volume("pvc-1", &reader);
+    read_only.readonly = true;
+    plugin.publish(read_only).await.unwrap();
+    plugin.publish(volume("pvc-2", &stranger)).await.unwrap();
+
+    fs::write(writer.join("file"), "hello").unwrap();
+    assert_eq!(fs::read_to_string(reader.join("file")).unwrap(), "hello");
+    assert_eq!(fs::write(reader.join("file"), "x").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+    assert!(!stranger.join("file").exists());
+    assert!(!writer.join("../pvc-2").join("file").exists());
+
+    for target in [&writer, &reader, &stranger] {
+        plugin.unpublish(target).await.unwrap();
+        assert!(!target.exists());
+    }
+    assert_eq!(fs::read_to_string(machine.share().join("pvc-1/file")).unwrap(), "hello", "the volume keeps its data");
+    plugin.node.sweep().await.unwrap();
+    assert_eq!(fs::read_dir(machine.disk.root.join("pool")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_pod_reads_what_another_wrote_through_the_mount_api() {
+    a_pod_reads_what_another_wrote(Api::Newest).await;
+}
+
+#[tokio::test]
+async fn a_pod_reads_what_another_wrote_through_mount_2() {
+    a_pod_reads_what_another_wrote(Api::Legacy).await;
+}
+
+/// Other mount namespaces (the node's, when the plugin runs in a container) must see the flags too: a remount would not reach them.
+async fn a_read_only_volume_is_read_only_in_every_namespace(api: Api) {
+    let machine = Machine::new(api);
+    let peer = machine
+        .disk
+        .root
+        .parent()
+        .unwrap()
+        .join(format!("{}-peer", machine.disk.root.file_name().unwrap().to_str().unwrap()));
+    fs::create_dir(&peer).unwrap();
+    rustix::mount::mount_bind(&machine.disk.root, &peer).unwrap();
+    let mut plugin = machine.plugin_with_volumes().await;
+    let target = machine.target("1");
+    let mut read_only = volume("pvc-1", &target);
+    read_only.readonly = true;
+    plugin.publish(read_only).await.unwrap();
+    let seen = peer.join(target.strip_prefix(&machine.disk.root).unwrap());
+    let table = machine.mounter.table().unwrap();
+    assert!(table.top(&seen).expect("the mount propagates").attributes.read_only);
+    assert_eq!(fs::write(seen.join("file"), "x").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+    plugin.unpublish(&target).await.unwrap();
+    assert!(machine.mounter.table().unwrap().top(&seen).is_none(), "and so does its end");
+    rustix::mount::unmount(&peer, rustix::mount::UnmountFlags::DETACH).unwrap();
+    fs::remove_dir(&peer).unwrap();
+}
+
+#[tokio::test]
+async fn a_read_only_volume_is_read_only_in_every_namespace_through_the_mount_api() {
+    a_read_only_volume_is_read_only_in_every_namespace(Api::Newest).await;
+}
+
+#[tokio::test]
+async fn a_read_only_volume_is_read_only_in_every_namespace_through_mount_2() {
+    a_read_only_volume_is_read_only_in_every_namespace(Api::Legacy).await;
+}
+
+#[tokio::test]
+async fn publish_is_idempotent_and_judged_by_the_table_after_a_restart() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let target = machine.target("1");
+    plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    let before = machine.mounter.table().unwrap();
+    drop(plugin);
+
+    let mut plugin = machine.plugin().await;
+    plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    assert_eq!(machine.mounter.table().unwrap(), before);
+    assert_eq!(failure(plugin.publish(volume("pvc-2", &target)).await).0, Code::AlreadyExists);
+    let mut single = volume("pvc-1", &machine.target("2"));
+    single.volume_capability = Some(capability(Mode::SingleNodeSingleWriter, &[]));
+    assert_eq!(failure(plugin.publish(single).await).0, Code::FailedPrecondition);
+    let mut read_only = volume("pvc-1", &target);
+    read_only.readonly = true;
+    assert_eq!(failure(plugin.publish(read_only).await).0, Code::AlreadyExists);
+    plugin.unpublish(&target).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_symbolic_link_on_the_share_leads_nowhere() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    std::os::unix::fs::symlink("/etc", machine.share().join("evil")).unwrap();
+    std::os::unix::fs::symlink("../pvc-1", machine.share().join("pvc-2/evil")).unwrap();
+    for name in ["evil", "pvc-2/evil"] {
+        let target = machine.target("1");
+        let (code, text) = failure(plugin.publish(volume(name, &target)).await);
+        assert_eq!(code, Code::FailedPrecondition);
+        assert!(text.contains("symbolic link"), "{text}");
+        assert!(machine.mounter.table().unwrap().top(&target).is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_volume_in_use_is_detached_and_its_user_keeps_it() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let target = machine.target("1");
+    plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    let mut user = File::create(target.join("file")).unwrap();
+    plugin.unpublish(&target).await.unwrap();
+    assert!(!target.exists());
+    std::io::Write::write_all(&mut user, b"late").unwrap();
+    assert_eq!(fs::read_to_string(machine.share().join("pvc-1/file")).unwrap(), "late");
+}
+
+#[tokio::test]
+async fn what_others_mounted_upon_a_volume_is_undone_with_it() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let target = machine.target("1");
+    plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    for _ in 0..2 {
+        rustix::mount::mount("others", &target, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+    }
+    plugin.unpublish(&target).await.unwrap();
+    assert!(machine.mounter.table().unwrap().top(&target).is_none() && !target.exists());
+}
+
+#[tokio::test]
+async fn a_share_that_was_unmounted_behind_our_back_is_mounted_again() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    machine.mounter.unmount(&machine.share(), Unmount::Detach).unwrap();
+    // A fresh tmpfs has no directories: the question is only whether one was mounted.
+    let (code, _) = failure(plugin.publish(volume("pvc-1", &machine.target("1"))).await);
+    assert_eq!(code, Code::NotFound);
+    assert!(machine.mounter.table().unwrap().top(&machine.share()).is_some());
+}
+
+#[tokio::test]
+async fn statistics_come_from_the_file_system() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let target = machine.target("1");
+    plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    let figures = plugin.stats("berth://server/share#pvc-1", &target).await.unwrap();
+    assert!(figures[0].total > 0);
+    assert_eq!(figures[0].used + figures[0].available, figures[0].total);
+}
+
+/// No thread, descriptor or mount may be left per cycle.
+#[tokio::test]
+async fn a_thousand_cycles_leave_nothing_behind() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut before = None;
+    for cycle in 0..1000 {
+        let target = machine.target(&format!("{}", cycle % 7));
+        plugin.publish(volume("pvc-1", &target)).await.unwrap();
+        plugin.unpublish(&target).await.unwrap();
+        before.get_or_insert_with(|| (machine.mounter.table().unwrap(), plugin.node.workers().census()));
+    }
+    assert_eq!(before, Some((machine.mounter.table().unwrap(), plugin.node.workers().census())));
+    // Other tests of this process open descriptors too; a leak would be a thousand.
+    assert!(descriptors() < 500, "{} descriptors are open", descriptors());
+}

@@ -1,0 +1,170 @@
+//! What a volume's attributes tell the node plugin.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::{
+    names::context,
+    path::{PathError, SharePath, SubPath},
+    quote::Quoted,
+    server::{Server, ServerError},
+};
+
+/// Why volume attributes name no volume.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ContextError {
+    /// A key that the node plugin cannot do without.
+    #[error("volume attribute {0:?} is missing; a volume of this driver needs \"server\" and \"share\"")]
+    Missing(&'static str),
+    /// One key in two spellings, with two values.
+    #[error("volume attribute {key:?} is given twice, as {} and as {}", Quoted(.one), Quoted(.other))]
+    Twice {
+        /// The key.
+        key: &'static str,
+        /// One value.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// `server` is no server.
+    #[error("volume attribute \"server\" is not valid")]
+    Server(#[source] ServerError),
+    /// `share` is no path.
+    #[error("volume attribute \"share\" is not valid")]
+    Share(#[source] PathError),
+    /// `subDir` is no path below a share.
+    #[error("volume attribute \"subDir\" is not valid")]
+    SubDir(#[source] PathError),
+}
+
+/// Where the node plugin finds a volume. It is written into the PersistentVolume once and never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VolumeContext {
+    /// Who serves it.
+    pub server: Server,
+    /// The share that holds it.
+    pub share: SharePath,
+    /// Its directory below the share; none: the share itself, for volumes that people define by hand.
+    pub sub_dir: Option<SubPath>,
+}
+
+impl VolumeContext {
+    /// The attributes as they are written into a PersistentVolume.
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        let mut map = BTreeMap::from([
+            (context::SERVER.to_owned(), self.server.to_string()),
+            (context::SHARE.to_owned(), self.share.to_string()),
+        ]);
+        if let Some(sub_dir) = &self.sub_dir {
+            map.insert(context::SUB_DIR.to_owned(), sub_dir.to_string());
+        }
+        map
+    }
+
+    /// Reads attributes, whoever wrote them: keys in any case, unknown keys tolerated.
+    ///
+    /// Returns the unknown keys, sorted, so that the caller can warn about them; a mount that would work must not fail for
+    /// them. Keys of Kubernetes itself are left out of that list.
+    pub fn from_map<K: AsRef<str>, V: AsRef<str>>(
+        attributes: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(Self, Vec<String>), ContextError> {
+        let mut known = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for (key, value) in attributes {
+            let (key, value) = (key.as_ref(), value.as_ref());
+            match context::ALL.into_iter().find(|name| name.eq_ignore_ascii_case(key)) {
+                Some(name) => {
+                    if let Some(other) = known.insert(name, value.to_owned()).filter(|other| other != value) {
+                        return Err(ContextError::twice(name, other, value));
+                    }
+                }
+                None if context::FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {}
+                None => unknown.push(key.to_owned()),
+            }
+        }
+        unknown.sort();
+        let required = |key| known.get(key).ok_or(ContextError::Missing(key));
+        let volume = Self {
+            server: required(context::SERVER)?.parse().map_err(ContextError::Server)?,
+            share: required(context::SHARE)?.parse().map_err(ContextError::Share)?,
+            sub_dir: known
+                .get(context::SUB_DIR)
+                .filter(|value| !value.is_empty())
+                .map(|value| value.parse())
+                .transpose()
+                .map_err(ContextError::SubDir)?,
+        };
+        Ok((volume, unknown))
+    }
+}
+
+impl ContextError {
+    /// In a stable order: attributes arrive in that of a hash table, and an event with another text is another event.
+    fn twice(key: &'static str, one: String, other: &str) -> Self {
+        let other = other.to_owned();
+        if one <= other { Self::Twice { key, one, other } } else { Self::Twice { key, one: other, other: one } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(entries: &[(&str, &str)]) -> Result<(VolumeContext, Vec<String>), ContextError> {
+        VolumeContext::from_map(entries.iter().copied())
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for sub_dir in [None, Some("pvc-1"), Some("team/app")] {
+            let context = VolumeContext {
+                server: "nfs:20049".parse().expect("legal"),
+                share: "/exports".parse().expect("legal"),
+                sub_dir: sub_dir.map(|path| path.parse().expect("legal")),
+            };
+            assert_eq!(VolumeContext::from_map(&context.to_map()), Ok((context, Vec::new())));
+        }
+    }
+
+    #[test]
+    fn keys_are_read_in_any_case_and_strangers_are_reported() {
+        let (context, unknown) = read(&[
+            ("Server", "nfs"),
+            ("SHARE", "/"),
+            ("subdir", "a"),
+            ("mountPermissions", "0"),
+            ("archive", "x"),
+            ("storage.kubernetes.io/csiProvisionerIdentity", "1-2-csi"),
+            ("csi.storage.k8s.io/ephemeral", "false"),
+        ])
+        .expect("complete");
+        assert_eq!(context.sub_dir.expect("given").as_str(), "a");
+        assert_eq!(unknown, ["archive", "mountPermissions"]);
+    }
+
+    #[test]
+    fn an_empty_directory_is_the_share_itself() {
+        assert_eq!(read(&[("server", "nfs"), ("share", "/"), ("subDir", "")]).expect("complete").0.sub_dir, None);
+    }
+
+    #[test]
+    fn the_same_key_twice_must_agree() {
+        assert!(read(&[("server", "nfs"), ("Server", "nfs"), ("share", "/")]).is_ok());
+        let one = read(&[("server", "a"), ("Server", "b"), ("share", "/")]).expect_err("two servers");
+        let other = read(&[("Server", "b"), ("server", "a"), ("share", "/")]).expect_err("two servers");
+        assert_eq!(one, other);
+        assert_eq!(one.to_string(), r#"volume attribute "server" is given twice, as "a" and as "b""#);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        assert_eq!(read(&[]), Err(ContextError::Missing("server")));
+        assert_eq!(read(&[("server", "nfs")]), Err(ContextError::Missing("share")));
+        assert!(matches!(read(&[("server", "a/b"), ("share", "/")]), Err(ContextError::Server(_))));
+        assert!(matches!(read(&[("server", "a"), ("share", "b")]), Err(ContextError::Share(_))));
+        let escape = read(&[("server", "a"), ("share", "/"), ("subDir", "../x")]);
+        assert!(matches!(escape, Err(ContextError::SubDir(PathError::Dots { .. }))));
+    }
+}

@@ -1,0 +1,45 @@
+//! The contract that the controller and the node plugin share: volume ids, StorageClass parameters, the volume
+//! context, records, access modes, capacity arithmetic, mount options, and every name and key.
+//!
+//! Everything here is a pure function of its input: no clock, no network, no file. Text from outside (an id, a
+//! parameter, a record read from a share) becomes one of these types or an error, once, at the door; the rest of the
+//! program handles only values that are already known to be good. Error texts are written for the person who reads
+//! them in a Kubernetes event: which parameter, which value, what is allowed. Like every error of this workspace they
+//! say their own layer only; print the source chain to have the whole sentence.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`names`] | every literal that appears in an object, a flag, a file name on a share |
+//! | [`server`], [`path`] | where a volume is: server, share, directory below the share |
+//! | [`id`], [`key`] | the volume id, and the names on a share that follow from it |
+//! | [`parameters`], [`template`] | what a StorageClass may say |
+//! | [`context`], [`capability`], [`mount_options`] | what the node plugin is told |
+//! | [`record`] | what a volume leaves on its share |
+//! | [`capacity`] | the size of a volume |
+
+pub mod capability;
+pub mod capacity;
+pub mod context;
+pub mod id;
+pub mod key;
+pub mod mount_options;
+pub mod names;
+pub mod parameters;
+pub mod path;
+pub mod record;
+pub mod server;
+pub mod template;
+
+mod nearest;
+mod quote;
+
+pub use capability::{AccessMode, Capability};
+pub use context::VolumeContext;
+pub use id::VolumeId;
+pub use key::{PlaceKey, RecordKey};
+pub use mount_options::MountOptions;
+pub use parameters::{OnDelete, Parameters};
+pub use path::{SharePath, SubPath};
+pub use record::{ClaimRef, Record};
+pub use server::Server;
+pub use template::{Metadata, Template};

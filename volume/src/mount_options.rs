@@ -1,0 +1,347 @@
+//! The mount options of a volume.
+//!
+//! Options come from `mountOptions` of a StorageClass or PersistentVolume. Each is looked up in a list of what the NFS
+//! client of Linux takes by `fsconfig(2)` (see `fs/nfs/fs_context.c`); an option that is not on it is refused by name
+//! before anything is mounted, and so is a value that the kernel would refuse with nothing but `EINVAL`.
+//!
+//! An option belongs either to the superblock, which all volumes of a share with equal options have in common, or to the
+//! one mount of a volume on its target.
+
+mod table;
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::{nearest::nearest, quote::Quoted};
+use table::{Change, Group, Spelling};
+
+/// Flags of the mount that one pod sees (`mount_setattr(2)`). They differ freely between volumes of one superblock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "the kernel's own set of independent flags")]
+pub struct MountAttributes {
+    /// `ro`
+    pub read_only: bool,
+    /// `noexec`
+    pub noexec: bool,
+    /// `nosuid`
+    pub nosuid: bool,
+    /// `nodev`
+    pub nodev: bool,
+    /// `noatime`; at most one of this, `relatime` and `strictatime` is set.
+    pub noatime: bool,
+    /// `nodiratime`
+    pub nodiratime: bool,
+    /// `relatime`
+    pub relatime: bool,
+    /// `strictatime`
+    pub strictatime: bool,
+}
+
+/// Why mount options cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MountOptionError {
+    /// Not an option of the NFS client.
+    #[error(
+        "mount option {} is not known{}",
+        Quoted(.option),
+        .nearest.map(|near| format!(", did you mean {near:?}?")).unwrap_or_default()
+    )]
+    Unknown {
+        /// The option as written.
+        option: String,
+        /// What was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// An option that exists, but not here.
+    #[error("mount option {option:?} is not offered: {reason}")]
+    NotOffered {
+        /// The option.
+        option: &'static str,
+        /// Why, and what to do instead.
+        reason: &'static str,
+    },
+    /// An option whose value is missing, superfluous, or not allowed.
+    #[error("mount option {} is not valid; {allowed}", Quoted(.option))]
+    Value {
+        /// The option as written, with its value.
+        option: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// NFS below 4.1, which has no sessions.
+    #[error(
+        "mount option {} asks for an NFS version below 4.1; this driver speaks 4.1 and 4.2 (write \"nfsvers=4.1\")",
+        Quoted(.0)
+    )]
+    Version(String),
+}
+
+/// Mount options, checked and in canonical order.
+///
+/// Defaults that apply unless an option says otherwise: `vers=4.1`, `hard`, `timeo=600` (tenths of a second),
+/// `retrans=2`, `noresvport`, `rsize=1048576`, `wsize=1048576`. They are what Amazon recommends for EFS, and right for other
+/// servers: a hard mount never turns a slow server into lost writes, and a client without a reserved port keeps its
+/// session when the network changes its source port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOptions {
+    superblock: BTreeMap<Group, (String, Option<String>)>,
+    attributes: MountAttributes,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        let mut options = Self { superblock: BTreeMap::new(), attributes: MountAttributes::default() };
+        for &(group, name, value) in table::DEFAULTS {
+            options.set(group, name, value.map(str::to_owned));
+        }
+        options
+    }
+}
+
+impl MountOptions {
+    /// Reads options. An item may hold several, separated by commas; of two that contradict each other the later one
+    /// counts, as with mount(8).
+    pub fn parse<S: AsRef<str>>(items: &[S]) -> Result<Self, MountOptionError> {
+        let mut options = Self::default();
+        let mut minor_version = None;
+        for option in items.iter().flat_map(|item| item.as_ref().split(',')).map(str::trim) {
+            let (name, value) = match option.split_once('=') {
+                None => (option, None),
+                Some((name, value)) => (name, Some(value)),
+            };
+            match (name, value) {
+                ("", None) => {}
+                ("minorversion", Some(value)) => minor_version = Some((option, value)),
+                ("vers" | "nfsvers", Some(value)) => {
+                    options.set(Group::Version, "vers", Some(version(option, value)?.to_owned()));
+                }
+                // TCP is what the client takes by itself, for either family of addresses; naming it binds it to IPv4.
+                ("tcp", None) | ("proto", Some("tcp")) => {
+                    options.superblock.remove(&Group::Protocol);
+                }
+                _ => options.apply(option, name, value)?,
+            }
+        }
+        if let Some((option, minor)) = minor_version {
+            options.set(Group::Version, "vers", Some(version(option, &format!("4.{minor}"))?.to_owned()));
+        }
+        Ok(options)
+    }
+
+    fn apply(&mut self, option: &str, name: &str, value: Option<&str>) -> Result<(), MountOptionError> {
+        if let Some(&(option, reason)) = table::NOT_OFFERED.iter().find(|(refused, _)| *refused == name) {
+            return Err(MountOptionError::NotOffered { option, reason });
+        }
+        let Some(known) = table::KNOWN.iter().find(|known| known.name == name) else {
+            let names: Vec<&str> = table::KNOWN.iter().map(|known| known.name).collect();
+            return Err(MountOptionError::Unknown { option: option.to_owned(), nearest: nearest(name, &names) });
+        };
+        let value = known.spelling.check(value).map_err(|allowed| MountOptionError::Value {
+            option: option.to_owned(),
+            allowed: format!("{} {allowed}", known.name),
+        })?;
+        match known.change {
+            Change::Superblock(group) => self.set(group, known.name, value),
+            Change::Unset(group) => {
+                self.superblock.remove(&group);
+            }
+            Change::Attribute(change) => change(&mut self.attributes),
+            Change::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, group: Group, name: &str, value: Option<String>) {
+        self.superblock.insert(group, (name.to_owned(), value));
+    }
+
+    /// What to give to `fsconfig(2)`, in an order that depends on nothing but the options: a name alone is a flag, a name
+    /// with a value a string.
+    pub fn superblock(&self) -> Vec<(String, Option<String>)> {
+        self.superblock.values().cloned().collect()
+    }
+
+    /// Flags of the mount that the pod sees.
+    pub fn attributes(&self) -> MountAttributes {
+        self.attributes
+    }
+
+    /// Equal for options that may share a superblock, whatever their spelling and order, and different for all others.
+    pub fn pool_key(&self) -> String {
+        let option = |(name, value): &(String, Option<String>)| match value {
+            None => name.clone(),
+            Some(value) => format!("{name}={value}"),
+        };
+        self.superblock.values().map(option).collect::<Vec<_>>().join(",")
+    }
+
+    /// Most bytes that one READ asks for.
+    pub fn rsize(&self) -> u32 {
+        let size = self.superblock.get(&Group::ReadSize).and_then(|(_, value)| value.as_deref()?.parse().ok());
+        size.unwrap_or(table::DEFAULT_TRANSFER_SIZE)
+    }
+}
+
+/// The version to ask the kernel for. `4` alone means "any of 4.x that works", which here is the default.
+fn version(option: &str, value: &str) -> Result<&'static str, MountOptionError> {
+    match value {
+        "4" | "4.1" => Ok("4.1"),
+        "4.2" => Ok("4.2"),
+        "2" | "3" | "4.0" => Err(MountOptionError::Version(option.to_owned())),
+        _ => Err(MountOptionError::Value {
+            option: option.to_owned(),
+            allowed: "versions are \"4.1\" and \"4.2\"".to_owned(),
+        }),
+    }
+}
+
+impl Spelling {
+    /// The canonical value, or what would be allowed.
+    fn check(&self, value: Option<&str>) -> Result<Option<String>, String> {
+        match (self, value) {
+            (Self::Flag, None) => Ok(None),
+            (Self::Flag, Some(_)) => Err("takes no value".to_owned()),
+            (Self::Number(range), Some(value)) if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                match value.parse::<u32>() {
+                    Ok(number) if range.contains(&number) => Ok(Some(number.to_string())),
+                    _ => Err(self.allowed()),
+                }
+            }
+            (Self::Word(words), Some(value)) if words.contains(&value) => Ok(Some(value.to_owned())),
+            _ => Err(self.allowed()),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        match self {
+            Self::Flag => "takes no value".to_owned(),
+            Self::Number(range) => format!("takes a number from {} to {}", range.start(), range.end()),
+            Self::Word(words) => format!("takes one of {}", words.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(items: &[&str]) -> Result<MountOptions, MountOptionError> {
+        MountOptions::parse(items)
+    }
+
+    fn key(items: &[&str]) -> String {
+        parse(items).expect("legal").pool_key()
+    }
+
+    const DEFAULT: &str = "vers=4.1,hard,timeo=600,retrans=2,noresvport,rsize=1048576,wsize=1048576";
+
+    #[test]
+    fn the_defaults_are_those_documented() {
+        assert_eq!(key(&[]), DEFAULT);
+        assert_eq!(MountOptions::default().rsize(), 1_048_576);
+        assert_eq!(MountOptions::default().attributes(), MountAttributes::default());
+        assert_eq!(parse(&[]), Ok(MountOptions::default()));
+    }
+
+    #[test]
+    fn options_override_and_add() {
+        assert_eq!(
+            key(&["nfsvers=4.2,soft", "timeo=50", "rsize=65536", "nconnect=4", "noac", "resvport"]),
+            "vers=4.2,soft,timeo=50,retrans=2,resvport,rsize=65536,wsize=1048576,nconnect=4,noac"
+        );
+        assert_eq!(parse(&["rsize=65536"]).expect("legal").rsize(), 65536);
+        assert_eq!(key(&["soft", "hard"]), DEFAULT, "the later one counts");
+        assert_eq!(key(&["", " hard , tcp ", "defaults,rw,_netdev,proto=tcp,async"]), DEFAULT);
+        assert_eq!(key(&["sync", "async"]), DEFAULT);
+    }
+
+    #[test]
+    fn spelling_and_order_do_not_split_the_pool() {
+        assert_eq!(key(&["actimeo=030", "soft", "vers=4.2"]), key(&["vers=4.2,soft,actimeo=30"]));
+        assert_eq!(key(&["vers=4", "ro", "noatime"]), DEFAULT);
+        assert_ne!(key(&["sec=krb5"]), key(&["sec=sys"]));
+    }
+
+    #[test]
+    fn versions_without_sessions_are_refused() {
+        for option in ["vers=3", "nfsvers=4.0", "vers=2"] {
+            assert_eq!(parse(&[option]), Err(MountOptionError::Version(option.to_owned())), "{option}");
+        }
+        assert!(matches!(parse(&["vers=4,minorversion=0"]), Err(MountOptionError::Version(_))));
+        assert_eq!(key(&["minorversion=2", "vers=4"]), DEFAULT.replace("4.1", "4.2"));
+        for option in ["vers=5", "vers=", "vers=4.3", "minorversion=x"] {
+            assert!(matches!(parse(&[option]), Err(MountOptionError::Value { .. })), "{option}");
+        }
+        assert!(parse(&["vers"]).is_err());
+    }
+
+    #[test]
+    fn attributes_belong_to_the_mount() {
+        let attributes = |items: &[&str]| parse(items).expect("legal").attributes();
+        let none = MountAttributes::default();
+        assert_eq!(attributes(&["ro"]), MountAttributes { read_only: true, ..none });
+        assert_eq!(attributes(&["ro", "rw"]), none);
+        assert_eq!(
+            attributes(&["noexec,nosuid,nodev,nodiratime"]),
+            MountAttributes { noexec: true, nosuid: true, nodev: true, nodiratime: true, ..none }
+        );
+        assert_eq!(attributes(&["noexec", "exec"]), none);
+        assert_eq!(attributes(&["noatime", "relatime"]), MountAttributes { relatime: true, ..none });
+        assert_eq!(attributes(&["strictatime", "noatime"]), MountAttributes { noatime: true, ..none });
+    }
+
+    #[test]
+    fn unknown_options_are_named_with_the_nearest_one() {
+        let error = parse(&["noresport"]).expect_err("a typo");
+        assert_eq!(error.to_string(), r#"mount option "noresport" is not known, did you mean "noresvport"?"#);
+        let error = parse(&["context=\"system_u:object_r:nfs_t:s0\""]).expect_err("not on the list").to_string();
+        assert!(error.ends_with("is not known"), "{error}");
+        for option in ["hard\n", "addr=10.0.0.1 ", "=", "=x", "RO"] {
+            assert!(parse(&[option]).is_err() || option.trim() != option, "{option:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_says_why() {
+        for (option, word) in [
+            ("port=2050", "host:port"),
+            ("bg", "background"),
+            ("udp", "TCP"),
+            ("addr=10.0.0.1", "server"),
+            ("nolock", "NFSv3"),
+            ("tls", "xprtsec"),
+        ] {
+            let error = parse(&[option]).expect_err(option);
+            assert!(matches!(error, MountOptionError::NotOffered { .. }), "{option}: {error}");
+            assert!(error.to_string().contains(word), "{option}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_option_is_documented() {
+        let page = include_str!("../../docs/parameters.md");
+        for known in table::KNOWN {
+            assert!(page.contains(&format!("`{}`", known.name)), "{} is missing from docs/parameters.md", known.name);
+        }
+    }
+
+    #[test]
+    fn values_are_held_to_what_the_kernel_takes() {
+        for (option, allowed) in [
+            ("hard=1", "hard takes no value"),
+            ("nconnect=0", "nconnect takes a number from 1 to 16"),
+            ("nconnect=17", "nconnect takes a number from 1 to 16"),
+            ("timeo", "timeo takes a number from 1 to 2147483647"),
+            ("timeo=", "timeo takes a number from 1 to 2147483647"),
+            ("rsize=-1", "rsize takes a number from 1024 to 1048576"),
+            ("rsize=99999999999", "rsize takes a number from 1024 to 1048576"),
+            ("lookupcache=some", "lookupcache takes one of all, none, pos, positive"),
+            ("proto=udp", "proto takes one of tcp, tcp6, rdma, rdma6"),
+        ] {
+            let error = parse(&[option]).expect_err(option).to_string();
+            assert_eq!(error, format!("mount option {option:?} is not valid; {allowed}"));
+        }
+    }
+}
