@@ -34,8 +34,8 @@ pub struct Target {
 impl Target {
     /// Builds what is needed and installs the driver: on the cluster of `KUBECONFIG` when that is set, else on the lab.
     pub fn prepare(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
-        match env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
-            Some(kubeconfig) => Self::foreign(kubeconfig.into(), timeline),
+        match foreign_kubeconfig() {
+            Some(kubeconfig) => Self::foreign(kubeconfig, timeline),
             None => Self::lab_with_driver(state, timeline),
         }
     }
@@ -61,12 +61,14 @@ impl Target {
     fn lab_with_driver(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
         let parts = LabParts::ensure()?;
         timeline.step("parts of the lab ready");
+        timeline.note("building release binaries and image (2 to 4 min when nothing is built, else seconds)");
         let image = image::build(&Binaries::build()?)?;
         timeline.step("binaries and image built");
         let lab = Lab::up(state, &parts, timeline)?;
         lab.import(&image.archive)?;
         let backend = lab.kernel_server();
         let installation = Installation { repository: image.repository, tag: image.tag, backend: backend.clone() };
+        timeline.note("installing the chart, until its pods are ready (10 to 40 s usually)");
         chart::install(parts.helm(), lab.kubectl(), &installation)?;
         timeline.step("chart installed");
         let driver = driver(lab.kubectl().clone(), backend, BUSYBOX_IMAGE.to_owned());
@@ -98,6 +100,15 @@ impl Target {
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
         Ok(Self { lab: None, driver: driver(kubectl, backend, shell_image) })
     }
+}
+
+/// Whether the scenarios run on a cluster that is not the lab's.
+pub fn is_foreign() -> bool {
+    foreign_kubeconfig().is_some()
+}
+
+fn foreign_kubeconfig() -> Option<PathBuf> {
+    env::var_os("KUBECONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn driver(kubectl: Kubectl, backend: Backend, shell_image: String) -> Driver {

@@ -1,7 +1,7 @@
 //! Compounds: several operations in one request, executed in order until one fails (RFC 8881 §2.10, §16.2).
 
 use crate::{
-    Attributes, DirectoryPage, Error, FileHandle, SetAttributes, name,
+    Attributes, DirectoryPage, Error, FileHandle, ObjectState, SetAttributes, name,
     ops::{Claim, Operation, Reply, StateId},
 };
 
@@ -87,6 +87,12 @@ impl Compound {
     /// SETATTR on the current object.
     pub fn set_attr(self, attributes: SetAttributes) -> Self {
         self.push(Operation::SetAttributes(attributes))
+    }
+
+    /// VERIFY: goes on only if the current object is the one that was seen and nothing has changed it since; otherwise
+    /// the compound ends here with `NOT_SAME`.
+    pub fn verify(self, seen: ObjectState) -> Self {
+        self.push(Operation::Verify(seen))
     }
 
     /// CREATE of a directory, which becomes current. Fails with EXIST if there is anything of that name. Servers may

@@ -59,7 +59,7 @@ mod status;
 mod transport;
 mod xdr;
 
-pub use attributes::{Attributes, FileType, Principal, SetAttributes};
+pub use attributes::{Attributes, FileType, ObjectState, Principal, SetAttributes};
 pub use client::Client;
 pub use compound::{Compound, Replies};
 pub use config::{Config, Credential, DEFAULT_PORT, MAX_GROUPS, SourcePort, TooManyGroups};

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use nfs_client::{Compound, Error, FileHandle, NfsStatus, Replies, SetAttributes};
+use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, Replies, SetAttributes};
 use volume::Record;
 
 use super::ancestors;
@@ -83,7 +83,8 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt,
         Ok(replies) => match finish(share, wanted, &site, &replies) {
             Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
             Err(error) => {
-                undo::undo(share, &folders, wanted, &site, &[Step::Claim, Step::Place, Step::Record]).await;
+                let left = replies.attributes(0).and_then(Attributes::state);
+                undo::undo(share, &folders, wanted, &site, &[Step::Claim, Step::Place, Step::Record], left).await;
                 return Ok(Attempt::Failed(error));
             }
         },
@@ -101,7 +102,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt,
     let done = failure.done.clone();
     let error = explain(share, wanted, failure);
     if !error.is_retried() {
-        undo::undo(share, &folders, wanted, &site, &done).await;
+        undo::undo(share, &folders, wanted, &site, &done, None).await;
     }
     Ok(Attempt::Failed(error))
 }

@@ -1,6 +1,9 @@
 //! Taking back what an attempt has made and no repetition will go on from.
+//!
+//! Another controller may have taken over what was begun and completed it. The directory is therefore removed only as it was
+//! seen, still begun (VERIFY), and record and claim only in the same request after it.
 
-use nfs_client::{Compound, NfsStatus};
+use nfs_client::{Compound, FileHandle, NfsStatus, ObjectState};
 use volume::PlaceKey;
 
 use super::faults::Step;
@@ -11,22 +14,42 @@ use super::records::{self, Claim};
 use super::share::Share;
 use super::wanted::Wanted;
 
-/// Removes directory, record and claim as far as they exist at `site` or `done` made them. The directory goes first: if
-/// it holds something, all of it stays. What cannot be removed stays too, and a repetition of the create finds it.
-pub(super) async fn undo(share: &Share, folders: &Folders, wanted: &Wanted, site: &Site, done: &[Step]) {
+/// A directory that may be removed, if it is still as it was seen.
+struct Begun {
+    parent: FileHandle,
+    state: ObjectState,
+}
+
+/// Removes directory, record and claim as far as they exist at `site` or `done` made them. If the directory holds something
+/// or is not the attempt's any more, all of it stays; a repetition of the create finds it.
+///
+/// `left` is the state in which the attempt left the directory, if it got as far as completing it.
+pub(super) async fn undo(
+    share: &Share,
+    folders: &Folders,
+    wanted: &Wanted,
+    site: &Site,
+    done: &[Step],
+    left: Option<ObjectState>,
+) {
     let made = |step| done.contains(&step);
     if site.complete {
         return;
     }
-    if (site.place.is_some() || made(Step::Place)) && !remove_place(share, folders, wanted).await {
-        return;
+    let mut place = None;
+    if site.place.is_some() || made(Step::Place) {
+        place = begun(share, folders, wanted, left).await;
+        if place.is_none() {
+            tracing::warn!(
+                directory = share.at(wanted.record.path.as_str()),
+                "a directory that was begun stays behind"
+            );
+            return;
+        }
     }
-    if site.recorded || made(Step::Record) {
-        discard(share, &folders.records, wanted.id.key().as_str()).await;
-    }
-    if let Some(claim) = wanted.claim().filter(|_| site.claimed || made(Step::Claim)) {
-        discard(share, &folders.places, claim.as_str()).await;
-    }
+    let record = site.recorded || made(Step::Record);
+    let claim = wanted.claim().filter(|_| site.claimed || made(Step::Claim));
+    remove(share, folders, wanted, place, record, claim).await;
 }
 
 /// Gives up a place that turned out not to be the volume's: removes the claim and what was begun there.
@@ -38,39 +61,45 @@ pub(super) async fn release(share: &Share, folders: &Folders, wanted: &Wanted) {
     }
     let custom = wanted.claim();
     let holder = records::claim(share, folders, &PlaceKey::new(path), key).await;
-    if !matches!((holder, &custom), (Ok(Claim::Us), Some(_)) | (Ok(Claim::Nobody), None)) {
+    if matches!((holder, &custom), (Ok(Claim::Us), Some(_)) | (Ok(Claim::Nobody), None)) {
+        let place = begun(share, folders, wanted, None).await;
+        remove(share, folders, wanted, place, false, custom).await;
+    }
+}
+
+/// The directory, if it bears the mark of one that was begun, or is still as the attempt has `left` it.
+async fn begun(share: &Share, folders: &Folders, wanted: &Wanted, left: Option<ObjectState>) -> Option<Begun> {
+    let walk = walk(share, folders, &wanted.record.path).await.ok()?;
+    let Leaf::Directory(_, attributes) = walk.leaf else { return None };
+    let state = attributes.state()?;
+    (is_begun(&attributes) || left == Some(state)).then_some(Begun { parent: walk.parent, state })
+}
+
+async fn remove(
+    share: &Share,
+    folders: &Folders,
+    wanted: &Wanted,
+    place: Option<Begun>,
+    record: bool,
+    claim: Option<PlaceKey>,
+) {
+    let mut request = Compound::new();
+    if let Some(Begun { parent, state }) = place {
+        let leaf = wanted.record.path.leaf();
+        request = request.put_handle(&parent).lookup(leaf).verify(state).put_handle(&parent).remove(leaf);
+    }
+    if record {
+        request = request.put_handle(&folders.records).remove(wanted.id.key().as_str());
+    }
+    if let Some(claim) = claim {
+        request = request.put_handle(&folders.places).remove(claim.as_str());
+    }
+    if request.is_empty() {
         return;
     }
-    let begun = match walk(share, folders, path).await {
-        Ok(walk) => matches!(walk.leaf, Leaf::Directory(_, attributes) if is_begun(&attributes)),
-        Err(_) => false,
-    };
-    let gone = !begun || remove_place(share, folders, wanted).await;
-    if let Some(claim) = custom.filter(|_| gone) {
-        discard(share, &folders.places, claim.as_str()).await;
-    }
-}
-
-/// Removes the directory, if it is empty. Whether it is gone.
-async fn remove_place(share: &Share, folders: &Folders, wanted: &Wanted) -> bool {
-    let path = &wanted.record.path;
-    let request = Compound::new().put_handle(&folders.root);
-    let parents = path.components().rev().skip(1).collect::<Vec<_>>();
-    let request = parents.iter().rev().fold(request, Compound::lookup);
-    match share.client().call(request.remove(path.leaf())).await {
-        Ok(_) => true,
-        Err(error) if error.is_status(NfsStatus::NoEnt) => true,
-        Err(error) => {
-            tracing::warn!(directory = share.at(path.as_str()), %error, "a directory that was begun stays behind");
-            false
-        }
-    }
-}
-
-async fn discard(share: &Share, folder: &nfs_client::FileHandle, name: &str) {
-    match share.client().remove(folder, name).await {
+    match share.client().call(request).await {
         Err(error) if !error.is_status(NfsStatus::NoEnt) => {
-            tracing::warn!(share = share.location(), name, %error, "what was begun stays behind");
+            tracing::warn!(directory = share.at(wanted.record.path.as_str()), %error, "what was begun stays behind");
         }
         _ => {}
     }

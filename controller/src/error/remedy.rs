@@ -27,7 +27,7 @@ impl OperationError {
             }
             Self::ShareMissing { high_port: true, .. } => Some(
                 "export it, or correct \"share\" in the StorageClass; if it is exported to callers from ports below 1024 alone \
-                 (\"secure\"), allow ports above or give the controller one with --nfs-reserved-port=require",
+                 (\"secure\"), allow ports above, or let the controller have one: controller.reservedPorts=true in the chart",
             ),
             Self::ShareMissing { high_port: false, .. } => {
                 Some("export it, or correct \"share\" in the StorageClass; it is the path as NFSv4 clients mount it")
@@ -75,7 +75,7 @@ fn storage_remedy(error: &nfs_client::Error) -> Option<&'static str> {
         }
         Error::RpcDenied { .. } => Some(
             "let the export accept AUTH_SYS (sec=sys) from the controller's address; if it demands a source port \
-             below 1024 (\"secure\"), allow ports above or give the controller one with --nfs-reserved-port=require",
+             below 1024 (\"secure\"), allow ports above, or let the controller have one: controller.reservedPorts=true in the chart",
         ),
         Error::Status { status, op, .. } => status_remedy(*status, *op),
         Error::OwnerRefused { .. }
@@ -99,7 +99,7 @@ fn status_remedy(status: NfsStatus, op: OpCode) -> Option<&'static str> {
         }
         NfsStatus::Perm | NfsStatus::Access => Some(
             "let the export accept the controller's address read-write with no_root_squash; if it demands a source port \
-             below 1024 (\"secure\"), allow ports above or give the controller one with --nfs-reserved-port=require",
+             below 1024 (\"secure\"), allow ports above, or let the controller have one: controller.reservedPorts=true in the chart",
         ),
         NfsStatus::WrongSec => Some("let the export accept AUTH_SYS (sec=sys) from the controller's address"),
         NfsStatus::RoFs => Some("export the share read-write"),

@@ -103,7 +103,10 @@ mod fake {
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
         reaping: what_cannot_be_removed_is_left_and_tried_again;
-        trouble: whatever_happens_to_a_request_there_is_one_volume, handles_are_looked_up_again;
+        trouble:
+            whatever_happens_to_a_request_there_is_one_volume,
+            handles_are_looked_up_again,
+            what_another_controller_completes_is_not_taken_back;
     }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake());

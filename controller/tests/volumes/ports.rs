@@ -12,7 +12,7 @@ pub(crate) async fn an_export_that_demands_a_low_port_is_named_and_can_be_had(wo
     // Ganesha answers as if the export did not exist.
     assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
     assert!(message.contains(&format!("{}:/export", world.server())), "{message}");
-    assert!(message.contains("--nfs-reserved-port=require"), "{message}");
+    assert!(message.contains("controller.reservedPorts=true"), "{message}");
     require.create("pvc-1", &[]).await.unwrap();
     world.controller_from(SourcePort::PreferReserved).create("pvc-2", &[]).await.unwrap();
 }

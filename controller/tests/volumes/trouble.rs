@@ -1,6 +1,7 @@
 //! Connections, sessions and handles that are lost in the middle of things.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nfs_client::fake::{Effect, Fault};
 use nfs_client::{NfsStatus, OpCode};
@@ -105,4 +106,31 @@ pub(crate) async fn folders_removed_by_hand_are_made_again(world: &World) {
     controller.delete(&made.id).await.unwrap();
     world.until_reaped().await;
     assert_eq!(world.places(), ["team"]);
+}
+
+/// An attempt fails for good, and another controller completes what it has begun before it takes that back.
+pub(crate) async fn what_another_controller_completes_is_not_taken_back(world: &World) {
+    let server = world.as_fake();
+    let (ours, theirs) = (world.controller(), world.controller());
+    ours.create("ours", &[]).await.unwrap();
+    theirs.create("theirs", &[]).await.unwrap();
+
+    server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
+    // Our look at what is to be taken back: it is out of date when it arrives.
+    server.inject(Fault::on(OpCode::Lookup, Effect::Delay(Duration::from_millis(500))));
+    let failing = tokio::spawn(async move { ours.create("pvc-1", &[("uid", "1000")]).await });
+    while server.faults_left() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(matches!(world.object("pvc-1"), Some(Object::Directory { mode: 0, .. })), "{:?}", world.object("pvc-1"));
+    theirs.create("pvc-1", &[("uid", "1000")]).await.unwrap();
+
+    assert_eq!(failing.await.unwrap().unwrap_err().code(), tonic::Code::FailedPrecondition);
+    assert!(matches!(world.object("pvc-1"), Some(Object::Directory { owner: (1000, 0), .. })));
+    assert!(world.folder("records").contains(&"pvc-1".to_owned()));
+    assert_eq!(
+        (server.executed(OpCode::Verify), server.executed(OpCode::Remove)),
+        (1, 0),
+        "looked again, nothing removed"
+    );
 }

@@ -7,7 +7,7 @@ use super::{
     control_plane::{self, pod_network},
     machine::Machine,
     network::{self, HOST, Nic},
-    nfs::{self, Backend, SHARE},
+    nfs::{self, Backend, MACHINE as NFS, SHARE},
     node,
     parts::LabParts,
     pki::Pki,
@@ -21,8 +21,6 @@ use crate::{
 
 /// Names of the nodes; each is a guest.
 const NODES: [&str; 2] = ["node-1", "node-2"];
-/// Name of the guest that serves NFS.
-const NFS: &str = "nfs";
 
 /// A lab that is up. The calling thread, and what it starts, is in the lab's network namespace.
 #[derive(Debug)]
@@ -103,7 +101,7 @@ impl Lab {
         network::build(&places().map(|(_, nic)| nic).collect::<Vec<_>>())?;
         note.daemons.push(holder);
         let pki = Pki::open(&state.file("pki"))?;
-        timeline.note("starting three guests and the control plane");
+        timeline.note("starting three guests and the control plane (about a minute usually, with emulated guests)");
         let (machines, api) = thread::scope(|scope| {
             let boots: Vec<_> = places()
                 .map(|(name, nic)| {

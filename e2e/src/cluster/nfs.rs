@@ -4,10 +4,14 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use super::{LabError, eventually, machine::Machine, network::HOST, process::Daemon, state::StateDir};
 
+/// Name of the guest that runs the kernel's server.
+pub const MACHINE: &str = "nfs";
 /// The share that both servers offer to everyone.
 pub const SHARE: &str = "/srv/share";
 /// A share whose server maps root to nobody.
 pub const SQUASHED_SHARE: &str = "/srv/squashed";
+/// A share of 32 MiB, for full disks.
+pub const SMALL_SHARE: &str = "/srv/small";
 /// A share that only requests from a port below 1024 may use.
 pub const LOW_PORT_SHARE: &str = "/srv/lowport";
 

@@ -27,8 +27,6 @@ pub enum Part {
     Kubelet,
     /// kube-proxy.
     KubeProxy,
-    /// Kubernetes' test program, for its image.
-    Agnhost,
     /// containerd.
     Containerd,
     /// containerd's shim for runc.
@@ -59,8 +57,6 @@ pub enum Part {
     PauseImage,
     /// Image archive of busybox.
     BusyboxImage,
-    /// Image archive of agnhost.
-    AgnhostImage,
 }
 
 impl Part {
@@ -70,7 +66,7 @@ impl Part {
     /// What every guest boots from.
     pub const GUEST: &[Self] = &[Self::Debian, Self::Boot, Self::Accelerator];
     /// Images that the scenarios use.
-    pub const IMAGES: &[Self] = &[Self::PauseImage, Self::BusyboxImage, Self::AgnhostImage];
+    pub const IMAGES: &[Self] = &[Self::PauseImage, Self::BusyboxImage];
     /// Everything.
     pub const ALL: &[Self] = &[
         Self::Etcd,
@@ -80,7 +76,6 @@ impl Part {
         Self::Kubectl,
         Self::Kubelet,
         Self::KubeProxy,
-        Self::Agnhost,
         Self::Containerd,
         Self::ContainerdShim,
         Self::Ctr,
@@ -96,7 +91,6 @@ impl Part {
         Self::NodePrograms,
         Self::PauseImage,
         Self::BusyboxImage,
-        Self::AgnhostImage,
     ];
 
     /// The name under which the part is kept and spoken of.
@@ -108,7 +102,6 @@ impl Part {
             Self::NodePrograms => "node-programs",
             Self::PauseImage => "image-pause",
             Self::BusyboxImage => "image-busybox",
-            Self::AgnhostImage => "image-agnhost",
             program => program.program().map_or("", |program| program.name),
         }
     }
@@ -126,7 +119,7 @@ impl Part {
             Self::Kubelet => 15,
             Self::KubeProxy => 8,
             Self::Accelerator => 10,
-            Self::Agnhost | Self::ContainerdShim => 6,
+            Self::ContainerdShim => 6,
             Self::KubeScheduler | Self::Boot | Self::Ctr => 5,
             _ => 3,
         })
@@ -138,7 +131,6 @@ impl Part {
             Self::Accelerator => &[Self::Debian, Self::Boot],
             Self::NodePrograms => programs::CONTENTS,
             Self::Boot | Self::BusyboxImage => &[Self::Debian],
-            Self::AgnhostImage => &[Self::Debian, Self::Agnhost],
             _ => &[],
         }
     }
@@ -150,7 +142,7 @@ impl Part {
             Self::Boot => boot::INITRD,
             Self::Accelerator => accelerator::FILE,
             Self::NodePrograms => programs::DISK,
-            Self::PauseImage | Self::BusyboxImage | Self::AgnhostImage => images::FILE,
+            Self::PauseImage | Self::BusyboxImage => images::FILE,
             program => program.name(),
         }
     }
@@ -162,7 +154,7 @@ impl Part {
             Self::Boot => boot::inputs(inputs, tools)?,
             Self::Accelerator => accelerator::inputs(inputs)?,
             Self::NodePrograms => programs::inputs(inputs),
-            Self::PauseImage | Self::BusyboxImage | Self::AgnhostImage => images::inputs(inputs, tools)?,
+            Self::PauseImage | Self::BusyboxImage => images::inputs(inputs, tools)?,
             program => {
                 if let Some(program) = program.program() {
                     go::inputs(program, inputs, tools)?;
@@ -181,7 +173,6 @@ impl Part {
             Self::NodePrograms => programs::build(shop, needs),
             Self::PauseImage => images::pause(shop),
             Self::BusyboxImage => images::busybox(shop, needs),
-            Self::AgnhostImage => images::agnhost(shop, needs),
             program => program.program().map_or(Ok(()), |program| go::build(program, shop)),
         }
     }
@@ -195,7 +186,6 @@ impl Part {
             Self::Kubectl => &go::KUBECTL,
             Self::Kubelet => &go::KUBELET,
             Self::KubeProxy => &go::KUBE_PROXY,
-            Self::Agnhost => &go::AGNHOST,
             Self::Containerd => &go::CONTAINERD,
             Self::ContainerdShim => &go::CONTAINERD_SHIM,
             Self::Ctr => &go::CTR,

@@ -39,7 +39,6 @@ pub(super) const KUBE_SCHEDULER: Program = kubernetes("kube-scheduler", "k8s.io/
 pub(super) const KUBECTL: Program = kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl");
 pub(super) const KUBELET: Program = kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet");
 pub(super) const KUBE_PROXY: Program = kubernetes("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy");
-pub(super) const AGNHOST: Program = kubernetes("agnhost", "k8s.io/kubernetes/test/images/agnhost");
 pub(super) const CONTAINERD: Program = containerd("containerd", "github.com/containerd/containerd/v2/cmd/containerd");
 pub(super) const CONTAINERD_SHIM: Program =
     containerd("containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2");

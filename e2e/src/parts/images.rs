@@ -19,11 +19,9 @@ const PAUSE: &str = "guest/pause.rs";
 pub const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 /// Debian's static busybox.
 pub const BUSYBOX_IMAGE: &str = "docker.io/library/busybox:1.36";
-/// Kubernetes' own test program (`test/utils/image/manifest.go` of the pinned version names the tag).
-pub const AGNHOST_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 
 pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
-    for name in [PAUSE_IMAGE, BUSYBOX_IMAGE, AGNHOST_IMAGE] {
+    for name in [PAUSE_IMAGE, BUSYBOX_IMAGE] {
         inputs.add("name", name);
     }
     // How an image is laid out is decided by this very code.
@@ -44,20 +42,6 @@ pub(super) fn busybox(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<(), Par
     let layer = userland(&needs.path(Part::Debian)?)?;
     let config = Config { command: vec!["sh".to_owned()], environment: vec![path()], ..Config::default() };
     write(shop, BUSYBOX_IMAGE, &[layer], &config)
-}
-
-pub(super) fn agnhost(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
-    let layers = [
-        userland(&needs.path(Part::Debian)?)?,
-        Layer::default().host_file("/agnhost", 0o755, &needs.path(Part::Agnhost)?),
-    ];
-    let config = Config {
-        entrypoint: vec!["/agnhost".to_owned()],
-        command: vec!["pause".to_owned()],
-        environment: vec![path()],
-        ..Config::default()
-    };
-    write(shop, AGNHOST_IMAGE, &layers, &config)
 }
 
 /// Busybox with a link for each of its programs, and the few files that a user database needs.

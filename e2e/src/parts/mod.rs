@@ -24,7 +24,7 @@ use std::{
 
 pub use catalog::Part;
 pub use error::PartError;
-pub use images::{AGNHOST_IMAGE, BUSYBOX_IMAGE, PAUSE_IMAGE};
+pub use images::{BUSYBOX_IMAGE, PAUSE_IMAGE};
 use store::Store;
 use workshop::{Tools, Workshop};
 

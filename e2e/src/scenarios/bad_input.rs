@@ -1,11 +1,13 @@
 //! A mistake in a class is told in an event on the claim: which server, which path, what is wrong, what to do.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::{Context, Scenario, context::claim};
-use crate::cluster::{LabError, chain, eventually, network, nfs};
+use super::{
+    Context, Scenario,
+    context::claim,
+    events::{told, words},
+};
+use crate::cluster::{LabError, chain, network, nfs};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -25,13 +27,21 @@ struct Mistake {
 fn run(context: &Context<'_>) -> Result<(), LabError> {
     let mistakes = mistakes(context);
     let mut misses = Vec::new();
+    if let Some(lab) = context.lab {
+        lab.machine(nfs::MACHINE)?.sh(&fill(nfs::SMALL_SHARE))?;
+    }
     for mistake in &mistakes {
         make(context, mistake)?;
     }
     for mistake in &mistakes {
-        if let Err(error) = told(context, mistake) {
+        if let Err(error) = told(context, mistake.name, "ProvisioningFailed", &mistake.told) {
             misses.push(format!("{}: {}", mistake.name, chain(&error)));
         }
+    }
+    if let Some(lab) = context.lab {
+        lab.machine(nfs::MACHINE)?.sh(&format!("rm {}/filler-*", nfs::SMALL_SHARE))?;
+        // With room again, the claim that waits is served: nothing has to be repeated by hand.
+        context.bound("full-disk")?;
     }
     for mistake in &mistakes {
         context.kubectl().run(&["delete", "storageclass", &class(context, mistake)])?;
@@ -46,7 +56,6 @@ fn mistakes(context: &Context<'_>) -> Vec<Mistake> {
         parameters[key] = json!(value);
         parameters
     };
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let mut all = vec![
         Mistake {
             name: "unknown-parameter",
@@ -59,6 +68,11 @@ fn mistakes(context: &Context<'_>) -> Vec<Mistake> {
             told: words(&["mountPermissions", "rwx"]),
         },
         Mistake { name: "escaping-subdir", parameters: with("subDir", "../other"), told: words(&["subDir", ".."]) },
+        Mistake {
+            name: "too-long",
+            parameters: with("subDir", &"${pvc.metadata.namespace}-".repeat(12)),
+            told: words(&["subDir", "255"]),
+        },
         Mistake {
             name: "missing-share",
             parameters: with("share", "/no/such/share"),
@@ -78,12 +92,22 @@ fn mistakes(context: &Context<'_>) -> Vec<Mistake> {
             told: words(&[&api, &share, "is not an NFSv4.1 server", "check \"server\" in the StorageClass"]),
         });
         all.push(Mistake {
+            name: "full-disk",
+            parameters: with("share", nfs::SMALL_SHARE),
+            told: words(&[&server, nfs::SMALL_SHARE, "no space left", "free space on the server"]),
+        });
+        all.push(Mistake {
             name: "squashed-root",
             parameters: with("share", nfs::SQUASHED_SHARE),
             told: words(&[&server, nfs::SQUASHED_SHARE, "no_root_squash"]),
         });
     }
     all
+}
+
+/// A script that takes every block of a file system; more than once, for what is written late frees what was reserved for it.
+fn fill(share: &str) -> String {
+    format!("for n in 1 2 3; do ! dd if=/dev/zero of={share}/filler-$n bs=1k 2>/dev/null; sync; done")
 }
 
 fn class(context: &Context<'_>, mistake: &Mistake) -> String {
@@ -98,22 +122,4 @@ fn make(context: &Context<'_>, mistake: &Mistake) -> Result<(), LabError> {
     });
     context.kubectl().create(object.to_string())?;
     context.kubectl().create(claim(&context.namespace, mistake.name, &name, "1Gi").to_string()).map(drop)
-}
-
-/// Waits for the event; fails with the message that came instead.
-fn told(context: &Context<'_>, mistake: &Mistake) -> Result<(), LabError> {
-    eventually("an event that tells the mistake", Duration::from_mins(1), Duration::from_secs(1), || {
-        let events = context.kubectl().list("events", &context.namespace, "").map_err(|error| error.to_string())?;
-        let of_claim = |event: &&Value| {
-            let about = if event["involvedObject"].is_null() { &event["regarding"] } else { &event["involvedObject"] };
-            about["name"] == mistake.name && event["reason"] == "ProvisioningFailed"
-        };
-        let messages: Vec<&str> =
-            events.iter().filter(of_claim).filter_map(|event| event["message"].as_str()).collect();
-        let complete = |message: &&&str| mistake.told.iter().all(|word| message.contains(word.as_str()));
-        match messages.iter().find(complete) {
-            Some(_) => Ok(()),
-            None => Err(format!("{messages:?} lacks one of {:?}", mistake.told)),
-        }
-    })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::share;
 use crate::{
     cluster::{Kubectl, Lab, LabError, nfs::Backend},
     report::Timeline,
@@ -79,6 +80,7 @@ impl<'a> Context<'a> {
             .collect();
         let words = ["delete", "namespace", &self.namespace, "--timeout=180s"];
         self.kubectl().run(&words)?;
+        share::release(self)?;
         if volumes.is_empty() {
             return Ok(());
         }
@@ -90,6 +92,7 @@ impl<'a> Context<'a> {
     pub fn abandon(&self) {
         // Best effort after a failure that is already reported.
         let _ = self.kubectl().run(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        let _ = share::release(self);
     }
 
     /// Makes a claim of the driver's class and returns its name.

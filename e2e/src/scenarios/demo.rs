@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Context, Scenario, context::PATIENCE};
-use crate::cluster::{LabError, eventually, nfs::Backend, state::checkout};
+use super::{Context, Scenario, context::PATIENCE, share::share_root};
+use crate::cluster::{LabError, eventually, state::checkout};
 
 /// The examples that README shows; the demo applies them as they are, in its own namespace.
 const EXAMPLES: &[&str] = &["pvc.yaml", "deployment.yaml"];
@@ -82,39 +82,6 @@ fn share_an_image(context: &Context<'_>, pods: &[Value]) -> Result<(), LabError>
     }
     context.timeline.step(&format!("SHA-256 {}… equal through all {} replicas", &digest[..16], names.len()));
     Ok(())
-}
-
-/// Names at the root of the share, seen without the driver where the lab allows it.
-pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {
-    let Backend { server, share } = &context.driver.backend;
-    let text = match context.lab {
-        Some(lab) => lab.list_share(server)?,
-        None => through_a_pod(context, server, share)?,
-    };
-    Ok(text.lines().map(str::to_owned).collect())
-}
-
-/// Lists the share's root from a pod that mounts it as a static volume.
-fn through_a_pod(context: &Context<'_>, server: &str, share: &str) -> Result<String, LabError> {
-    let (name, namespace) = (format!("{}-root", context.namespace), &context.namespace);
-    if context.kubectl().get("pv", &name, "")?.is_none() {
-        let volume = json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name },
-            "spec": {
-                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
-                "claimRef": { "name": "root", "namespace": namespace }, "persistentVolumeReclaimPolicy": "Retain",
-                "csi": { "driver": context.driver.name, "volumeHandle": format!("root-of-{namespace}"),
-                    "volumeAttributes": { "server": server, "share": share } },
-            },
-        });
-        let mut claim = super::context::claim(namespace, "root", "", "1Gi");
-        claim["spec"]["volumeName"] = json!(name);
-        context.kubectl().create(volume.to_string())?;
-        context.kubectl().create(claim.to_string())?;
-        context.pod("root", "root", "", "sleep 3600")?;
-        context.pod_ready("root")?;
-    }
-    context.kubectl().exec_text(namespace, "root", &["ls", "-A", "/data"])
 }
 
 /// The example objects, moved into the scenario's namespace and onto the class under test.

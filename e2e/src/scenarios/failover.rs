@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use super::{
     Context, Scenario,
     context::{PATIENCE, claim},
-    demo::share_root,
+    share::share_root,
 };
 use crate::cluster::{LabError, eventually};
 
 /// Claims made at once; enough that the leader dies in the middle of them.
 const CLAIMS: usize = 30;
+
+/// Annotation on volumes that a provisioner made.
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -63,12 +66,13 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.check(left.is_empty(), || format!("directories without a volume: {left:?}"))
 }
 
-/// Volumes whose claim is in the scenario's namespace.
+/// Volumes that the driver made for claims in the scenario's namespace.
 fn own_volumes(context: &Context<'_>) -> Result<Vec<Value>, LabError> {
     let volumes = context.kubectl().list("pv", "", "")?;
     Ok(volumes
         .into_iter()
         .filter(|volume| volume["spec"]["claimRef"]["namespace"] == context.namespace.as_str())
+        .filter(|volume| volume["metadata"]["annotations"][PROVISIONED_BY] == context.driver.name.as_str())
         .collect())
 }
 

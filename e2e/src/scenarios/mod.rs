@@ -7,10 +7,14 @@ mod bad_input;
 mod context;
 mod demo;
 mod dump;
+mod events;
 mod failover;
 mod hundred;
+mod long_names;
+mod refused_mount;
 mod registration;
 mod restart;
+mod share;
 
 pub use context::{Context, Driver};
 pub use hundred::{Hundred, measure as measure_hundred};
@@ -38,6 +42,8 @@ pub const ALL: &[Scenario] = &[
     demo::SCENARIO,
     registration::SCENARIO,
     bad_input::SCENARIO,
+    refused_mount::SCENARIO,
+    long_names::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
     failover::SCENARIO,

@@ -94,6 +94,11 @@ impl Attributes {
         Attribute::Modified,
     ]);
 
+    /// What tells later whether the object is still the same and untouched; none if the server did not report all of it.
+    pub fn state(&self) -> Option<ObjectState> {
+        Some(ObjectState { change: self.change?, fileid: self.fileid?, mode: self.mode? })
+    }
+
     /// Whether the object is known to be a directory.
     pub fn is_directory(&self) -> bool {
         self.file_type == Some(FileType::Directory)
@@ -103,6 +108,15 @@ impl Attributes {
     pub fn is_symlink(&self) -> bool {
         self.file_type == Some(FileType::Symlink)
     }
+}
+
+/// An object as it was seen: file id, `change`, and the mode, because `change` may stand still for some milliseconds on
+/// servers that derive it from times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectState {
+    change: u64,
+    fileid: u64,
+    mode: u32,
 }
 
 /// Attributes to set, at creation or later. Fields that are `None` stay as they are.

@@ -1,6 +1,6 @@
 //! `fattr4`: a bitmap and the values of its attributes in the order of their numbers.
 
-use super::{Attribute, Attributes, FileType, Mask, Principal, SetAttributes};
+use super::{Attribute, Attributes, FileType, Mask, ObjectState, Principal, SetAttributes};
 use crate::{
     FileHandle,
     xdr::{DecodeError, Reader, Writer},
@@ -127,6 +127,19 @@ impl Attributes {
 fn decode_principal(values: &mut Reader<'_>) -> Result<Principal, DecodeError> {
     let text = values.opaque("owner", MAX_OWNER)?;
     Ok(Principal::parse(&String::from_utf8_lossy(text)))
+}
+
+impl ObjectState {
+    const MASK: Mask = Mask::of(&[Attribute::Change, Attribute::Fileid, Attribute::Mode]);
+
+    pub(crate) fn encode(self, writer: &mut Writer) {
+        let mut values = Writer::new();
+        values.u64(self.change);
+        values.u64(self.fileid);
+        values.u32(self.mode);
+        Self::MASK.encode(writer);
+        writer.opaque(values.as_slice());
+    }
 }
 
 impl SetAttributes {

@@ -1,7 +1,7 @@
 //! Requests as the server reads them: the inverse of what the client writes.
 
 use crate::{
-    FileHandle, OpCode, SetAttributes,
+    FileHandle, ObjectState, OpCode, SetAttributes,
     attributes::{Attributes, Mask},
     ops::{
         Claim, Operation, StateId,
@@ -105,6 +105,7 @@ fn decode_operation(code: OpCode, reader: &mut Reader<'_>) -> Result<Operation, 
             state(reader)?;
             Operation::SetAttributes(attributes(reader)?)
         }
+        OpCode::Verify => Operation::Verify(seen(reader)?),
         OpCode::Create => decode_create(reader)?,
         OpCode::ReadLink => Operation::ReadLink,
         OpCode::Rename => Operation::Rename { old: bytes(reader)?, new: bytes(reader)? },
@@ -172,6 +173,11 @@ fn state(reader: &mut Reader<'_>) -> Result<StateId, DecodeError> {
     Ok(StateId { seqid: reader.u32()?, other: reader.array()? })
 }
 
+fn seen(reader: &mut Reader<'_>) -> Result<ObjectState, DecodeError> {
+    let attributes = Attributes::decode(reader)?;
+    attributes.state().ok_or(DecodeError::BadValue { what: "attributes to verify", value: 0 })
+}
+
 fn attributes(reader: &mut Reader<'_>) -> Result<SetAttributes, DecodeError> {
     let read = Attributes::decode(reader)?;
     let id = |principal: Option<crate::Principal>| principal.and_then(|principal| principal.id());
@@ -211,6 +217,10 @@ mod tests {
             any_name().prop_map(Operation::Remove),
             Just(Operation::GetAttributes(Attributes::STANDARD)),
             any_attributes().prop_map(Operation::SetAttributes),
+            (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(change, fileid, mode)| {
+                let (change, fileid, mode) = (Some(change), Some(fileid), Some(mode));
+                Operation::Verify(Attributes { change, fileid, mode, ..Attributes::default() }.state().unwrap())
+            }),
             (any_name(), any_attributes())
                 .prop_map(|(name, attributes)| Operation::CreateDirectory { name, attributes }),
             (any_name(), any_name()).prop_map(|(name, target)| Operation::CreateSymlink { name, target }),

@@ -166,6 +166,11 @@ impl State {
                 self.set_attributes(at.current()?, attributes)?;
                 Mask::default().encode(&mut body);
             }
+            Operation::Verify(seen) => {
+                if self.tree.attributes(at.current()?, None)?.state() != Some(*seen) {
+                    return Err(NfsStatus::NotSame);
+                }
+            }
             Operation::CreateDirectory { name, attributes } => {
                 let content = Content::Directory(std::collections::BTreeMap::new());
                 at.current = Some(self.create(at.current()?, name, content, attributes)?);

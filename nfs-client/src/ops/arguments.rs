@@ -3,7 +3,7 @@
 use super::OpCode;
 use crate::{
     FileHandle, SetAttributes,
-    attributes::{Attributes, Mask},
+    attributes::{Attributes, Mask, ObjectState},
     xdr::Writer,
 };
 
@@ -46,6 +46,7 @@ pub(crate) enum Operation {
     Lookup(Vec<u8>),
     GetAttributes(Mask),
     SetAttributes(SetAttributes),
+    Verify(ObjectState),
     CreateDirectory { name: Vec<u8>, attributes: SetAttributes },
     CreateSymlink { name: Vec<u8>, target: Vec<u8> },
     ReadLink,
@@ -82,6 +83,7 @@ impl Operation {
             Self::Lookup(_) => OpCode::Lookup,
             Self::GetAttributes(_) => OpCode::GetAttr,
             Self::SetAttributes(_) => OpCode::SetAttr,
+            Self::Verify(_) => OpCode::Verify,
             Self::CreateDirectory { .. } | Self::CreateSymlink { .. } => OpCode::Create,
             Self::ReadLink => OpCode::ReadLink,
             Self::Rename { .. } => OpCode::Rename,
@@ -112,6 +114,7 @@ impl Operation {
             | Self::RestoreHandle
             | Self::Lookup(_)
             | Self::GetAttributes(_)
+            | Self::Verify(_)
             | Self::ReadLink
             | Self::ReadDirectory { .. }
             | Self::Open { .. }
@@ -133,6 +136,7 @@ impl Operation {
                 StateId::ANONYMOUS.encode(writer);
                 attributes.encode(writer);
             }
+            Self::Verify(state) => state.encode(writer),
             Self::CreateDirectory { name, attributes } => {
                 writer.u32(NF4DIR);
                 writer.opaque(name);

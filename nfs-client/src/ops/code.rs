@@ -47,6 +47,7 @@ operations! {
     RestoreFh = 31, "RESTOREFH";
     SaveFh = 32, "SAVEFH";
     SetAttr = 34, "SETATTR";
+    Verify = 37, "VERIFY";
     Write = 38, "WRITE";
     BindConnToSession = 41, "BIND_CONN_TO_SESSION";
     ExchangeId = 42, "EXCHANGE_ID";

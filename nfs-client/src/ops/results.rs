@@ -104,6 +104,7 @@ pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<(OpCode, NfsStatus, Repl
         | OpCode::PutRootFh
         | OpCode::SaveFh
         | OpCode::RestoreFh
+        | OpCode::Verify
         | OpCode::ReclaimComplete => Reply::Done,
         OpCode::BindConnToSession
         | OpCode::ExchangeId

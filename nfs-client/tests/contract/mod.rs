@@ -64,6 +64,7 @@ macro_rules! every_contract {
                 a_directory_is_made_with_mode_and_owner_in_one_round_trip,
                 setgid_survives_create,
                 owners_are_sent_and_read_as_numbers,
+                what_has_changed_is_not_removed,
                 symlink_records_are_exclusive_and_read_back,
                 a_small_file_is_made_exclusively_and_read_back,
                 renames_replace_as_rename_2_does,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nfs_client::{Client, Compound, Error, FileHandle, NfsStatus, Principal, SetAttributes};
+use nfs_client::{Attributes, Client, Compound, Error, FileHandle, NfsStatus, Principal, SetAttributes};
 
 use super::{World, export};
 
@@ -38,6 +38,27 @@ pub(crate) async fn owners_are_sent_and_read_as_numbers(world: &mut impl World) 
     assert_eq!(set.owner.and_then(|owner| owner.id()), Some(4_000_000_000));
     assert_eq!(set.group.and_then(|group| group.id()), Some(77));
     assert_eq!(client.getattr(&made.handle).await.unwrap().mode, Some(0o711));
+}
+
+pub(crate) async fn what_has_changed_is_not_removed(world: &mut impl World) {
+    let client = world.client();
+    let export = export(world, &client).await;
+    let remove = async |name: &str, seen: &Attributes| {
+        let request = Compound::new().put_handle(&export).lookup(name).verify(seen.state().unwrap());
+        client.call(request.put_handle(&export).remove(name)).await
+    };
+    let seen = client.create_dir(&export, "touched", 0o000, None).await.unwrap();
+    client.setattr(&seen.handle, SetAttributes::mode(0o750)).await.unwrap();
+    let refused = remove("touched", &seen.attributes).await.unwrap_err();
+    assert!(refused.is_status(NfsStatus::NotSame), "{refused}");
+    let other = client.create_dir(&export, "other", 0o750, None).await.unwrap();
+    let refused = remove("touched", &other.attributes).await.unwrap_err();
+    assert!(refused.is_status(NfsStatus::NotSame), "{refused}");
+    assert_eq!(client.lookup(&export, "touched").await.unwrap().handle, seen.handle);
+
+    let now = client.getattr(&seen.handle).await.unwrap();
+    remove("touched", &now).await.unwrap();
+    assert!(client.lookup(&export, "touched").await.unwrap_err().is_status(NfsStatus::NoEnt));
 }
 
 pub(crate) async fn symlink_records_are_exclusive_and_read_back(world: &mut impl World) {

@@ -1,0 +1,27 @@
+//! What a person reads in `kubectl describe`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Context;
+use crate::cluster::{LabError, eventually};
+
+/// Waits for an event about the object `name` that holds all `words`; fails with the messages that came instead.
+pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[String]) -> Result<(), LabError> {
+    eventually(&format!("a telling event on {name}"), Duration::from_mins(1), Duration::from_secs(1), || {
+        let events = context.kubectl().list("events", &context.namespace, "").map_err(|error| error.to_string())?;
+        let about = |event: &&Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
+        let messages: Vec<&str> = events.iter().filter(about).filter_map(|event| event["message"].as_str()).collect();
+        let complete = |message: &&&str| words.iter().all(|word| message.contains(word.as_str()));
+        match messages.iter().find(complete) {
+            Some(_) => Ok(()),
+            None => Err(format!("{messages:?} lacks one of {words:?}")),
+        }
+    })
+}
+
+/// Words that an event must hold.
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

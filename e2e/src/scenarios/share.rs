@@ -1,0 +1,49 @@
+//! What lies on the share, seen beside the driver's dynamic volumes.
+
+use serde_json::json;
+
+use super::{Context, context::claim};
+use crate::cluster::{LabError, nfs::Backend};
+
+/// Names at the root of the share: on the server's disk where the lab allows it, else through a pod.
+pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {
+    let text = match context.lab {
+        Some(lab) => lab.list_share(&context.driver.backend.server)?,
+        None => through_a_pod(context)?,
+    };
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Lists the share's root from a pod that mounts it as a static volume.
+fn through_a_pod(context: &Context<'_>) -> Result<String, LabError> {
+    let (name, namespace) = (volume(context), &context.namespace);
+    let Backend { server, share } = &context.driver.backend;
+    if context.kubectl().get("pv", &name, "")?.is_none() {
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name },
+            "spec": {
+                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
+                "claimRef": { "name": "root", "namespace": namespace }, "persistentVolumeReclaimPolicy": "Retain",
+                "csi": { "driver": context.driver.name, "volumeHandle": format!("root-of-{namespace}"),
+                    "volumeAttributes": { "server": server, "share": share } },
+            },
+        });
+        let mut claim = claim(namespace, "root", "", "1Gi");
+        claim["spec"]["volumeName"] = json!(name);
+        context.kubectl().create(volume.to_string())?;
+        context.kubectl().create(claim.to_string())?;
+        context.pod("root", "root", "", "sleep 3600")?;
+        context.pod_ready("root")?;
+    }
+    context.kubectl().exec_text(namespace, "root", &["ls", "-A", "/data"])
+}
+
+/// Removes the static volume, if there is one; the share stays as it is.
+pub(super) fn release(context: &Context<'_>) -> Result<(), LabError> {
+    let words = ["delete", "pv", &volume(context), "--ignore-not-found", "--wait=false"];
+    context.kubectl().run(&words).map(drop)
+}
+
+fn volume(context: &Context<'_>) -> String {
+    format!("{}-root", context.namespace)
+}
