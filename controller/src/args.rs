@@ -138,6 +138,27 @@ mod tests {
     }
 
     #[test]
+    fn the_charts_defaults_are_times() {
+        let values = include_str!("../../charts/berth/values.yaml");
+        for name in ["retryIntervalStart:", "retryIntervalMax:"] {
+            let given = values.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim();
+            assert!(duration(given).is_ok(), "{name} {given}");
+        }
+    }
+
+    /// A value that the chart takes and the program refuses would be a pod that never starts.
+    #[test]
+    fn the_charts_schema_takes_the_times_that_are_read() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../charts/berth/values.schema.json")).unwrap();
+        assert_eq!(schema["definitions"]["duration"]["pattern"], "^0*[1-9][0-9]{0,8}(ms|s|m|h)$");
+        // The bounds of that pattern; `times_have_a_unit` has what lies outside it.
+        for time in ["1ms", "007s", "999999999ms", "999999999s", "999999999m", "999999999h"] {
+            assert!(duration(time).is_ok(), "{time}");
+        }
+    }
+
+    #[test]
     fn an_address_may_be_left_out() {
         assert_eq!(http_endpoint(""), Ok(HttpEndpoint(None)));
         assert_eq!(http_endpoint(":9808"), http_endpoint("0.0.0.0:9808"));

@@ -23,7 +23,8 @@ use volume::{AccessMode, Capability};
 const KILLS: usize = 12;
 /// How many volumes are in the making at any time.
 const WORKERS: usize = 8;
-/// Issue: time to recover, 99th percentile.
+/// Within this time of the kill a volume is made again, in 99 of 100 cases: nobody who waits for a claim is to notice
+/// more of an outage than the outage.
 const RECOVERY: Duration = Duration::from_secs(5);
 
 fn request(server: &str, name: &str) -> CreateVolume {
@@ -73,13 +74,15 @@ async fn volumes_made_while_the_server_is_killed_exist_exactly_once() {
         .map(|worker| tokio::spawn(work(operations.clone(), server.clone(), worker, Arc::clone(&stop))))
         .collect();
     let ganesha = Arc::new(Mutex::new(ganesha));
-    let mut back = Vec::new();
+    // When it was killed, and when it was back.
+    let mut outages = Vec::new();
     for kill in 0..KILLS {
         // Not in step with anything.
         tokio::time::sleep(Duration::from_millis(300 + 37 * u64::try_from(kill).unwrap())).await;
         let mut ganesha = Arc::clone(&ganesha).lock_owned().await;
+        let killed = Instant::now();
         tokio::task::spawn_blocking(move || ganesha.crash().unwrap()).await.unwrap();
-        back.push(Instant::now());
+        outages.push((killed, Instant::now()));
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     stop.store(true, Ordering::Relaxed);
@@ -87,15 +90,18 @@ async fn volumes_made_while_the_server_is_killed_exist_exactly_once() {
     let (mut names, mut recoveries) = (BTreeSet::from(["first".to_owned()]), Vec::new());
     for worker in workers {
         let made = worker.await.unwrap();
-        recoveries.extend(back.iter().filter_map(|back| {
+        recoveries.extend(outages.iter().filter_map(|(killed, back)| {
             let next = made.iter().map(|(_, when)| when).find(|when| *when >= back)?;
-            Some(next.duration_since(*back))
+            Some(next.duration_since(*killed))
         }));
         names.extend(made.into_iter().map(|(name, _)| name));
     }
     recoveries.sort();
     let [median, p99] = [50, 99].map(|percent| recoveries[(recoveries.len() * percent).div_ceil(100) - 1]);
-    println!("{} volumes over {KILLS} kills; time to recover: median {median:?}, p99 {p99:?}", names.len());
+    println!(
+        "{} volumes over {KILLS} kills; from a kill to the next volume: median {median:?}, p99 {p99:?}",
+        names.len()
+    );
 
     let list = |path: &str| -> BTreeSet<String> {
         let entries = std::fs::read_dir(export.join(path)).unwrap();

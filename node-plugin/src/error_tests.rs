@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::mounter::Fault;
+use crate::pool::Others;
 
 fn io_error() -> io::Error {
     io::Error::other("broken")
@@ -70,10 +71,14 @@ fn mounts() -> Vec<(MountError, Code)> {
     let location = || "nfs:/export/pvc-1".to_owned();
     let mut mounts = vec![(MountError::Pool { path: path(), source: io_error() }, Code::Internal)];
     mounts.extend(
-        servers().into_iter().map(|(source, code)| (MountError::Server { location: location(), source }, code)),
+        servers().into_iter().map(|(source, code)| {
+            (MountError::Server { location: location(), others: Others::default(), source }, code)
+        }),
     );
     mounts.extend(
-        causes().into_iter().map(|(source, code)| (MountError::Refused { location: location(), source }, code)),
+        causes().into_iter().map(|(source, code)| {
+            (MountError::Refused { location: location(), others: Others::default(), source }, code)
+        }),
     );
     mounts.extend(
         causes().into_iter().map(|(source, code)| (MountError::Directory { location: location(), source }, code)),
@@ -147,6 +152,7 @@ fn stats() {
 fn a_refused_mount_is_told_with_place_cause_remedy_and_the_kernels_words() {
     let error = PublishError::from(MountError::Refused {
         location: "nfs.example:/export".to_owned(),
+        others: Others::default(),
         source: Fault::new("fsconfig(create)", Errno::ACCESS),
     });
     assert_eq!(
@@ -154,4 +160,41 @@ fn a_refused_mount_is_told_with_place_cause_remedy_and_the_kernels_words() {
         "cannot mount nfs.example:/export: the server denies access; its export rules must list this node, and where they demand a port below 1024 \
          all volumes of the server need the mount option resvport: fsconfig(create): Permission denied (os error 13)"
     );
+}
+
+/// In the order of [`servers`] and [`causes`]: what each tells people to do.
+#[test]
+fn every_trouble_with_a_server_names_a_remedy() {
+    let of_servers = [
+        "check the name, and the DNS",
+        "give it one in the DNS",
+        "check that the NFS server runs and listens on this port",
+        "let the port through",
+        "check the routes and firewalls",
+        "correct \"server\" in the StorageClass",
+        "enable NFS version 4.1",
+    ];
+    let (servers, causes) = (servers(), causes());
+    assert_eq!(servers.len(), of_servers.len());
+    for ((fault, _), remedy) in servers.into_iter().zip(of_servers) {
+        assert!(fault.to_string().contains(remedy), "{fault}");
+    }
+    let of_causes = [
+        "export rules must list this node",
+        "check the share's path, that the volume was not removed, and the export rules",
+        "check the share's path",
+        "put a directory there",
+        "enable it there",
+        "check that it runs",
+        "delete them",
+        "check mountOptions",
+        "load the module nfs",
+        "needs privileged: true",
+        "kernel log",
+    ];
+    assert_eq!(causes.len(), of_causes.len());
+    for ((source, _), remedy) in causes.into_iter().zip(of_causes) {
+        let error = MountError::Directory { location: "nfs:/export".to_owned(), source };
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
 }

@@ -4,8 +4,10 @@
 //! restart it is as it was.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,19 +45,23 @@ pub struct Pool<R> {
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// None of the server's addresses answers as an NFS server.
-    #[error("cannot mount {location}")]
+    #[error("cannot mount {location}{others}")]
     Server {
         /// What was to be mounted.
         location: String,
-        /// What the last address said.
+        /// What the server's other addresses said.
+        others: Others,
+        /// What one of them said.
         #[source]
         source: ServerFault,
     },
     /// The kernel, or the server through it, refused.
-    #[error("cannot mount {location}: {}", explain(source.cause()))]
+    #[error("cannot mount {location}{others}: {}", explain(source.cause()))]
     Refused {
         /// What was to be mounted.
         location: String,
+        /// What the server's other addresses said.
+        others: Others,
         /// The call that failed.
         #[source]
         source: Fault,
@@ -80,6 +86,55 @@ pub enum MountError {
     },
 }
 
+/// Addresses of a server that were tried besides the one that an error is about, in a few words each: a server with one bad address among good ones
+/// is found only by whoever is told all of them.
+#[derive(Debug, Default)]
+pub struct Others(Vec<String>);
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " (also tried: {})", self.0.join("; ")) }
+    }
+}
+
+/// What came of the attempt at one address.
+enum Attempt {
+    Asked(ServerFault),
+    Mounted(Fault),
+}
+
+impl Attempt {
+    fn is_about(&self, address: SocketAddr) -> String {
+        match self {
+            Self::Asked(fault) => fault.finding(),
+            Self::Mounted(fault) => format!("{address} stopped answering: {fault}"),
+        }
+    }
+
+    fn into_error(self, location: String, others: Others) -> MountError {
+        match self {
+            Self::Asked(source) => MountError::Server { location, others, source },
+            Self::Mounted(source) => MountError::Refused { location, others, source },
+        }
+    }
+}
+
+/// The error of a server none of whose addresses could be mounted from. The resolver may give them in another order each time, so they are told in one
+/// of their own: the same trouble reads the same.
+fn none_of(location: String, host: String, mut attempts: Vec<(SocketAddr, Attempt)>) -> MountError {
+    attempts.sort_by_key(|(address, _)| *address);
+    let mut attempts = attempts.into_iter();
+    let Some((_, first)) = attempts.next() else {
+        let source = ServerFault::NoAddress { host };
+        return MountError::Server { location, others: Others::default(), source };
+    };
+    first.into_error(location, others(attempts))
+}
+
+fn others(attempts: impl Iterator<Item = (SocketAddr, Attempt)>) -> Others {
+    Others(attempts.map(|(address, attempt)| attempt.is_about(address)).collect())
+}
+
 /// Cause and remedy, for whoever reads the event.
 fn explain(cause: Cause) -> &'static str {
     match cause {
@@ -91,19 +146,25 @@ fn explain(cause: Cause) -> &'static str {
             "the server has no such directory, or does not export it to this node; check the share's path, that the volume was not removed, and the \
              export rules (some servers answer so where those demand a port below 1024: mount option resvport)"
         }
-        Cause::NotADirectory => "it is no directory",
-        Cause::SymbolicLink => "a symbolic link stands in its path, and those are not followed",
+        Cause::NotADirectory => {
+            "it is no directory; check the share's path, and what has taken the directory's place on the server"
+        }
+        Cause::SymbolicLink => {
+            "a symbolic link stands in its path, and those are not followed; put a directory there, or name the link's target as the share"
+        }
         Cause::Version => {
             "the server does not serve the NFS version that was asked for; enable it there or set the mount option vers"
         }
-        Cause::Unreachable => "the server stopped answering",
-        Cause::Stale => {
-            "the server came back with other file handles; it is mounted afresh once the volumes in use are gone"
+        Cause::Unreachable => {
+            "the server stopped answering; check that it runs, and the network between it and this node"
         }
-        Cause::Option => "the kernel refuses a mount option",
+        Cause::Stale => {
+            "the server came back with other file handles; it is mounted afresh once the pods that use its volumes on this node are gone: delete them"
+        }
+        Cause::Option => "the kernel refuses a mount option; check mountOptions in the StorageClass and the volume",
         Cause::NoClient => "the node's kernel has no NFS client; load the module nfs",
         Cause::NotPrivileged => "the plugin may not mount; its container needs privileged: true",
-        Cause::Other => "the mount failed",
+        Cause::Other => "the mount failed; the kernel log of this node may say why",
     }
 }
 
@@ -167,7 +228,12 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         }
         if !self.pool.is_unpoolable(share) {
             match self.ensure_pooled(share) {
-                Ok(root) => return self.clone_from(&root, wanted).map(|tree| (tree, share.lane())),
+                Ok(root) => {
+                    let tree = self.clone_from(&root, wanted)?;
+                    // Not before: attempts in vain must not keep alive what the server has forgotten.
+                    self.pool.touch(self.pool.path(share));
+                    return Ok((tree, share.lane()));
+                }
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })
                     if wanted.below.is_some()
@@ -203,7 +269,6 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         }
         let opened = self.mounter.open(&path);
         let root = Arc::new(opened.map_err(|source| MountError::Directory { location: share.location(), source })?);
-        self.pool.touch(path);
         lock(&self.pool.roots).insert(share.pool_name(), Arc::clone(&root));
         Ok(root)
     }
@@ -216,10 +281,10 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         attributes: MountAttributes,
         then: impl Fn(M::Tree) -> Result<T, Fault>,
     ) -> Result<T, MountError> {
-        let mut error = None;
+        let mut attempts = Vec::new();
         for address in self.addresses(&share.server, &location)? {
-            if let Err(source) = self.servers.ping(address) {
-                error = Some(MountError::Server { location: location.clone(), source });
+            if let Err(fault) = self.servers.ping(address) {
+                attempts.push((address, Attempt::Asked(fault)));
                 continue;
             }
             let options = share.options.superblock();
@@ -229,23 +294,23 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                     self.metrics.fresh_mounts.inc();
                     return Ok(mounted);
                 }
-                Err(source) => {
+                Err(fault) => {
                     self.metrics.failed_mounts.inc();
-                    let cause = source.cause();
-                    error = Some(MountError::Refused { location: location.clone(), source });
-                    if cause != Cause::Unreachable {
-                        break;
+                    if fault.cause() != Cause::Unreachable {
+                        // The server has answered: its other addresses would say the same.
+                        attempts.sort_by_key(|(address, _)| *address);
+                        return Err(Attempt::Mounted(fault).into_error(location, others(attempts.into_iter())));
                     }
+                    attempts.push((address, Attempt::Mounted(fault)));
                 }
             }
         }
-        let host = share.server.host().to_owned();
-        Err(error.unwrap_or(MountError::Server { location, source: ServerFault::NoAddress { host } }))
+        Err(none_of(location, share.server.host().to_owned(), attempts))
     }
 
-    fn addresses(&self, server: &Server, location: &str) -> Result<Vec<std::net::SocketAddr>, MountError> {
+    fn addresses(&self, server: &Server, location: &str) -> Result<Vec<SocketAddr>, MountError> {
         let found = self.servers.addresses(server);
-        found.map_err(|source| MountError::Server { location: location.to_owned(), source })
+        found.map_err(|source| MountError::Server { location: location.to_owned(), others: Others::default(), source })
     }
 
     /// Best effort: a smaller read-ahead is slower, not wrong.
@@ -300,8 +365,8 @@ impl<M: Mounter, S> Inner<M, S> {
     }
 }
 
-impl<R> std::fmt::Debug for Pool<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<R> fmt::Debug for Pool<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("root", &self.root).finish_non_exhaustive()
     }
 }

@@ -127,31 +127,48 @@ impl ServerFault {
     }
 }
 
+impl ServerFault {
+    /// What came of it, without what to do.
+    pub(crate) fn finding(&self) -> String {
+        match self {
+            Self::Resolve { host, .. } => format!("the name {host} does not resolve for the plugin on this node"),
+            Self::NoAddress { host } => format!("the name {host} has no address"),
+            Self::Refused { address } => format!("{address} refuses connections"),
+            Self::Silent { address } => format!("{address} does not answer within {} s", PATIENCE.as_secs()),
+            Self::Unreachable { address, .. } => format!("{address} cannot be reached from this node"),
+            Self::NotNfs { address } => {
+                format!("{address} is not an NFS server: what listens there does not answer an RPC call")
+            }
+            Self::Versions { address, low, high } => {
+                format!("the NFS server at {address} serves versions {low} to {high} only")
+            }
+        }
+    }
+}
+
 impl fmt::Display for ServerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.finding())?;
         match self {
-            Self::Resolve { host, .. } => write!(
-                f,
-                "the name {host} does not resolve for the plugin on this node: check the name, and the DNS that the plugin's pod uses (its dnsPolicy)"
-            ),
-            Self::NoAddress { host } => write!(f, "the name {host} has no address"),
-            Self::Refused { address } => {
-                write!(f, "{address} refuses connections: is the NFS server running, and on this port?")
+            Self::Resolve { .. } => {
+                f.write_str(": check the name, and the DNS that the plugin's pod uses (its dnsPolicy)")
             }
+            Self::NoAddress { .. } => {
+                f.write_str(": give it one in the DNS, or correct \"server\" in the StorageClass")
+            }
+            Self::Refused { .. } => f.write_str(
+                ": check that the NFS server runs and listens on this port, or correct \"server\" in the StorageClass",
+            ),
             Self::Silent { address } => write!(
                 f,
-                "{address} does not answer within {} s: the server is down, or a firewall or security group drops TCP port {} from this node",
-                PATIENCE.as_secs(),
+                ": the server is down, or a firewall or security group drops TCP port {} from this node; start it, or let the port through",
                 address.port()
             ),
-            Self::Unreachable { address, .. } => write!(f, "{address} cannot be reached from this node"),
-            Self::NotNfs { address } => {
-                write!(f, "{address} is not an NFS server: what listens there does not answer an RPC call")
+            Self::Unreachable { .. } => {
+                f.write_str(": check the routes and firewalls between this node and the server")
             }
-            Self::Versions { address, low, high } => write!(
-                f,
-                "the NFS server at {address} serves versions {low} to {high} only: enable NFS version 4.1 on it"
-            ),
+            Self::NotNfs { .. } => f.write_str("; correct \"server\" in the StorageClass and its port"),
+            Self::Versions { .. } => f.write_str(": enable NFS version 4.1 on it"),
         }
     }
 }

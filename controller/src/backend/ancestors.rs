@@ -26,16 +26,17 @@ pub(super) async fn check(
             continue;
         }
         let claim = records::claim(share, folders, &PlaceKey::new(prefix), wanted.id.key()).await?;
-        let by = match claim {
-            Claim::Other(Occupied::Unfinished(key)) => Some(Occupied::Unfinished(key)),
-            Claim::Other(_) | Claim::Us => Some(Occupied::Inside(prefix.to_string())),
-            Claim::Nobody | Claim::Abandoned => None,
+        let by = match &claim {
+            Claim::Other(Occupied::Unfinished(key)) => Some(Occupied::Unfinished(key.clone())),
+            Claim::Other(_) | Claim::Us(_) => Some(Occupied::Inside(prefix.to_string())),
+            Claim::Nobody | Claim::Abandoned(_) => None,
         };
         let holder = records::default_holder(share, folders, prefix).await?;
         if let Some(by) = by.or_else(|| holder.map(|_| Occupied::Inside(prefix.to_string()))) {
             return Err(OperationError::Occupied { location: share.at(wanted.record.path.as_str()), by });
         }
-        if let Some(directory) = directory {
+        // The volume that was begun in an abandoned place may be taken up again: that is looked at each time.
+        if let (Some(directory), Claim::Nobody) = (directory, claim) {
             share.remember_plain(directory.clone());
         }
     }

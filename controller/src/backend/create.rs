@@ -6,7 +6,8 @@
 //! 2. missing parents of a custom place are made;
 //! 3. the directory is made in its place, with no permission for anybody: that is the mark of one that was begun;
 //! 4. the record is written: from now on the volume exists;
-//! 5. the directory gets its owner, then its mode: from now on it is complete.
+//! 5. the directory gets its owner, then its mode: from now on it is complete;
+//! 6. a custom place is still claimed for it, or the attempt has lost.
 //!
 //! A record is only written after *we* made the directory, and CREATE fails where something is already, so a record
 //! never names a directory that somebody else made.
@@ -80,6 +81,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt,
     };
     ancestors::check(share, &folders, wanted, &site).await?;
     let failure = match steps(share, &folders, wanted, &site).send(share).await {
+        Ok(replies) if has_lost_its_place(wanted, &replies) => return Ok(Attempt::Look(contended(share, wanted))),
         Ok(replies) => match finish(share, wanted, &site, &replies) {
             Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
             Err(error) => {
@@ -149,7 +151,16 @@ fn steps<'a>(share: &'a Share, folders: &Folders, wanted: &Wanted, site: &Site) 
         }
         steps = steps.then(Step::Mode, |request| enter(request).set_attr(SetAttributes::mode(wanted.mode)).get_attr());
     }
-    steps.then(Step::Created, |request| request)
+    // Last of all, whose claim it is by now: another controller may have taken it for abandoned.
+    steps.then(Step::Created, |request| match wanted.claim() {
+        Some(claim) => request.put_handle(&folders.places).lookup(claim.as_str()).read_link(),
+        None => request,
+    })
+}
+
+/// Whether the place was claimed for another volume while the request went on.
+fn has_lost_its_place(wanted: &Wanted, replies: &Replies) -> bool {
+    wanted.claim().is_some() && replies.target(0) != Some(wanted.id.key().as_str().as_bytes())
 }
 
 /// Checks what the server has made, and remembers what is of use later.

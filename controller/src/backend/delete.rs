@@ -99,7 +99,8 @@ async fn located(
     if record.path == key.default_place() {
         return Ok(Some(Located { record, place: default.unwrap_or(Place::Lost), claimed: false }));
     }
-    let claimed = records::claim(share, folders, &PlaceKey::new(&record.path), key).await? == Claim::Us;
+    let claimed = records::claim(share, folders, &PlaceKey::new(&record.path), key).await?;
+    let claimed = matches!(claimed, Claim::Us(_));
     let place = custom(share, folders, &record.path, claimed).await?;
     Ok(Some(Located { record, place, claimed }))
 }
@@ -156,7 +157,9 @@ async fn remove(
 ) -> Result<Result<(), Failure>, OperationError> {
     let (key, record) = (id.key(), &located.record);
     let directory = share.at(record.path.as_str());
-    let mut steps = Steps::new(share);
+    // A delete that comes late, from a controller that has lost its lease meanwhile, must not touch the next volume in the
+    // same place: without the record nothing of this request happens.
+    let mut steps = Steps::new(share).only_if(|request| request.put_handle(&folders.records).lookup(key.as_str()));
     match (&located.place, record.on_delete) {
         (Place::Other(by), OnDelete::Delete) => {
             return Err(OperationError::Occupied { location: directory, by: by.clone() });

@@ -1,6 +1,6 @@
 //! What is on a share of a volume that is to be made: nothing, all of it, or what an interrupted attempt has left.
 
-use nfs_client::{Attributes, FileHandle};
+use nfs_client::{Attributes, Compound, FileHandle, NfsStatus, ObjectState};
 use volume::{PlaceKey, Record};
 
 use super::folders::Folders;
@@ -89,16 +89,16 @@ pub(super) async fn observe(share: &Share, folders: &Folders, wanted: &Wanted) -
     };
     match claim {
         Claim::Other(by) => return Err(occupied(share, wanted, by)),
-        Claim::Abandoned => {
-            take_over(share, folders, wanted).await?;
+        Claim::Abandoned(state) => {
+            take_over(share, folders, wanted, state).await?;
             return Ok(Seen::Unclear);
         }
-        Claim::Nobody | Claim::Us => {}
+        Claim::Nobody | Claim::Us(_) => {}
     }
     let mut walk = looked?;
     let leaf = std::mem::replace(&mut walk.leaf, Leaf::Free);
     let mut site = Site::new(folders, walk);
-    (site.claimed, site.recorded) = (claim == Claim::Us, record.is_some());
+    (site.claimed, site.recorded) = (matches!(claim, Claim::Us(_)), record.is_some());
     match leaf {
         Leaf::Free => {}
         Leaf::Other(by) => return Err(occupied(share, wanted, by)),
@@ -148,18 +148,18 @@ async fn refuse_default_holder(share: &Share, folders: &Folders, wanted: &Wanted
     }
 }
 
-/// Removes the claim of a volume that was begun and given up.
-async fn take_over(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<(), OperationError> {
+/// Removes the claim of a volume that was begun and given up, if it is still the one that was seen.
+async fn take_over(share: &Share, folders: &Folders, wanted: &Wanted, seen: ObjectState) -> Result<(), OperationError> {
     let place = PlaceKey::new(&wanted.record.path);
     tracing::warn!(
         place = share.at(wanted.record.path.as_str()),
         "taking over a place whose volume was never finished"
     );
-    match share.client().remove(&folders.places, place.as_str()).await {
-        Err(error) if !error.is_status(nfs_client::NfsStatus::NoEnt) => {
-            Err(share.failed("remove the claim", format!("{ROOT}/{PLACES}/{place}"), error))
-        }
-        _ => Ok(()),
+    let request = Compound::new().put_handle(&folders.places).lookup(place.as_str()).verify(seen);
+    match share.client().call(request.put_handle(&folders.places).remove(place.as_str())).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_status(NfsStatus::NoEnt) || error.is_status(NfsStatus::NotSame) => Ok(()),
+        Err(error) => Err(share.failed("remove the claim", format!("{ROOT}/{PLACES}/{place}"), error)),
     }
 }
 

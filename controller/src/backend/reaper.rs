@@ -41,25 +41,26 @@ pub(crate) fn spawn(share: &Arc<Share>) {
     let trashed = share.trashed();
     let share = Arc::downgrade(share);
     tokio::spawn(async move {
-        let mut pause = PERIOD;
+        let mut failures = 0;
         loop {
             let Some(left) = pass(&share).await else { return };
-            pause = match left {
-                false => PERIOD,
-                true if pause >= PERIOD => RETRY,
-                true => (pause * 2).min(PERIOD),
-            };
-            // A failed pass is not repeated at once because something else was put into the trash.
+            failures = if left { failures + 1 } else { 0 };
+            let pause = pause_after(failures);
             let ring = async {
-                if left {
-                    std::future::pending::<()>().await;
-                }
                 trashed.notified().await;
                 tokio::time::sleep(GATHER).await;
             };
             let _either = tokio::time::timeout(pause, ring).await;
         }
     });
+}
+
+/// How long nothing is done after so many failures in a row, unless something rings.
+fn pause_after(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => PERIOD,
+        Some(doubled) => RETRY.saturating_mul(2u32.saturating_pow(doubled)).min(PERIOD),
+    }
 }
 
 /// One pass; whether it has to be repeated. `None` if nobody uses the share any more.
@@ -95,5 +96,18 @@ async fn empty(share: &Share) -> Result<Pass, OperationError> {
             result => return result,
         }
         attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_period_and_stay_there() {
+        assert_eq!([1, 2, 3].map(|failures| pause_after(failures).as_millis()), [500, 1000, 2000]);
+        for rest in [0, 11, 12, 100, u32::MAX] {
+            assert_eq!(pause_after(rest), PERIOD, "{rest} failures");
+        }
     }
 }

@@ -1,28 +1,27 @@
 //! Reading what the driver keeps on a share: records, and claims on custom places.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use nfs_client::{Compound, NfsStatus};
+use nfs_client::{Attributes, Compound, NfsStatus, ObjectState};
 use volume::{PlaceKey, Record, RecordKey, SubPath};
 
 use super::folders::Folders;
-use super::layout::{PLACES, RECORDS, ROOT};
+use super::layout::{PLACES, RECORDS, ROOT, TRASH, unique_tree};
 use super::share::Share;
 use crate::error::{Occupied, OperationError};
 
-/// A claim whose volume has no record is left alone for so long: its volume may be in the making. Longer than any call
-/// of the NFS client goes on.
-const UNFINISHED: Duration = Duration::from_mins(2);
+/// A claim whose volume has no record is left alone for so many seconds: its volume may be in the making. Longer than any
+/// call of the NFS client goes on.
+const UNFINISHED: i64 = 120;
 
 /// Who has claimed a place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     Nobody,
-    Us,
+    /// Our volume, by a link that was in this state.
+    Us(Option<ObjectState>),
     /// Another volume, which exists or is being made.
     Other(Occupied),
-    /// Another volume, which was begun and given up.
-    Abandoned,
+    /// Another volume, which was begun and given up; its link was in this state.
+    Abandoned(ObjectState),
 }
 
 /// The record of a volume.
@@ -78,22 +77,35 @@ pub(super) async fn claim(
             problem: "holds something that is no claim",
         });
     };
+    let state = replies.attributes(0).and_then(Attributes::state);
     if key == *ours {
-        return Ok(Claim::Us);
+        return Ok(Claim::Us(state));
     }
     if record(share, folders, &key).await?.is_some() {
         return Ok(Claim::Other(Occupied::Volume(key.to_string())));
     }
-    let modified = replies.attributes(0).and_then(|attributes| attributes.modified);
-    if modified.is_some_and(|(seconds, _)| is_abandoned(seconds, SystemTime::now())) {
-        return Ok(Claim::Abandoned);
+    let made = replies.attributes(0).and_then(|attributes| attributes.modified);
+    if let (Some(state), Some((made, _))) = (state, made)
+        && server_time(share, folders).await?.is_some_and(|now| is_abandoned(made, now))
+    {
+        return Ok(Claim::Abandoned(state));
     }
     Ok(Claim::Other(Occupied::Unfinished(key.to_string())))
 }
 
-fn is_abandoned(made: i64, now: SystemTime) -> bool {
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(made).is_ok_and(|made| now.saturating_sub(Duration::from_secs(made)) > UNFINISHED)
+fn is_abandoned(made: i64, now: i64) -> bool {
+    now.saturating_sub(made) > UNFINISHED
+}
+
+/// What time it is on the server, in seconds since 1970: NFS has no operation for that, so something is made and removed.
+/// The controller's own clock may be minutes off.
+async fn server_time(share: &Share, folders: &Folders) -> Result<Option<i64>, OperationError> {
+    let name = unique_tree();
+    let request = Compound::new().put_handle(&folders.trash).create_symlink(&name, "clock").get_attr();
+    let replies = share.client().call(request.put_handle(&folders.trash).remove(&name)).await;
+    let replies =
+        replies.map_err(|error| share.failed("read the server's clock in", format!("{ROOT}/{TRASH}"), error))?;
+    Ok(replies.attributes(0).and_then(|attributes| attributes.modified).map(|(seconds, _)| seconds))
 }
 
 /// The volume whose default place is this path, if there is one: it needs no claim, its key is the path.
@@ -113,11 +125,10 @@ mod tests {
 
     #[test]
     fn only_a_claim_that_is_older_than_any_attempt_is_abandoned() {
-        let now = UNIX_EPOCH + Duration::from_secs(10_000);
-        assert!(!is_abandoned(10_000, now));
-        assert!(!is_abandoned(9_880, now));
-        assert!(is_abandoned(9_879, now));
-        assert!(!is_abandoned(20_000, now), "a server's clock that runs ahead");
-        assert!(!is_abandoned(-1, now));
+        assert!(!is_abandoned(10_000, 10_000));
+        assert!(!is_abandoned(9_880, 10_000));
+        assert!(is_abandoned(9_879, 10_000));
+        assert!(!is_abandoned(20_000, 10_000), "a clock that was put back");
+        assert!(!is_abandoned(i64::MAX, i64::MIN));
     }
 }

@@ -28,6 +28,12 @@ impl<'a> Steps<'a> {
         Self { compound: Compound::new(), ends: Vec::new(), faults: share.faults(), stopped: false }
     }
 
+    /// Adds what has to succeed before any step is taken.
+    pub(super) fn only_if(mut self, add: impl FnOnce(Compound) -> Compound) -> Self {
+        self.compound = add(self.compound);
+        self
+    }
+
     /// Adds what `add` adds for `step`, unless a fault is to strike before it.
     pub(super) fn then(mut self, step: Step, add: impl FnOnce(Compound) -> Compound) -> Self {
         self.stopped |= self.faults.is_before(step);

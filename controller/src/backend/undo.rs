@@ -1,7 +1,7 @@
 //! Taking back what an attempt has made and no repetition will go on from.
 //!
-//! Another controller may have taken over what was begun and completed it. The directory is therefore removed only as it was
-//! seen, still begun (VERIFY), and record and claim only in the same request after it.
+//! Another controller may have taken over what was begun and completed it. Directory and claim are therefore removed only as
+//! they were seen (VERIFY), the directory only if it was still begun, and the record only in the same request after it.
 
 use nfs_client::{Compound, FileHandle, NfsStatus, ObjectState};
 use volume::PlaceKey;
@@ -48,7 +48,12 @@ pub(super) async fn undo(
         }
     }
     let record = site.recorded || made(Step::Record);
-    let claim = wanted.claim().filter(|_| site.claimed || made(Step::Claim));
+    let claim = match wanted.claim().filter(|_| site.claimed || made(Step::Claim)) {
+        Some(claim) if place.is_some() || is_without_record(share, folders, wanted).await => {
+            own_claim(share, folders, wanted, claim).await
+        }
+        _ => None,
+    };
     remove(share, folders, wanted, place, record, claim).await;
 }
 
@@ -61,9 +66,29 @@ pub(super) async fn release(share: &Share, folders: &Folders, wanted: &Wanted) {
     }
     let custom = wanted.claim();
     let holder = records::claim(share, folders, &PlaceKey::new(path), key).await;
-    if matches!((holder, &custom), (Ok(Claim::Us), Some(_)) | (Ok(Claim::Nobody), None)) {
-        let place = begun(share, folders, wanted, None).await;
-        remove(share, folders, wanted, place, false, custom).await;
+    let claim = match (holder, custom) {
+        (Ok(Claim::Us(Some(state))), Some(claim)) => Some((claim, state)),
+        (Ok(Claim::Nobody), None) => None,
+        _ => return,
+    };
+    let place = begun(share, folders, wanted, None).await;
+    remove(share, folders, wanted, place, false, claim).await;
+}
+
+async fn is_without_record(share: &Share, folders: &Folders, wanted: &Wanted) -> bool {
+    matches!(records::record(share, folders, wanted.id.key()).await, Ok(None))
+}
+
+/// The volume's claim, as it is now.
+async fn own_claim(
+    share: &Share,
+    folders: &Folders,
+    wanted: &Wanted,
+    claim: PlaceKey,
+) -> Option<(PlaceKey, ObjectState)> {
+    match records::claim(share, folders, &claim, wanted.id.key()).await {
+        Ok(Claim::Us(Some(state))) => Some((claim, state)),
+        _ => None,
     }
 }
 
@@ -81,7 +106,7 @@ async fn remove(
     wanted: &Wanted,
     place: Option<Begun>,
     record: bool,
-    claim: Option<PlaceKey>,
+    claim: Option<(PlaceKey, ObjectState)>,
 ) {
     let mut request = Compound::new();
     if let Some(Begun { parent, state }) = place {
@@ -91,7 +116,8 @@ async fn remove(
     if record {
         request = request.put_handle(&folders.records).remove(wanted.id.key().as_str());
     }
-    if let Some(claim) = claim {
+    if let Some((claim, state)) = claim {
+        request = request.put_handle(&folders.places).lookup(claim.as_str()).verify(state);
         request = request.put_handle(&folders.places).remove(claim.as_str());
     }
     if request.is_empty() {

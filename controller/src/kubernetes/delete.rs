@@ -122,6 +122,9 @@ pub(crate) async fn patch_finalizer<V: Volumes>(
         Step::AddFinalizer => finalizer::adding(uid),
         _ => finalizer::removing(uid),
     };
+    if !context.term.is_held() {
+        return failed(false, &DeleteError::NotLeading);
+    }
     let api: Api<Volume> = Api::all(context.client.clone());
     match api.patch(name, &PatchParams::default(), &patch).await {
         Ok(volume) => VolumeOutcome::Changed(Box::new(volume)),
@@ -194,6 +197,9 @@ async fn delete_object<V: Volumes>(
     }
     if !finalizer::is_held(volume) {
         return Ok(());
+    }
+    if !context.term.is_held() {
+        return Err(DeleteError::NotLeading);
     }
     match api.patch(name, &PatchParams::default(), &finalizer::removing(uid)).await {
         Ok(_) => Ok(()),

@@ -196,6 +196,9 @@ async fn reject_small<V: Volumes>(
     context.counts.provision_failed(attempt.class.name(), source_kind(claim));
     let mut pause = Duration::from_millis(100);
     for attempts in 1..=CLEANUP_ATTEMPTS {
+        if !context.term.is_held() {
+            break;
+        }
         let Err(error) = context.volumes.delete(&created.id).await else { break };
         if attempts == CLEANUP_ATTEMPTS {
             context.recorder.claim(claim, Reason::ProvisioningCleanupFailed, error.message());

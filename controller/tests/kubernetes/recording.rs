@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tonic::Code;
 use volume::{Server, SharePath};
 
-use super::refusal::refusal;
+use super::refusal::{full, refusal};
 
 /// How the next create call goes.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Recording {
         self.inner.lock().unwrap().script.extend(acts);
     }
 
-    /// Lets the next `count` delete calls fail.
+    /// Lets the next `count` delete calls fail with [`full`].
     pub(crate) fn fail_deletes(&self, count: usize) {
         self.inner.lock().unwrap().failing_deletes = count;
     }
@@ -151,7 +151,7 @@ impl Volumes for Recording {
         inner.deletes.push(id.to_owned());
         if inner.failing_deletes > 0 {
             inner.failing_deletes -= 1;
-            return Err(refusal(Code::Internal));
+            return Err(full(&name));
         }
         inner.volumes.remove(&name);
         Ok(())

@@ -1,6 +1,7 @@
 //! Errors of the operations, by code.
 
 use controller::operations::OperationError;
+use nfs_client::{NfsStatus, OpCode, Replies};
 use tonic::Code;
 
 /// Some error that has this code.
@@ -18,4 +19,19 @@ pub(crate) fn refusal(code: Code) -> OperationError {
     };
     assert_eq!(error.code(), code);
     error
+}
+
+/// What a delete says that finds no room on the server for what it has to write down.
+pub(crate) fn full(volume: &str) -> OperationError {
+    OperationError::Storage {
+        doing: "move to the trash",
+        location: format!("nfs.example:/export/{volume}"),
+        source: nfs_client::Error::Status {
+            server: "nfs.example:2049".into(),
+            op: OpCode::Rename,
+            index: 4,
+            status: NfsStatus::NoSpc,
+            completed: Replies::default(),
+        },
+    }
 }

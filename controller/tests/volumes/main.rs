@@ -106,7 +106,8 @@ mod fake {
         trouble:
             whatever_happens_to_a_request_there_is_one_volume,
             handles_are_looked_up_again,
-            what_another_controller_completes_is_not_taken_back;
+            what_another_controller_completes_is_not_taken_back,
+            a_late_delete_does_not_touch_the_next_volume;
     }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake());

@@ -14,6 +14,8 @@ pub const SQUASHED_SHARE: &str = "/srv/squashed";
 pub const SMALL_SHARE: &str = "/srv/small";
 /// A share that only requests from a port below 1024 may use.
 pub const LOW_PORT_SHARE: &str = "/srv/lowport";
+/// A share that is exported to an address that nobody has.
+pub const RESTRICTED_SHARE: &str = "/srv/restricted";
 
 /// Where an NFS server is reached and what it exports.
 #[derive(Debug, Clone, PartialEq, Eq)]

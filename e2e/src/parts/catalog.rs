@@ -177,7 +177,8 @@ impl Part {
         }
     }
 
-    fn program(self) -> Option<&'static Program> {
+    /// The Go program that the part is; `None` for what is made otherwise.
+    pub(super) fn program(self) -> Option<&'static Program> {
         Some(match self {
             Self::Etcd => &go::ETCD,
             Self::KubeApiserver => &go::KUBE_APISERVER,

@@ -58,9 +58,12 @@ impl Parts {
     }
 
     /// Builds what is missing of `wanted`, one part at a time, and says where everything is. Debian packages that the lab
-    /// needs on the host are installed first. Two programs that call this at once do not build the same part twice.
+    /// needs on the host are installed first, unless `wanted` is Go programs alone: these need nothing but go, and so no
+    /// root. Two programs that call this at once do not build the same part twice.
     pub fn ensure(&self, wanted: &[Part], progress: &mut dyn Progress) -> Result<BuiltParts, PartError> {
-        packages::ensure(&self.store.log("packages"), progress)?;
+        if wanted.iter().any(|&part| needs_packages(part)) {
+            packages::ensure(&self.store.log("packages"), progress)?;
+        }
         if let Ok(built) = self.built(wanted) {
             return Ok(built);
         }
@@ -134,6 +137,11 @@ impl Parts {
     }
 }
 
+/// Whether a part is built, or used, by means of the host's Debian packages.
+fn needs_packages(part: Part) -> bool {
+    part.program().is_none()
+}
+
 impl BuiltParts {
     /// The file that is the part (a directory for [`Part::Debian`]); an error when it was not asked for.
     pub fn path(&self, part: Part) -> Result<PathBuf, PartError> {
@@ -182,6 +190,14 @@ mod tests {
         assert_eq!(plan.len(), Part::ALL.len());
         for (index, part) in plan.iter().enumerate() {
             assert!(part.needs().iter().all(|need| plan[..index].contains(need)), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn go_programs_alone_need_no_packages() {
+        assert!(![Part::Kubectl, Part::Helm].into_iter().any(needs_packages));
+        for part in [Part::GUEST, Part::IMAGES, &[Part::NodePrograms]].concat() {
+            assert!(needs_packages(part), "{part:?}");
         }
     }
 

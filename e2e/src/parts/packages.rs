@@ -1,4 +1,4 @@
-//! Debian packages that the host needs. This is the only place that lists them.
+//! Debian packages that the host needs for guests, disks, images and servers. This is the only place that lists them.
 
 use std::{
     env,

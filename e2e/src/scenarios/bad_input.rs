@@ -101,6 +101,17 @@ fn mistakes(context: &Context<'_>) -> Vec<Mistake> {
             parameters: with("share", nfs::SQUASHED_SHARE),
             told: words(&[&server, nfs::SQUASHED_SHARE, "no_root_squash"]),
         });
+        // The kernel's server hides an export from those whom it is not for.
+        all.push(Mistake {
+            name: "not-exported-here",
+            parameters: with("share", nfs::RESTRICTED_SHARE),
+            told: words(&[
+                &server,
+                nfs::RESTRICTED_SHARE,
+                "does not exist",
+                "export it, or correct \"share\" in the StorageClass",
+            ]),
+        });
     }
     all
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Context, Scenario, context::PATIENCE, share::share_root};
 use crate::cluster::{LabError, eventually, state::checkout};
 
-/// The examples that README shows; the demo applies them as they are, in its own namespace.
+/// The examples that README shows; the demo applies them in its own namespace, with the cluster's class and image.
 const EXAMPLES: &[&str] = &["pvc.yaml", "deployment.yaml"];
 const PORT: u16 = 8080;
 
@@ -107,8 +107,6 @@ fn moved(mut object: Value, context: &Context<'_>) -> Value {
         let container = &mut object["spec"]["template"]["spec"]["containers"][0];
         container["image"] = json!(context.driver.shell_image);
         container["imagePullPolicy"] = json!("IfNotPresent");
-        // busybox's httpd as process 1 takes no SIGTERM.
-        object["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(1);
     }
     object
 }

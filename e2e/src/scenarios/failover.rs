@@ -1,6 +1,6 @@
 //! The controller dies at work, twice: while it makes volumes and while it deletes them.
 
-use std::{collections::BTreeSet, panic::resume_unwind, time::Duration};
+use std::{collections::BTreeSet, panic::resume_unwind, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -12,10 +12,13 @@ use super::{
 use crate::cluster::{LabError, eventually};
 
 /// Claims made at once; enough that the leader dies in the middle of them.
-const CLAIMS: usize = 30;
+const CLAIMS: usize = 60;
 
 /// Annotation on volumes that a provisioner made.
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+
+/// Label of the controller's pods and of their Deployment.
+const CONTROLLER: &str = "app.kubernetes.io/component=controller";
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -25,78 +28,129 @@ pub(super) const SCENARIO: Scenario = Scenario {
     run,
 };
 
+/// The pod that leads, and how it is killed.
+struct Leader {
+    pod: String,
+    /// Node and process of the controller in that pod, where the lab allows to reach it.
+    process: Option<(String, u32)>,
+}
+
 fn run(context: &Context<'_>) -> Result<(), LabError> {
-    let kubectl = context.kubectl();
     let before: BTreeSet<String> = share_root(context)?.into_iter().collect();
-    let names: Vec<String> = (0..CLAIMS).map(|number| format!("claim-{number:02}")).collect();
-    let claims: Vec<Value> =
-        names.iter().map(|name| claim(&context.namespace, name, &context.driver.class, "1Gi")).collect();
-    let claims = json!({ "apiVersion": "v1", "kind": "List", "items": claims }).to_string();
-    // While the claims are still coming, so that it surely dies at work.
-    let leader = leader(context)?;
-    std::thread::scope(|scope| {
-        let making = scope.spawn(|| kubectl.create(claims).map(drop));
-        let begun = eventually("a first volume", PATIENCE, Duration::from_millis(100), || {
-            let made = own_volumes(context).map_err(|error| error.to_string())?.len();
-            if made > 0 { Ok(()) } else { Err("none yet".to_owned()) }
-        });
-        begun.and_then(|()| kill(context, &leader)).and(making.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    die_creating(context)?;
+    let after = share_root(context)?.into_iter();
+    let made: BTreeSet<String> = after.filter(|name| !before.contains(name) && name != ".berth").collect();
+    context.check(made.len() == CLAIMS, || {
+        format!("{} directories on the share for {CLAIMS} volumes: {made:?}", made.len())
     })?;
-    let made = own_volumes(context)?.len();
+    die_deleting(context)?;
+    let left: Vec<String> = share_root(context)?.into_iter().filter(|name| made.contains(name)).collect();
+    context.check(left.is_empty(), || format!("directories without a volume: {left:?}"))?;
+    // Whoever comes next finds as many controllers as there were.
+    let words = ["rollout", "status", "deployment", "-l", CONTROLLER, "-n", &context.driver.namespace];
+    context.kubectl().run(&words).map(drop)
+}
+
+fn die_creating(context: &Context<'_>) -> Result<(), LabError> {
+    let kubectl = context.kubectl();
+    let names = (0..CLAIMS).map(|number| format!("claim-{number:02}"));
+    let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, &context.driver.class, "1Gi")).collect();
+    let claims = json!({ "apiVersion": "v1", "kind": "List", "items": claims }).to_string();
+    let made = die_during(context, || kubectl.create(claims).map(drop), |volumes| volumes > 0)?;
     context.timeline.note(&format!("{made} of {CLAIMS} volumes were made when it died"));
-    context.check(made < CLAIMS, || "the leader had nothing left to do when it was killed".to_owned())?;
+    context.check(made < CLAIMS, || "the leader had nothing left to make when it was killed".to_owned())?;
     kubectl.wait(&context.namespace, &["pvc", "--all"], "jsonpath={.status.phase}=Bound", PATIENCE)?;
     context.timeline.step(&format!("failover: {CLAIMS} claims Bound although the leader was killed"));
     let volumes = own_volumes(context)?;
-    context.check(volumes.len() == CLAIMS, || format!("{} volumes for {CLAIMS} claims", volumes.len()))?;
-    let made: BTreeSet<String> = share_root(context)?.into_iter().filter(|name| !before.contains(name)).collect();
-    let foreign = made.iter().filter(|name| *name != ".berth").count();
-    context
-        .check(foreign == CLAIMS, || format!("{foreign} directories on the share for {CLAIMS} volumes: {made:?}"))?;
+    context.check(volumes == CLAIMS, || format!("{volumes} volumes for {CLAIMS} claims"))
+}
 
-    let leader = self::leader(context)?;
-    kubectl.run(&["delete", "pvc", "--all", "-n", &context.namespace, "--wait=false"])?;
-    kill(context, &leader)?;
+fn die_deleting(context: &Context<'_>) -> Result<(), LabError> {
+    let kubectl = context.kubectl();
+    let words = ["delete", "pvc", "--all", "-n", &context.namespace, "--wait=false"];
+    let left = die_during(context, || kubectl.run(&words).map(drop), |volumes| volumes < CLAIMS)?;
+    context.timeline.note(&format!("{left} of {CLAIMS} volumes were left when it died"));
+    context.check(left > 0, || "the leader had nothing left to delete when it was killed".to_owned())?;
     eventually("the end of every volume", PATIENCE, Duration::from_secs(1), || {
-        let left = own_volumes(context).map_err(|error| error.to_string())?;
-        if left.is_empty() { Ok(()) } else { Err(format!("{} left", left.len())) }
+        match own_volumes(context).map_err(|error| error.to_string())? {
+            0 => Ok(()),
+            left => Err(format!("{left} left")),
+        }
     })?;
-    let left: Vec<String> =
-        share_root(context)?.into_iter().filter(|name| made.contains(name) && name != ".berth").collect();
-    context.check(left.is_empty(), || format!("directories without a volume: {left:?}"))
+    context.timeline.step(&format!("failover: {CLAIMS} volumes deleted although the leader was killed"));
+    Ok(())
 }
 
-/// Volumes that the driver made for claims in the scenario's namespace.
-fn own_volumes(context: &Context<'_>) -> Result<Vec<Value>, LabError> {
-    let volumes = context.kubectl().list("pv", "", "")?;
-    Ok(volumes
-        .into_iter()
-        .filter(|volume| volume["spec"]["claimRef"]["namespace"] == context.namespace.as_str())
-        .filter(|volume| volume["metadata"]["annotations"][PROVISIONED_BY] == context.driver.name.as_str())
-        .collect())
-}
-
-/// The pod that holds the driver's lease.
-fn leader(context: &Context<'_>) -> Result<String, LabError> {
-    let namespace = &context.driver.namespace;
-    eventually("a leader among the controllers", PATIENCE, Duration::from_millis(500), || {
-        let leases = context.kubectl().list("leases", namespace, "").map_err(|error| error.to_string())?;
-        let pods = context
-            .kubectl()
-            .list("pods", namespace, "app.kubernetes.io/component=controller")
-            .map_err(|error| error.to_string())?;
-        let names: Vec<&str> = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
-        let mut holders = leases.iter().filter_map(|lease| lease["spec"]["holderIdentity"].as_str());
-        holders
-            .find_map(|holder| names.iter().find(|name| holder.starts_with(**name)))
-            .map(|name| (*name).to_owned())
-            .ok_or_else(|| format!("controllers {names:?} hold none of {} leases", leases.len()))
+/// Starts `work` and kills the leader as soon as the number of volumes shows, by `begun`, that it is at it: while requests
+/// are still coming, so that it surely dies at work. Answers with the number of volumes right after.
+fn die_during(
+    context: &Context<'_>,
+    work: impl FnOnce() -> Result<(), LabError> + Send,
+    begun: impl Fn(usize) -> bool,
+) -> Result<usize, LabError> {
+    // Found beforehand, so that nothing lies between the first volume and the kill.
+    let leader = leader(context)?;
+    thread::scope(|scope| {
+        let working = scope.spawn(work);
+        let at_work = eventually("a first volume", PATIENCE, Duration::from_millis(20), || {
+            let volumes = own_volumes(context).map_err(|error| error.to_string())?;
+            if begun(volumes) { Ok(()) } else { Err(format!("{volumes} volumes")) }
+        });
+        let seen = at_work.and_then(|()| kill(context, &leader)).and_then(|()| own_volumes(context));
+        working.join().unwrap_or_else(|panic| resume_unwind(panic)).and(seen)
     })
 }
 
-/// Kills a pod of the driver, without grace.
-fn kill(context: &Context<'_>, pod: &str) -> Result<(), LabError> {
+/// Number of volumes that the driver made for claims in the scenario's namespace.
+fn own_volumes(context: &Context<'_>) -> Result<usize, LabError> {
+    let volumes = context.kubectl().list("pv", "", "")?;
+    let own = volumes
+        .iter()
+        .filter(|volume| volume["spec"]["claimRef"]["namespace"] == context.namespace.as_str())
+        .filter(|volume| volume["metadata"]["annotations"][PROVISIONED_BY] == context.driver.name.as_str());
+    Ok(own.count())
+}
+
+/// The pod that holds the driver's lease.
+fn leader(context: &Context<'_>) -> Result<Leader, LabError> {
+    let namespace = &context.driver.namespace;
+    let pod = eventually("a leader among the controllers", PATIENCE, Duration::from_millis(500), || {
+        let leases = context.kubectl().list("leases", namespace, "").map_err(|error| error.to_string())?;
+        let pods = context.kubectl().list("pods", namespace, CONTROLLER).map_err(|error| error.to_string())?;
+        let holders: Vec<&str> = leases.iter().filter_map(|lease| lease["spec"]["holderIdentity"].as_str()).collect();
+        let leads = |pod: &&Value| {
+            let name = pod["metadata"]["name"].as_str();
+            name.is_some_and(|name| holders.iter().any(|holder| holder.starts_with(name)))
+        };
+        let found = pods.iter().find(leads).cloned();
+        found.ok_or_else(|| format!("none of {} controllers holds a lease: {holders:?}", pods.len()))
+    })?;
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let process = if context.lab.is_some() { Some(process(context, &pod)?) } else { None };
+    Ok(Leader { pod: name, process })
+}
+
+/// Node and process id of the controller in a pod. Its container is what it is known by: nothing forbids two controllers on
+/// one node, the chart only prefers to spread them.
+fn process(context: &Context<'_>, pod: &Value) -> Result<(String, u32), LabError> {
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    let container = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap_or_default();
+    let container = container.rsplit_once("//").map_or("", |(_, id)| id);
+    context.check(!container.is_empty(), || format!("the leader has no container: {}", pod["status"]))?;
+    let script = format!("grep -ls {container} /proc/[0-9]*/cgroup | cut -d/ -f3");
+    let found = context.lab()?.machine(node)?.sh(&script)?;
+    let process = found.trim().parse();
+    let process = process.map_err(|_| LabError::Unmet(format!("processes of {container} on {node}: {found:?}")))?;
+    Ok((node.to_owned(), process))
+}
+
+/// Kills the leader without grace. With the lab it is a SIGKILL; elsewhere the pod is deleted, and deletion without grace
+/// still begins with a SIGTERM.
+fn kill(context: &Context<'_>, Leader { pod, process }: &Leader) -> Result<(), LabError> {
     context.timeline.note(&format!("killing {pod}"));
+    if let Some((node, process)) = process {
+        return context.lab()?.machine(node)?.sh(&format!("kill -KILL {process}")).map(drop);
+    }
     let words = ["delete", "pod", pod, "-n", &context.driver.namespace, "--grace-period=0", "--force", "--wait=false"];
     context.kubectl().run(&words).map(drop)
 }

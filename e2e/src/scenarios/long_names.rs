@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Scenario, context::claim};
+use super::{Context, Scenario, context::claim, share::share_root};
 use crate::cluster::LabError;
 
 /// See [`run`].
@@ -22,7 +22,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
         "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
         "provisioner": context.driver.name,
         "parameters": { "server": backend.server, "share": backend.share,
-            "subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}" },
+            "subDir": "${pvc.metadata.name}-${pvc.metadata.namespace}" },
     });
     context.kubectl().create(object.to_string())?;
     context.kubectl().create(claim(&context.namespace, &name, &class, "1Gi").to_string())?;
@@ -30,6 +30,9 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     let handle = volume["spec"]["csi"]["volumeHandle"].as_str().unwrap_or_default();
     context
         .check((1..=128).contains(&handle.len()), || format!("the volume's id has {} bytes: {handle}", handle.len()))?;
+    let directory = format!("{name}-{}", context.namespace);
+    let names = share_root(context)?;
+    context.check(names.contains(&directory), || format!("the share holds {names:?}"))?;
     context.pod("user", &name, "", "echo here > /data/file && sleep 3600")?;
     context.pod_ready("user")?;
     let found = context.kubectl().exec_text(&context.namespace, "user", &["cat", "/data/file"])?;

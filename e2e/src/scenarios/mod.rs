@@ -15,6 +15,7 @@ mod refused_mount;
 mod registration;
 mod restart;
 mod share;
+mod traffic;
 
 pub use context::{Context, Driver};
 pub use hundred::{Hundred, measure as measure_hundred};
@@ -40,6 +41,7 @@ pub struct Scenario {
 /// Every scenario, in the order in which they run.
 pub const ALL: &[Scenario] = &[
     demo::SCENARIO,
+    traffic::SCENARIO,
     registration::SCENARIO,
     bad_input::SCENARIO,
     refused_mount::SCENARIO,

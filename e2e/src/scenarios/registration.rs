@@ -5,6 +5,15 @@ use std::time::Duration;
 use super::{Context, Scenario, context::PATIENCE};
 use crate::cluster::{LabError, eventually};
 
+/// Metrics of a node's plugin, read on the node: it listens on loopback alone unless the chart's values say otherwise.
+const METRICS: &str = "http://127.0.0.1:9809/metrics";
+
+/// Calls by which kubelet told the plugin what became of its registration, and that the plugin answered well.
+const NOTIFIED: &str = concat!(
+    "berth_rpc_duration_seconds_count",
+    r#"{method="pluginregistration.Registration/NotifyRegistrationStatus",code="OK"}"#
+);
+
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "registration",
@@ -30,7 +39,32 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     let pod = super::restart::plugin_pod(context, node)?;
     context.kubectl().run(&["delete", "pod", &pod, "-n", &context.driver.namespace, "--wait=true"])?;
     super::restart::plugin_ready(context, node)?;
+    registered_anew(context, node, &pod)?;
     registered(context, node)
+}
+
+/// Waits until kubelet has registered the process that took the place of the pod `before`. The entry in `CSINode` stays
+/// while a plugin is replaced, so it says nothing about that; the new process itself does, which began with nothing counted.
+fn registered_anew(context: &Context<'_>, node: &str, before: &str) -> Result<(), LabError> {
+    let machine = context.lab()?.machine(node)?;
+    eventually(&format!("registration of the new plugin on {node}"), PATIENCE, Duration::from_secs(1), || {
+        let metrics = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| error.to_string())?;
+        if notified(&metrics) == 0 {
+            return Err("kubelet has not notified it".to_owned());
+        }
+        // A refusal is notified by the same call; the log tells the two apart.
+        let pod = super::restart::plugin_pod(context, node).map_err(|error| error.to_string())?;
+        let words = ["logs", &pod, "-n", &context.driver.namespace];
+        let log = context.kubectl().run(&words).map_err(|error| error.to_string())?;
+        let accepted = pod != before && log.contains("registered with kubelet");
+        if accepted { Ok(()) } else { Err(format!("log of {pod}:\n{log}")) }
+    })
+}
+
+/// How often kubelet told the plugin what became of its registration.
+fn notified(metrics: &str) -> u64 {
+    let count = metrics.lines().find_map(|line| line.strip_prefix(NOTIFIED));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
 }
 
 /// Waits until the node's `CSINode` lists the driver.
@@ -45,4 +79,20 @@ fn registered(context: &Context<'_>, node: &str) -> Result<(), LabError> {
             _ => Err(format!("CSINode {node} lists {drivers}")),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answered_notifications_count() {
+        let line = |method: &str, code: &str, count: u64| {
+            let method = format!("pluginregistration.Registration/{method}");
+            format!("berth_rpc_duration_seconds_count{{method=\"{method}\",code=\"{code}\"}} {count}\n")
+        };
+        let other = line("GetInfo", "OK", 3) + &line("NotifyRegistrationStatus", "CANCELLED", 4);
+        assert_eq!(notified(&other), 0);
+        assert_eq!(notified(&(other + &line("NotifyRegistrationStatus", "OK", 2))), 2);
+    }
 }

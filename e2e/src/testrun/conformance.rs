@@ -10,6 +10,18 @@ use crate::{
 
 const REPORT: &str = "/var/tmp/sanity.json";
 
+/// The server by a name, so that the static programs resolve one.
+const SERVER: &str = "nfs.berth.test";
+/// It has two addresses, and nobody answers at the one that is tried first: getaddrinfo(3) sorts by scope (RFC 6724), so a
+/// loopback address comes before the guest's own.
+const NAME_THE_SERVER: &str = "set -eu\n\
+    own=$(ip -4 -o address show scope global | awk '{ sub(\"/.*\", \"\", $4); print $4; exit }')\n\
+    test -n \"$own\"\n\
+    printf '127.0.0.2 nfs.berth.test\\n%s nfs.berth.test\\n' \"$own\" >>/etc/hosts\n\
+    iptables -I OUTPUT -d 127.0.0.2 -p tcp --dport 2049 -j REJECT --reject-with tcp-reset\n\
+    if bash -c '</dev/tcp/127.0.0.2/2049' 2>/dev/null; then exit 1; fi\n\
+    test \"$(getent ahosts nfs.berth.test | awk '{ print $1; exit }')\" = 127.0.0.2";
+
 /// Runs csi-sanity in `single` and prints what it left out and why.
 pub(super) fn run(
     single: &Single,
@@ -18,8 +30,8 @@ pub(super) fn run(
     timeline: &Timeline,
 ) -> Result<Account, LabError> {
     let endpoints = single.start_driver(binaries)?;
-    let backend = single.backend();
-    let parameters = format!("server: {}\nshare: {}\n", backend.server, backend.share);
+    single.machine().sh(NAME_THE_SERVER)?;
+    let parameters = format!("server: {SERVER}\nshare: {}\n", single.backend().share);
     single.machine().put("/var/tmp/parameters.yaml", parameters.as_bytes())?;
     single.machine().copy_in(parts.csi_sanity(), "/usr/local/bin/csi-sanity", 0o755)?;
     // kubelet makes the parent of a target; csi-sanity makes the directories it is told.

@@ -77,7 +77,8 @@ fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, Lab
         Rung::Wire => {
             // For the Debian packages: NFS-Ganesha is one.
             LabParts::ensure()?;
-            rungs::each("wire", timeline, |program| rungs::on_host(program, &[], &[]))
+            // One of its tests fills a disk, which it mounts for that.
+            rungs::each("wire", timeline, rungs::in_mount_namespace)
         }
         Rung::Privileged => rungs::each("privileged", timeline, rungs::in_mount_namespace),
         // These enter a network namespace, which is a thread's, not the process's: each gets a thread of its own.

@@ -76,7 +76,7 @@ pub fn build(target: &Target) -> Result<TestProgram, LabError> {
     let title = format!("{} {}", target.package, target.name);
     text.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == target.name.as_str())
+        .filter(|message| message["target"]["name"] == target.name.as_str() && message["target"]["kind"][0] == "test")
         .find_map(|message| {
             let folder = PathBuf::from(message["manifest_path"].as_str()?).parent()?.to_owned();
             Some(TestProgram { title: title.clone(), executable: message["executable"].as_str()?.into(), folder })

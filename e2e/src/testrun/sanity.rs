@@ -16,16 +16,24 @@ pub struct Account {
     pub left_out: BTreeMap<String, Vec<String>>,
 }
 
+/// Specs that the driver's capabilities admit, with csi-sanity v5.6.0. A gate looks the same whether a capability was never
+/// announced or was lost, so this number is what tells that one was lost.
+const ADMITTED: usize = 33;
+
 /// Reads a report as `--ginkgo.json-report` writes it.
 pub fn account(report: &str) -> Result<Account, LabError> {
     let suites: Value =
         serde_json::from_str(report).map_err(|source| LabError::Reply { what: "csi-sanity".to_owned(), source })?;
     let mut account = Account::default();
+    let mut ran = 0;
     let specs = suites.as_array().into_iter().flatten().filter_map(|suite| suite["SpecReports"].as_array());
     for spec in specs.flatten().filter(|spec| spec["LeafNodeType"] == "It") {
         let name = title(spec);
         match spec["State"].as_str().unwrap_or_default() {
-            "passed" => account.outcome.passed += 1,
+            "passed" => {
+                ran += 1;
+                account.outcome.passed += 1;
+            }
             "skipped" | "pending" => {
                 let reason = reason(spec);
                 if is_gate(&reason) {
@@ -35,11 +43,16 @@ pub fn account(report: &str) -> Result<Account, LabError> {
                 }
                 account.left_out.entry(reason).or_default().push(name);
             }
-            state => account.outcome.add(Outcome::failure(format!("csi-sanity ({state}): {name}"))),
+            state => {
+                ran += 1;
+                account.outcome.add(Outcome::failure(format!("csi-sanity ({state}): {name}")));
+            }
         }
     }
-    if account.outcome.passed == 0 {
-        account.outcome.add(Outcome::failure("csi-sanity ran no spec"));
+    if ran < ADMITTED {
+        account.outcome.add(Outcome::failure(format!(
+            "csi-sanity ran {ran} specs, but the driver's capabilities admit {ADMITTED}: is one no longer announced?"
+        )));
     }
     Ok(account)
 }
@@ -84,17 +97,23 @@ mod tests {
             "ContainerHierarchyTexts": ["Controller"], "Failure": { "Message": message } })
     }
 
+    /// A report of `passed` specs that passed, and `others`.
+    fn report(passed: usize, others: &[Value]) -> String {
+        let specs = [vec![spec("works", "passed", ""); passed], others.to_vec()].concat();
+        json!([{ "SpecReports": specs }]).to_string()
+    }
+
     #[test]
     fn specs_are_counted_by_state_with_reasons() {
-        let specs = [
-            spec("works", "passed", ""),
+        let others = [
             spec("breaks", "failed", "boom"),
             spec("gated", "skipped", "EXPAND_VOLUME not supported"),
             spec("off", "pending", ""),
             json!({ "LeafNodeType": "BeforeSuite", "State": "passed" }),
         ];
-        let account = account(&json!([{ "SpecReports": specs }]).to_string()).unwrap();
-        assert_eq!((account.outcome.passed, account.outcome.failed, account.outcome.not_run), (1, 1, 2));
+        let account = account(&report(ADMITTED - 1, &others)).unwrap();
+        let Outcome { passed, failed, not_run, .. } = account.outcome;
+        assert_eq!((passed, failed, not_run), (ADMITTED - 1, 1, 2));
         assert_eq!(account.outcome.failures, ["csi-sanity (failed): Controller / breaks"]);
         assert_eq!(account.left_out["EXPAND_VOLUME not supported"], ["Controller / gated"]);
     }
@@ -102,9 +121,18 @@ mod tests {
     #[test]
     fn a_spec_that_is_left_out_for_another_reason_than_a_capability_is_a_failure() {
         for reason in ["", "capacity of the volume is unknown", "Required bytes not supported"] {
-            let report = json!([{ "SpecReports": [spec("works", "passed", ""), spec("odd", "skipped", reason)] }]);
-            assert_eq!(account(&report.to_string()).unwrap().outcome.failed, 1, "{reason}");
+            let report = report(ADMITTED, &[spec("odd", "skipped", reason)]);
+            assert_eq!(account(&report).unwrap().outcome.failed, 1, "{reason}");
         }
+    }
+
+    #[test]
+    fn a_spec_that_a_lost_capability_leaves_out_is_missed() {
+        assert_eq!(account(&report(ADMITTED, &[])).unwrap().outcome.failed, 0);
+        let fewer = report(ADMITTED - 1, &[spec("gated", "skipped", "CLONE_VOLUME not supported")]);
+        let outcome = account(&fewer).unwrap().outcome;
+        assert_eq!(outcome.failed, 1);
+        assert!(outcome.failures[0].contains("ran 32 specs"), "{:?}", outcome.failures);
     }
 
     #[test]

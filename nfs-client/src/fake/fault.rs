@@ -84,6 +84,10 @@ impl Faults {
         self.0.len()
     }
 
+    pub(super) fn forget(&mut self) -> usize {
+        self.0.drain(..).count()
+    }
+
     /// The effect on a request with these operations, if there is one: the first fault that is due happens.
     pub(super) fn next(&mut self, ops: &[OpCode]) -> Option<(OpCode, Effect)> {
         let mut due = None;

@@ -170,6 +170,11 @@ impl FakeServer {
         self.shared.state().faults.left()
     }
 
+    /// Takes back the injected faults that have not happened yet, so that none happens to what comes next, and says how many there were.
+    pub fn forget_faults(&self) -> usize {
+        self.shared.state().faults.forget()
+    }
+
     /// Drops every connection; sessions live on.
     pub fn disconnect(&self) {
         self.shared.epoch.send_modify(|epoch| *epoch += 1);

@@ -38,7 +38,7 @@ impl Engine {
             // Enough for every reply to a change; a small wish gets more slots from servers that budget memory.
             max_cached: 4096,
             max_operations: 64,
-            max_slots: self.config.max_slots.clamp(1, 1024),
+            max_slots: self.config.max_slots.clamp(1, super::MAX_SLOTS),
         }
     }
 

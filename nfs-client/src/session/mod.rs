@@ -44,6 +44,9 @@ pub(crate) struct Session {
     reclaim_announced: AtomicBool,
 }
 
+/// Most requests in flight on one session, whatever is asked for or granted.
+const MAX_SLOTS: u32 = 1024;
+
 #[derive(Debug, Clone)]
 struct Ended {
     reason: Arc<str>,
@@ -58,7 +61,8 @@ impl Session {
             id,
             limits,
             lease: OnceLock::new(),
-            slots: SlotTable::new(limits.max_slots),
+            // A server that grants more than was asked for is not believed.
+            slots: SlotTable::new(limits.max_slots.min(MAX_SLOTS)),
             ended: Mutex::new(None),
             confirmed: Mutex::new(Instant::now()),
             reclaim_announced: AtomicBool::new(false),

@@ -79,7 +79,7 @@ macro_rules! every_contract {
                 a_compound_beyond_the_limit_is_refused_unsent,
                 a_missing_export_is_noent;
             sessions:
-                many_requests_are_in_flight_on_one_connection,
+                many_callers_at_once_get_their_own_answers,
                 two_clients_keep_their_own_sessions,
                 an_idle_client_renews_its_lease,
                 cancelled_callers_leave_every_slot_usable,

@@ -4,6 +4,7 @@
 
 mod cancelled;
 mod connection;
+mod overlap;
 mod ports;
 mod refused;
 mod resolved;

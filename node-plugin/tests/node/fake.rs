@@ -36,8 +36,16 @@ struct World {
     busy: HashSet<PathBuf>,
     /// Calls of `mount`, by what was mounted.
     mounted: Vec<String>,
+    /// The addresses from which it was, in the same order.
+    mounted_from: Vec<SocketAddr>,
     /// Servers that refuse connections.
     down: HashSet<String>,
+    /// What the resolver says; servers that are not in here have one address each.
+    resolved: HashMap<String, Vec<SocketAddr>>,
+    /// Addresses that refuse connections.
+    closed: HashSet<SocketAddr>,
+    /// Those that do when a mount follows the question.
+    closed_after_ping: HashSet<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -78,6 +86,21 @@ impl FakeMounter {
         self.lock().down.insert(host.to_owned());
     }
 
+    /// Gives a server these addresses, in this order.
+    pub(crate) fn resolve(&self, host: &str, addresses: &[SocketAddr]) {
+        self.lock().resolved.insert(host.to_owned(), addresses.to_vec());
+    }
+
+    /// Closes the port at one address.
+    pub(crate) fn close(&self, address: SocketAddr) {
+        self.lock().closed.insert(address);
+    }
+
+    /// Lets an address answer the question whether it serves NFS, and refuse what follows.
+    pub(crate) fn close_after_ping(&self, address: SocketAddr) {
+        self.lock().closed_after_ping.insert(address);
+    }
+
     /// Lets somebody use what is mounted at a place.
     pub(crate) fn hold(&self, at: &Path) {
         self.lock().busy.insert(at.to_owned());
@@ -86,6 +109,11 @@ impl FakeMounter {
     /// What was asked from servers, in order.
     pub(crate) fn mounted(&self) -> Vec<String> {
         self.lock().mounted.clone()
+    }
+
+    /// From where it was asked, in the same order.
+    pub(crate) fn mounted_from(&self) -> Vec<SocketAddr> {
+        self.lock().mounted_from.clone()
     }
 
     /// Mounts something that the plugin did not.
@@ -105,6 +133,15 @@ impl World {
     fn superblock(&mut self, key: &str) -> Device {
         let next = u32::try_from(self.superblocks.len()).unwrap() + 40;
         Device { major: 0, minor: *self.superblocks.entry(key.to_owned()).or_insert(next) }
+    }
+
+    /// Where the resolver says that a server is. Unless it was told, the last octet stands for the host, so that `ping` knows whom it is asked for.
+    fn addresses(&mut self, host: &str, port: u16) -> Vec<SocketAddr> {
+        if let Some(told) = self.resolved.get(host) {
+            return told.clone();
+        }
+        let minor = self.superblock(&format!("host {host}")).minor;
+        vec![SocketAddr::from(([10, 0, 0, u8::try_from(minor).unwrap()], port))]
     }
 
     fn attach(&mut self, tree: FakeTree, at: &Path) {
@@ -142,6 +179,10 @@ impl Mounter for FakeMounter {
     fn mount(&self, request: &MountRequest) -> Result<FakeTree, Fault> {
         let mut world = self.wait_for(self.lock(), &request.source);
         world.mounted.push(request.source.clone());
+        world.mounted_from.push(request.address);
+        if world.closed.contains(&request.address) || world.closed_after_ping.contains(&request.address) {
+            return Err(Fault::new("fsconfig(create)", Errno::CONNREFUSED));
+        }
         if world.denied.contains(&request.source) {
             return Err(Fault::new("fsconfig(create)", Errno::ACCESS));
         }
@@ -213,19 +254,13 @@ impl Servers for FakeMounter {
         if host.ends_with(".invalid") {
             return Err(ServerFault::Resolve { host, source: io::Error::other("no such name") });
         }
-        // The last octet stands for the host, so that `ping` knows whom it is asked for.
-        let mut world = self.lock();
-        let minor = world.superblock(&format!("host {host}")).minor;
-        Ok(vec![SocketAddr::from(([10, 0, 0, u8::try_from(minor).unwrap()], server.port()))])
+        Ok(self.lock().addresses(&host, server.port()))
     }
 
     fn ping(&self, address: SocketAddr) -> Result<(), ServerFault> {
         let mut world = self.lock();
         let down = world.down.clone();
-        let is_down = down.iter().any(|host| {
-            let minor = world.superblock(&format!("host {host}")).minor;
-            address.ip() == std::net::IpAddr::from([10, 0, 0, u8::try_from(minor).unwrap()])
-        });
-        if is_down { Err(ServerFault::Refused { address }) } else { Ok(()) }
+        let is_down = down.iter().any(|host| world.addresses(host, address.port()).contains(&address));
+        if is_down || world.closed.contains(&address) { Err(ServerFault::Refused { address }) } else { Ok(()) }
     }
 }

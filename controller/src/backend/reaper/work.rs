@@ -36,7 +36,8 @@ pub(super) enum Emptied {
 
 /// Removes a directory and what is in it, unless that has directories.
 pub(super) async fn empty(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, OperationError> {
-    for _ in 0..ROUNDS {
+    let mut rounds = 0;
+    while rounds < ROUNDS {
         let (page, same) = list(share, folders, directory).await?;
         if !same {
             return Ok(Emptied::Stuck(format!(
@@ -58,11 +59,13 @@ pub(super) async fn empty(share: &Share, folders: &Folders, directory: &Director
         if !inner.is_empty() {
             return Ok(Emptied::After(inner));
         }
-        if page.end
+        if (page.end || names.is_empty())
             && let Some(emptied) = rmdir(share, directory).await?
         {
             return Ok(emptied);
         }
+        // A page that was not the last one is progress, however many there are.
+        rounds += u32::from(page.end || names.is_empty());
     }
     Ok(Emptied::Stuck(format!("{}: it fills again while it is emptied", directory.path)))
 }

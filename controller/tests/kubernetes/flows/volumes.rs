@@ -1,6 +1,7 @@
 //! From a volume object to its end.
 
 use kube::api::DeleteParams;
+use nfs_client::NfsStatus;
 use serde_json::json;
 
 use crate::cluster::{Cluster, Flow, finalizers};
@@ -99,8 +100,12 @@ pub(crate) async fn a_failed_delete_is_told_and_repeated<C: Cluster>(cluster: &C
     flow.make_claim("data").await;
     let volume = flow.wait_bound("data").await;
     flow.delete_claim("data").await;
-    let uid = volume.metadata.uid.as_deref().unwrap();
-    flow.wait_event("default", uid, "VolumeFailedDelete").await;
+    let (name, uid) = (volume.metadata.name.as_deref().unwrap(), volume.metadata.uid.as_deref().unwrap());
+    let told = flow.wait_event("default", uid, "VolumeFailedDelete").await;
+    let place = format!("cannot move to the trash nfs.example:/export/{name}: NFS server nfs.example:2049: ");
+    assert!(told.starts_with(&place), "server and path: {told}");
+    assert!(told.contains(&NfsStatus::NoSpc.to_string()), "the cause: {told}");
+    assert!(told.ends_with("; free space on the server, or raise its quota"), "the remedy: {told}");
     flow.wait_no_volumes().await;
     assert_eq!(flow.volumes.deletes().len(), 4);
     flow.until("repetitions are counted in one event", async || {
