@@ -112,7 +112,8 @@ enum Work {
     },
 }
 
-#[tokio::main]
+// One thread: with more, a call would also measure how the caller wakes itself.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let figures = match Args::parse().work {
         Work::Create { endpoint, count, in_flight, prefix, parameters, delete } => {

@@ -5,6 +5,7 @@
 //! process's first moment: whatever a killed `lab` leaves running is found by its mark.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs,
     os::{
@@ -13,7 +14,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -95,21 +96,22 @@ pub fn mark(state: &Path) -> Result<(), LabError> {
 
 /// Ends every process that carries the mark of `state` or of a directory in it, but for the caller. Returns how many there were.
 pub fn end_all(state: &Path) -> Result<usize, LabError> {
-    let found = marked(state);
-    for &pid in &found {
-        signal(pid, Signal::TERM, || carries(pid, state));
-    }
-    let gone = |pids: Vec<u32>| if pids.is_empty() { Ok(()) } else { Err(format!("{pids:?} still there")) };
-    if eventually("a clean end", GRACE, Duration::from_millis(50), || gone(marked(state))).is_err() {
-        eventually("the end of the lab's processes", GRACE * 5, Duration::from_millis(100), || {
-            let left = marked(state);
-            for &pid in &left {
+    let (begun, mut known, mut quiet) = (Instant::now(), BTreeSet::new(), 0);
+    eventually("the end of the lab's processes", GRACE * 6, Duration::from_millis(50), || {
+        let left = marked(state);
+        for &pid in &left {
+            let asked = !known.insert(pid);
+            if begun.elapsed() > GRACE {
                 signal(pid, Signal::KILL, || carries(pid, state));
+            } else if !asked {
+                signal(pid, Signal::TERM, || carries(pid, state));
             }
-            gone(left)
-        })?;
-    }
-    Ok(found.len())
+        }
+        // In the middle of execve(2) a process shows no environment, so one look is not enough.
+        quiet = if left.is_empty() { quiet + 1 } else { 0 };
+        if quiet == 2 { Ok(()) } else { Err(format!("{left:?} still there")) }
+    })?;
+    Ok(known.len())
 }
 
 /// Processes that carry the mark of `state` or of a directory in it, but for the caller.

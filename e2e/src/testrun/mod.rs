@@ -47,6 +47,17 @@ impl Rung {
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
+
+    /// Minutes it takes on two cores when everything but this checkout's own programs is built.
+    fn usual(self) -> u32 {
+        match self {
+            Self::Privileged | Self::Guest => 1,
+            Self::Unit | Self::Wire | Self::Apiserver => 2,
+            Self::Kernel => 3,
+            Self::Conformance => 6,
+            Self::Cluster => 10,
+        }
+    }
 }
 
 /// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed`.
@@ -56,7 +67,7 @@ pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<O
     let mut results = Vec::new();
     for rung in rungs {
         let name = rung.name();
-        timeline.note(&format!("rung {name}"));
+        timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
         fresh_log(rung)?;
         let outcome = one(rung, state, timeline)
             .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
