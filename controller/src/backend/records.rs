@@ -4,7 +4,7 @@ use nfs_client::{Attributes, Compound, NfsStatus, ObjectState};
 use volume::{PlaceKey, Record, RecordKey, SubPath};
 
 use super::folders::Folders;
-use super::layout::{PLACES, RECORDS, ROOT, TRASH, unique_tree};
+use super::layout::{PLACES, RECORDS, ROOT, unique_tree};
 use super::share::Share;
 use crate::error::{Occupied, OperationError};
 
@@ -86,7 +86,7 @@ pub(super) async fn claim(
     }
     let made = replies.attributes(0).and_then(|attributes| attributes.modified);
     if let (Some(state), Some((made, _))) = (state, made)
-        && server_time(share, folders).await?.is_some_and(|now| is_abandoned(made, now))
+        && server_time(share, folders).await.is_some_and(|now| is_abandoned(made, now))
     {
         return Ok(Claim::Abandoned(state));
     }
@@ -98,14 +98,17 @@ fn is_abandoned(made: i64, now: i64) -> bool {
 }
 
 /// What time it is on the server, in seconds since 1970: NFS has no operation for that, so something is made and removed.
-/// The controller's own clock may be minutes off.
-async fn server_time(share: &Share, folders: &Folders) -> Result<Option<i64>, OperationError> {
+/// The controller's own clock may be minutes off. None where that fails, as on a full disk: nobody is hurried then.
+async fn server_time(share: &Share, folders: &Folders) -> Option<i64> {
     let name = unique_tree();
     let request = Compound::new().put_handle(&folders.trash).create_symlink(&name, "clock").get_attr();
-    let replies = share.client().call(request.put_handle(&folders.trash).remove(&name)).await;
-    let replies =
-        replies.map_err(|error| share.failed("read the server's clock in", format!("{ROOT}/{TRASH}"), error))?;
-    Ok(replies.attributes(0).and_then(|attributes| attributes.modified).map(|(seconds, _)| seconds))
+    match share.client().call(request.put_handle(&folders.trash).remove(&name)).await {
+        Ok(replies) => replies.attributes(0)?.modified.map(|(seconds, _)| seconds),
+        Err(error) => {
+            tracing::debug!(share = share.location(), %error, "cannot read the server's clock");
+            None
+        }
+    }
 }
 
 /// The volume whose default place is this path, if there is one: it needs no claim, its key is the path.

@@ -209,12 +209,24 @@ impl Lab {
         self.nfs.sh(&format!("ls -A {SHARE}"))
     }
 
-    /// Kills kubelet on a node, starts it again and waits until the node is Ready.
+    /// Kills kubelet on a node, starts it again and waits until it reports the node as Ready.
     pub fn restart_kubelet(&self, node: &str) -> Result<(), LabError> {
         let machine = self.machine(node)?;
         machine.stop("kubelet")?;
+        // The node stays Ready for a while without its kubelet; what shows the new one is that the node's Lease goes on.
+        let before = self.renewed(node)?;
         node::start_kubelet(machine)?;
+        super::eventually("a sign of life from kubelet", Duration::from_mins(2), Duration::from_secs(1), || {
+            let now = self.renewed(node).map_err(|error| error.to_string())?;
+            if now == before { Err(format!("the Lease of {node} is of {now}")) } else { Ok(()) }
+        })?;
         self.kubectl.wait("", &[&format!("node/{node}")], "condition=Ready", Duration::from_mins(2))
+    }
+
+    /// When a node's kubelet last renewed its Lease.
+    fn renewed(&self, node: &str) -> Result<String, LabError> {
+        let lease = self.kubectl.get("lease", node, "kube-node-lease")?.unwrap_or_default();
+        Ok(lease["spec"]["renewTime"].as_str().unwrap_or_default().to_owned())
     }
 }
 

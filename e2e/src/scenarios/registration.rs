@@ -17,7 +17,7 @@ const NOTIFIED: &str = concat!(
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "registration",
-    about: "every kubelet registers the plugin by its own socket, and again after the socket was lost",
+    about: "every kubelet registers the plugin by its own socket, and again when the plugin is replaced",
     needs_lab: true,
     run,
 };

@@ -8,7 +8,7 @@ use crate::cluster::{LabError, eventually};
 /// The plugin's pod is killed while pods use its mounts.
 pub(super) const PLUGIN: Scenario = Scenario {
     name: "plugin-restart",
-    about: "a pod keeps reading and writing while the node plugin is replaced, and new pods start after it",
+    about: "a pod keeps reading and writing while the node plugin is killed and replaced, and new pods start after it",
     needs_lab: true,
     run: plugin,
 };
@@ -27,8 +27,8 @@ const WRITER: &str =
 
 fn plugin(context: &Context<'_>) -> Result<(), LabError> {
     survive(context, |node| {
+        crash(context, node)?;
         let before = plugin_pod(context, node)?;
-        // No grace: the hardest end that Kubernetes can give a pod.
         context.kubectl().run(&[
             "delete",
             "pod",
@@ -44,6 +44,18 @@ fn plugin(context: &Context<'_>) -> Result<(), LabError> {
         })?;
         plugin_ready(context, node)
     })
+}
+
+/// Ends the plugin by a signal that it cannot catch, and waits until kubelet has started it again.
+fn crash(context: &Context<'_>, node: &str) -> Result<(), LabError> {
+    let machine = context.lab()?.machine(node)?;
+    let before = machine.sh("pidof berth-node")?;
+    machine.sh(&format!("kill -KILL {before}"))?;
+    eventually("the plugin's process after a SIGKILL", PATIENCE, Duration::from_millis(500), || {
+        let now = machine.sh("pidof berth-node").map_err(|error| error.to_string())?;
+        if now == before { Err(now) } else { Ok(()) }
+    })?;
+    plugin_ready(context, node)
 }
 
 fn kubelet(context: &Context<'_>) -> Result<(), LabError> {

@@ -54,6 +54,13 @@ impl FakeServer {
         self.make(path, Content::Symlink(target.into()), 0o777);
     }
 
+    /// Lets an object have been modified so many seconds earlier; panics if there is none.
+    pub fn age(&self, path: &str, seconds: i64) {
+        let mut state = self.shared.state();
+        let number = components(path).try_fold(ROOT, |number, name| state.tree.lookup(number, name.as_bytes()));
+        number.and_then(|number| state.tree.object_mut(number)).expect("an object to age").age(seconds);
+    }
+
     /// Panics if something else is in the way: a test that prepares nonsense must not go on.
     fn make(&self, path: &str, content: Content, mode: u32) {
         let mut state = self.shared.state();

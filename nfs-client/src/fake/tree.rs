@@ -45,6 +45,11 @@ impl Object {
         self.change += 1;
         self.modified = now();
     }
+
+    /// As if it had last been modified so many seconds earlier.
+    pub(super) fn age(&mut self, seconds: i64) {
+        self.modified.0 -= seconds;
+    }
 }
 
 fn now() -> (i64, u32) {
