@@ -184,7 +184,8 @@ fn read_mode(value: &str) -> Result<Option<u32>, ParameterError> {
     octal
         .then(|| u32::from_str_radix(digits, 8).ok())
         .flatten()
-        .filter(|&mode| mode <= MODE_BITS)
+        // A directory that lets nobody in is how one that was only begun looks.
+        .filter(|&mode| mode <= MODE_BITS && (mode == 0 || mode & 0o777 != 0))
         .map(|mode| (mode != 0).then_some(mode))
         .ok_or_else(|| ParameterError::MountPermissions(value.to_owned()))
 }
@@ -288,7 +289,7 @@ mod tests {
         for text in ["0", "0000"] {
             assert_eq!(with("mountPermissions", text).expect(text).mount_permissions, None, "{text}");
         }
-        for text in ["", "rwx", "0888", "10000", "-1", "+777", "0x1ff", "0o", "000777", " 777"] {
+        for text in ["", "rwx", "0888", "10000", "-1", "+777", "0x1ff", "0o", "000777", " 777", "2000", "7000"] {
             assert!(matches!(with("mountPermissions", text), Err(ParameterError::MountPermissions(_))), "{text}");
         }
     }

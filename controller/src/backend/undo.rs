@@ -47,7 +47,8 @@ pub(super) async fn undo(
             return;
         }
     }
-    let record = site.recorded || made(Step::Record);
+    // A record without a directory that this attempt did not write is somebody's who may be at work.
+    let record = made(Step::Record) || (site.recorded && place.is_some());
     let claim = match wanted.claim().filter(|_| site.claimed || made(Step::Claim)) {
         Some(claim) if place.is_some() || is_without_record(share, folders, wanted).await => {
             own_claim(share, folders, wanted, claim).await

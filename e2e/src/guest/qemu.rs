@@ -27,11 +27,9 @@ pub(crate) fn qemu_command(image: &Image, initrd: &Path, console: &Path, extra: 
     command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
     command.arg("-serial").arg(format!("file:{}", escape(console)));
     command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(initrd);
-    // Without a word the kernel distrusts the emulated TSC and reads the HPET instead, a trip into qemu each time.
-    command.arg("-append").arg(
-        format!("console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off tsc=reliable clocksource=tsc {extra}")
-            .trim_end(),
-    );
+    command
+        .arg("-append")
+        .arg(format!("console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {extra}").trim_end());
     command
 }
 

@@ -1,4 +1,4 @@
-//! The controller dies at work, twice: while it makes volumes and while it deletes them.
+//! The leading controller fails at work, twice: it dies while it makes volumes, and stands still while it deletes them.
 
 use std::{collections::BTreeSet, panic::resume_unwind, thread, time::Duration};
 
@@ -23,12 +23,12 @@ const CONTROLLER: &str = "app.kubernetes.io/component=controller";
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "failover",
-    about: "the leading controller is killed while it creates and while it deletes; nothing is lost, doubled or left",
+    about: "the leading controller is killed while it creates and paused while it deletes; nothing is lost, doubled or left",
     needs_lab: false,
     run,
 };
 
-/// The pod that leads, and how it is killed.
+/// The pod that leads, and how it is reached.
 struct Leader {
     pod: String,
     /// Node and process of the controller in that pod, where the lab allows to reach it.
@@ -37,13 +37,13 @@ struct Leader {
 
 fn run(context: &Context<'_>) -> Result<(), LabError> {
     let before: BTreeSet<String> = share_root(context)?.into_iter().collect();
-    die_creating(context)?;
+    fail_creating(context)?;
     let after = share_root(context)?.into_iter();
     let made: BTreeSet<String> = after.filter(|name| !before.contains(name) && name != ".berth").collect();
     context.check(made.len() == CLAIMS, || {
         format!("{} directories on the share for {CLAIMS} volumes: {made:?}", made.len())
     })?;
-    die_deleting(context)?;
+    fail_deleting(context)?;
     let left: Vec<String> = share_root(context)?.into_iter().filter(|name| made.contains(name)).collect();
     context.check(left.is_empty(), || format!("directories without a volume: {left:?}"))?;
     // Whoever comes next finds as many controllers as there were.
@@ -51,12 +51,12 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.kubectl().run(&words).map(drop)
 }
 
-fn die_creating(context: &Context<'_>) -> Result<(), LabError> {
+fn fail_creating(context: &Context<'_>) -> Result<(), LabError> {
     let kubectl = context.kubectl();
     let names = (0..CLAIMS).map(|number| format!("claim-{number:02}"));
     let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, &context.driver.class, "1Gi")).collect();
     let claims = json!({ "apiVersion": "v1", "kind": "List", "items": claims }).to_string();
-    let made = die_during(context, || kubectl.create(claims).map(drop), |volumes| volumes > 0)?;
+    let (made, _) = fail_during(context, "KILL", || kubectl.create(claims).map(drop), |volumes| volumes > 0)?;
     context.timeline.note(&format!("{made} of {CLAIMS} volumes were made when it died"));
     context.check(made < CLAIMS, || "the leader had nothing left to make when it was killed".to_owned())?;
     kubectl.wait(&context.namespace, &["pvc", "--all"], "jsonpath={.status.phase}=Bound", PATIENCE)?;
@@ -65,40 +65,60 @@ fn die_creating(context: &Context<'_>) -> Result<(), LabError> {
     context.check(volumes == CLAIMS, || format!("{volumes} volumes for {CLAIMS} claims"))
 }
 
-fn die_deleting(context: &Context<'_>) -> Result<(), LabError> {
+fn fail_deleting(context: &Context<'_>) -> Result<(), LabError> {
     let kubectl = context.kubectl();
     let words = ["delete", "pvc", "--all", "-n", &context.namespace, "--wait=false"];
-    let left = die_during(context, || kubectl.run(&words).map(drop), |volumes| volumes < CLAIMS)?;
-    context.timeline.note(&format!("{left} of {CLAIMS} volumes were left when it died"));
-    context.check(left > 0, || "the leader had nothing left to delete when it was killed".to_owned())?;
+    let (left, leader) = fail_during(context, "STOP", || kubectl.run(&words).map(drop), |volumes| volumes < CLAIMS)?;
+    context.timeline.note(&format!("{left} of {CLAIMS} volumes were left when it stopped"));
+    context.check(left > 0, || "the leader had nothing left to delete when it was stopped".to_owned())?;
+    goes_on_late(context, &leader)?;
     eventually("the end of every volume", PATIENCE, Duration::from_secs(1), || {
         match own_volumes(context).map_err(|error| error.to_string())? {
             0 => Ok(()),
             left => Err(format!("{left} left")),
         }
     })?;
-    context.timeline.step(&format!("failover: {CLAIMS} volumes deleted although the leader was killed"));
+    context.timeline.step(&format!("failover: {CLAIMS} volumes deleted although the leader failed"));
     Ok(())
 }
 
-/// Starts `work` and kills the leader as soon as the number of volumes shows, by `begun`, that it is at it: while requests
-/// are still coming, so that it surely dies at work. Answers with the number of volumes right after.
-fn die_during(
+/// Starts `work` and strikes the leader as soon as the number of volumes shows, by `begun`, that it is at it: while requests
+/// are still coming, so that it surely is at work. Answers with the number of volumes right after, and the leader.
+fn fail_during(
     context: &Context<'_>,
+    signal: &str,
     work: impl FnOnce() -> Result<(), LabError> + Send,
     begun: impl Fn(usize) -> bool,
-) -> Result<usize, LabError> {
-    // Found beforehand, so that nothing lies between the first volume and the kill.
+) -> Result<(usize, Leader), LabError> {
+    // Found beforehand, so that nothing lies between the first volume and the signal.
     let leader = leader(context)?;
-    thread::scope(|scope| {
+    let volumes = thread::scope(|scope| {
         let working = scope.spawn(work);
         let at_work = eventually("a first volume", PATIENCE, Duration::from_millis(20), || {
             let volumes = own_volumes(context).map_err(|error| error.to_string())?;
             if begun(volumes) { Ok(()) } else { Err(format!("{volumes} volumes")) }
         });
-        let seen = at_work.and_then(|()| kill(context, &leader)).and_then(|()| own_volumes(context));
+        let seen = at_work.and_then(|()| strike(context, &leader, signal)).and_then(|()| own_volumes(context));
         working.join().unwrap_or_else(|panic| resume_unwind(panic)).and(seen)
-    })
+    })?;
+    Ok((volumes, leader))
+}
+
+/// Lets a leader that was stopped go on when another one leads: what it still has in hand must do no harm.
+fn goes_on_late(context: &Context<'_>, stopped: &Leader) -> Result<(), LabError> {
+    let Some((node, process)) = &stopped.process else { return Ok(()) };
+    eventually("another leader", PATIENCE, Duration::from_millis(500), || {
+        let leads = leads(context).map_err(|error| error.to_string())?;
+        if leads == stopped.pod { Err(format!("{leads} leads still")) } else { Ok(()) }
+    })?;
+    context.timeline.note(&format!("{} goes on, and no longer leads", stopped.pod));
+    // kubelet may have ended it meanwhile, because it does not answer.
+    context.lab()?.machine(node)?.sh(&format!("kill -CONT {process} || true")).map(drop)
+}
+
+/// Name of the pod that holds the driver's Lease.
+fn leads(context: &Context<'_>) -> Result<String, LabError> {
+    leading_pod(context).map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Number of volumes that the driver made for claims in the scenario's namespace.
@@ -111,10 +131,18 @@ fn own_volumes(context: &Context<'_>) -> Result<usize, LabError> {
     Ok(own.count())
 }
 
-/// The pod that holds the driver's lease.
+/// The leading controller.
 fn leader(context: &Context<'_>) -> Result<Leader, LabError> {
+    let pod = leading_pod(context)?;
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let process = if context.lab.is_some() { Some(process(context, &pod)?) } else { None };
+    Ok(Leader { pod: name, process })
+}
+
+/// The pod that holds the driver's Lease.
+fn leading_pod(context: &Context<'_>) -> Result<Value, LabError> {
     let namespace = &context.driver.namespace;
-    let pod = eventually("a leader among the controllers", PATIENCE, Duration::from_millis(500), || {
+    eventually("a leader among the controllers", PATIENCE, Duration::from_millis(500), || {
         let leases = context.kubectl().list("leases", namespace, "").map_err(|error| error.to_string())?;
         let pods = context.kubectl().list("pods", namespace, CONTROLLER).map_err(|error| error.to_string())?;
         let holders: Vec<&str> = leases.iter().filter_map(|lease| lease["spec"]["holderIdentity"].as_str()).collect();
@@ -124,10 +152,7 @@ fn leader(context: &Context<'_>) -> Result<Leader, LabError> {
         };
         let found = pods.iter().find(leads).cloned();
         found.ok_or_else(|| format!("none of {} controllers holds a lease: {holders:?}", pods.len()))
-    })?;
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let process = if context.lab.is_some() { Some(process(context, &pod)?) } else { None };
-    Ok(Leader { pod: name, process })
+    })
 }
 
 /// Node and process id of the controller in a pod. Its container is what it is known by: nothing forbids two controllers on
@@ -144,12 +169,12 @@ fn process(context: &Context<'_>, pod: &Value) -> Result<(String, u32), LabError
     Ok((node.to_owned(), process))
 }
 
-/// Kills the leader without grace. With the lab it is a SIGKILL; elsewhere the pod is deleted, and deletion without grace
-/// still begins with a SIGTERM.
-fn kill(context: &Context<'_>, Leader { pod, process }: &Leader) -> Result<(), LabError> {
-    context.timeline.note(&format!("killing {pod}"));
+/// Sends a signal to the leader where the lab allows it. Elsewhere its pod is deleted, which begins with a SIGTERM even
+/// without grace.
+fn strike(context: &Context<'_>, Leader { pod, process }: &Leader, signal: &str) -> Result<(), LabError> {
+    context.timeline.note(&format!("SIG{signal} to {pod}"));
     if let Some((node, process)) = process {
-        return context.lab()?.machine(node)?.sh(&format!("kill -KILL {process}")).map(drop);
+        return context.lab()?.machine(node)?.sh(&format!("kill -{signal} {process}")).map(drop);
     }
     let words = ["delete", "pod", pod, "-n", &context.driver.namespace, "--grace-period=0", "--force", "--wait=false"];
     context.kubectl().run(&words).map(drop)

@@ -81,7 +81,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Fails where nothing was bound; a directory that cannot be removed is left for the next start to clean.
+        // Fails where nothing was bound; a directory that cannot be removed stays: its name is never used again.
         let _ = rustix::mount::unmount(&self.path, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH);
         let _ = std::fs::remove_dir(&self.path);
     }
