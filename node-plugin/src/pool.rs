@@ -104,7 +104,8 @@ enum Attempt {
 }
 
 impl Attempt {
-    fn is_about(&self, address: SocketAddr) -> String {
+    /// What came of it, in a few words.
+    fn finding(&self, address: SocketAddr) -> String {
         match self {
             Self::Asked(fault) => fault.finding(),
             Self::Mounted(fault) => format!("{address} stopped answering: {fault}"),
@@ -122,17 +123,17 @@ impl Attempt {
 /// The error of a server none of whose addresses could be mounted from. The resolver may give them in another order each time, so they are told in one
 /// of their own: the same trouble reads the same.
 fn none_of(location: String, host: String, mut attempts: Vec<(SocketAddr, Attempt)>) -> MountError {
-    attempts.sort_by_key(|(address, _)| *address);
-    let mut attempts = attempts.into_iter();
-    let Some((_, first)) = attempts.next() else {
+    let Some(first) = (0..attempts.len()).min_by_key(|&nth| attempts[nth].0) else {
         let source = ServerFault::NoAddress { host };
         return MountError::Server { location, others: Others::default(), source };
     };
+    let (_, first) = attempts.swap_remove(first);
     first.into_error(location, others(attempts))
 }
 
-fn others(attempts: impl Iterator<Item = (SocketAddr, Attempt)>) -> Others {
-    Others(attempts.map(|(address, attempt)| attempt.is_about(address)).collect())
+fn others(mut attempts: Vec<(SocketAddr, Attempt)>) -> Others {
+    attempts.sort_by_key(|(address, _)| *address);
+    Others(attempts.into_iter().map(|(address, attempt)| attempt.finding(address)).collect())
 }
 
 /// Cause and remedy, for whoever reads the event.
@@ -298,8 +299,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                     self.metrics.failed_mounts.inc();
                     if fault.cause() != Cause::Unreachable {
                         // The server has answered: its other addresses would say the same.
-                        attempts.sort_by_key(|(address, _)| *address);
-                        return Err(Attempt::Mounted(fault).into_error(location, others(attempts.into_iter())));
+                        return Err(Attempt::Mounted(fault).into_error(location, others(attempts)));
                     }
                     attempts.push((address, Attempt::Mounted(fault)));
                 }

@@ -125,9 +125,7 @@ impl ServerFault {
     pub fn is_passing(&self) -> bool {
         !matches!(self, Self::NotNfs { .. } | Self::Versions { .. })
     }
-}
 
-impl ServerFault {
     /// What came of it, without what to do.
     pub(crate) fn finding(&self) -> String {
         match self {

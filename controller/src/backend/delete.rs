@@ -99,8 +99,8 @@ async fn located(
     if record.path == key.default_place() {
         return Ok(Some(Located { record, place: default.unwrap_or(Place::Lost), claimed: false }));
     }
-    let claimed = records::claim(share, folders, &PlaceKey::new(&record.path), key).await?;
-    let claimed = matches!(claimed, Claim::Us(_));
+    let claim = records::claim(share, folders, &PlaceKey::new(&record.path), key).await?;
+    let claimed = matches!(claim, Claim::Us(_));
     let place = custom(share, folders, &record.path, claimed).await?;
     Ok(Some(Located { record, place, claimed }))
 }

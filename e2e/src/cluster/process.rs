@@ -2,7 +2,7 @@
 //!
 //! Every process of a lab carries the lab's state directory, or one inside it, in its environment ([`MARKER`]); `lab` also
 //! puts it into its own before it starts anything ([`mark`]), so that nothing it starts lacks it. It is there from the
-//! process's first moment: whatever a killed `lab` leaves running is found by its mark.
+//! process's first moment, but for the instant of an execve(2): whatever a killed `lab` leaves running is found by its mark.
 
 use std::{
     collections::BTreeSet,

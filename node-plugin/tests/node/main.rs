@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper may panic as its tests do")]
 
+mod addresses;
 mod contract;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod disk;

@@ -59,13 +59,12 @@ pub(super) async fn empty(share: &Share, folders: &Folders, directory: &Director
         if !inner.is_empty() {
             return Ok(Emptied::After(inner));
         }
-        if (page.end || names.is_empty())
-            && let Some(emptied) = rmdir(share, directory).await?
-        {
+        // A page that was not the last one is progress, however many there are.
+        let seen_all = page.end || names.is_empty();
+        if seen_all && let Some(emptied) = rmdir(share, directory).await? {
             return Ok(emptied);
         }
-        // A page that was not the last one is progress, however many there are.
-        rounds += u32::from(page.end || names.is_empty());
+        rounds += u32::from(seen_all);
     }
     Ok(Emptied::Stuck(format!("{}: it fills again while it is emptied", directory.path)))
 }
