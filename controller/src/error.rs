@@ -161,6 +161,10 @@ pub enum OperationError {
     /// Others changed the same volume again and again while it was made.
     #[error("{0} changes while the volume is made")]
     Contended(String),
+    /// The attempt failed for good, and it or an earlier one may have left something on the share: only a repetition can go
+    /// on from that or take it back.
+    #[error(transparent)]
+    InDoubt(Box<Self>),
     /// A bug: the job ended without a result.
     #[error("the operation on {0} ended without a result")]
     Crashed(String),
@@ -223,6 +227,7 @@ impl OperationError {
             | Self::NotKept { .. }
             | Self::OtherFileSystem { .. } => Code::FailedPrecondition,
             Self::Storage { source, .. } => storage_code(source),
+            Self::InDoubt(_) => Code::Unavailable,
             Self::Crashed(_) => Code::Internal,
         }
     }
@@ -234,7 +239,15 @@ impl OperationError {
             text.push_str("; ");
             text.push_str(remedy);
         }
+        if let Self::InDoubt(_) = self {
+            text.push_str("; something that was begun may be left there, so the controller tries again");
+        }
         text
+    }
+
+    /// The same error where an attempt may have left something: not final.
+    pub(crate) fn in_doubt(self) -> Self {
+        Self::InDoubt(Box::new(self))
     }
 
     /// Whether a repetition goes on where this one ended, so that nothing may be undone.

@@ -44,7 +44,10 @@ enum Attempt {
 /// Makes the volume, or finds it as it was made before. Returns its record.
 ///
 /// One round trip where nothing exists yet and the volume lies in its default place; one more where it does not.
-pub(crate) async fn create(share: &Share, wanted: &Wanted) -> Result<Record, OperationError> {
+///
+/// `doubt` is whether an earlier attempt may have left something on the share. When this one fails, it is whether
+/// something may be left that a repetition would go on from or take back.
+pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut bool) -> Result<Record, OperationError> {
     let _waiting = share.wait();
     let _busy = share.occupy(&wanted.record.path)?;
     let mut last = None;
@@ -52,7 +55,7 @@ pub(crate) async fn create(share: &Share, wanted: &Wanted) -> Result<Record, Ope
         if round > 1 {
             tokio::time::sleep(PAUSE * 2u32.pow(round - 2)).await;
         }
-        match attempt(share, wanted, round == 0).await? {
+        match attempt(share, wanted, round == 0, doubt).await? {
             Attempt::Done(record) => return Ok(record),
             Attempt::Failed(error) => return Err(error),
             Attempt::Look(error) => last = Some(error),
@@ -61,9 +64,18 @@ pub(crate) async fn create(share: &Share, wanted: &Wanted) -> Result<Record, Ope
     Err(last.unwrap_or_else(|| OperationError::Contended(share.at(wanted.record.path.as_str()))))
 }
 
-async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt, OperationError> {
+async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut bool) -> Result<Attempt, OperationError> {
     let folders = share.folders().await?;
-    let seen = if first { outset(share, &folders, wanted).await } else { observe(share, &folders, wanted).await };
+    let expects_nothing = first && !*doubt;
+    let seen =
+        if expects_nothing { outset(share, &folders, wanted).await } else { observe(share, &folders, wanted).await };
+    let seen = match seen {
+        Ok(Seen::Site(site)) => {
+            *doubt = site.holds_something();
+            ancestors::check(share, &folders, wanted, &site).await.map(|()| Seen::Site(site))
+        }
+        other => other,
+    };
     let site = match seen {
         Ok(Seen::Complete(record)) => return Ok(Attempt::Done(record)),
         Ok(Seen::Unclear) => return Ok(Attempt::Look(contended(share, wanted))),
@@ -74,24 +86,32 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt,
         }
         Err(error) => {
             if !error.is_retried() {
-                undo::release(share, &folders, wanted).await;
+                match undo::release(share, &folders, wanted).await {
+                    Ok(()) => *doubt = false,
+                    Err(left) => *doubt |= left.is_retried(),
+                }
             }
             return Err(error);
         }
     };
-    ancestors::check(share, &folders, wanted, &site).await?;
     let failure = match steps(share, &folders, wanted, &site).send(share).await {
-        Ok(replies) if has_lost_its_place(wanted, &replies) => return Ok(Attempt::Look(contended(share, wanted))),
+        Ok(replies) if has_lost_its_place(wanted, &replies) => {
+            *doubt = true;
+            return Ok(Attempt::Look(contended(share, wanted)));
+        }
         Ok(replies) => match finish(share, wanted, &site, &replies) {
             Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
             Err(error) => {
                 let left = replies.attributes(0).and_then(Attributes::state);
-                undo::undo(share, &folders, wanted, &site, &[Step::Claim, Step::Place, Step::Record], left).await;
+                let made = [Step::Claim, Step::Place, Step::Record];
+                let undone = undo::undo(share, &folders, wanted, &site, &made, left).await;
+                *doubt = undone.is_err_and(|left| left.is_retried());
                 return Ok(Attempt::Failed(error));
             }
         },
         Err(failure) => failure,
     };
+    *doubt |= failure.may_have_done_something();
     if look_again(&failure) {
         if failure.error.status().is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt) {
             share.forget(&folders).await;
@@ -104,7 +124,8 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool) -> Result<Attempt,
     let done = failure.done.clone();
     let error = explain(share, wanted, failure);
     if !error.is_retried() {
-        undo::undo(share, &folders, wanted, &site, &done, None).await;
+        let undone = undo::undo(share, &folders, wanted, &site, &done, None).await;
+        *doubt = undone.is_err_and(|left| left.is_retried());
     }
     Ok(Attempt::Failed(error))
 }

@@ -22,7 +22,7 @@ pub(super) struct Site {
     pub(super) missing: Vec<String>,
     /// The directory, if it was made.
     pub(super) place: Option<FileHandle>,
-    /// Whether owner and mode have been set.
+    /// Whether owner and mode are those that were asked for, or the directory is in use.
     pub(super) complete: bool,
     /// Whether the place is claimed for it.
     pub(super) claimed: bool,
@@ -54,6 +54,11 @@ impl Site {
             recorded: false,
             fsid: folders.fsid,
         }
+    }
+
+    /// Whether anything of the volume is there.
+    pub(super) fn holds_something(&self) -> bool {
+        self.place.is_some() || self.claimed || self.recorded
     }
 }
 
@@ -106,12 +111,32 @@ pub(super) async fn observe(share: &Share, folders: &Folders, wanted: &Wanted) -
             if record.is_none() {
                 refuse_foreign(share, folders, wanted, &site, &place, &attributes).await?;
             }
-            site.complete = !is_begun(&attributes);
+            site.complete = is_complete(share, wanted, &place, &attributes).await?;
             site.place = Some(place);
         }
     }
     let whole = site.complete && site.recorded && (site.claimed || wanted.claim().is_none());
     Ok(record.filter(|_| whole).map_or(Seen::Site(site), Seen::Complete))
+}
+
+/// A directory whose permissions were set is complete, unless they or its owner are not as asked for: an attempt that
+/// would have noticed may have been cut off. In one that holds something they are its users' business.
+async fn is_complete(
+    share: &Share,
+    wanted: &Wanted,
+    place: &FileHandle,
+    attributes: &Attributes,
+) -> Result<bool, OperationError> {
+    if is_begun(attributes) {
+        return Ok(false);
+    }
+    Ok(wanted.verify(share, attributes).is_ok() || !is_empty(share, wanted, place).await?)
+}
+
+async fn is_empty(share: &Share, wanted: &Wanted, place: &FileHandle) -> Result<bool, OperationError> {
+    let content = share.client().read_dir_page(place, None).await;
+    let content = content.map_err(|error| share.failed("list", wanted.record.path.as_str(), error))?;
+    Ok(content.entries.is_empty())
 }
 
 /// A directory without a record is ours only if it bears the mark of one that we began.
@@ -132,12 +157,7 @@ async fn refuse_foreign(
     } else if !site.claimed {
         return foreign();
     }
-    if !is_begun(attributes) {
-        return foreign();
-    }
-    let content = share.client().read_dir_page(place, None).await;
-    let content = content.map_err(|error| share.failed("list", wanted.record.path.as_str(), error))?;
-    if content.entries.is_empty() { Ok(()) } else { foreign() }
+    if is_begun(attributes) && is_empty(share, wanted, place).await? { Ok(()) } else { foreign() }
 }
 
 /// A custom place with one component may be another volume's default place.

@@ -23,6 +23,18 @@ pub(super) struct Failure {
     pub(super) error: Error,
 }
 
+impl Failure {
+    /// Whether a step may have been taken.
+    pub(super) fn may_have_done_something(&self) -> bool {
+        match &self.error {
+            Error::OutcomeUnknown { .. } | Error::Timeout { .. } | Error::Protocol { .. } | Error::ShutDown { .. } => {
+                true
+            }
+            _ => !self.done.is_empty(),
+        }
+    }
+}
+
 impl<'a> Steps<'a> {
     pub(super) fn new(share: &'a Share) -> Self {
         Self { compound: Compound::new(), ends: Vec::new(), faults: share.faults(), stopped: false }

@@ -47,6 +47,7 @@ impl OperationError {
                 Some("export that file system as a share of its own and name it in a StorageClass")
             }
             Self::Storage { source, .. } => storage_remedy(source),
+            Self::InDoubt(error) => error.remedy(),
             Self::Crashed(_) => Some("this is a bug of the controller; its log says more"),
         }
     }

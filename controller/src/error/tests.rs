@@ -106,6 +106,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
             Code::FailedPrecondition,
         ),
         (OperationError::OtherFileSystem { location: location() }, Code::FailedPrecondition),
+        (OperationError::OtherFileSystem { location: location() }.in_doubt(), Code::Unavailable),
         (OperationError::Crashed("volume v".to_owned()), Code::Internal),
     ];
     all.extend(client_errors().into_iter().map(|(source, code)| (storage(source), code)));

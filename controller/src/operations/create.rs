@@ -50,8 +50,13 @@ impl Operations {
         let (wanted, context) = wanted(&request, &self.inner.driver_name)?;
         let (id, operation) = (wanted.id.to_string(), super::counts::Operation::CreateVolume);
         let share = self.share(wanted.id.server(), wanted.id.share());
-        let record =
-            self.job(operation, id.clone(), async move { backend::create(&Arc::clone(&share), &wanted).await });
+        let (inner, volume) = (Arc::clone(&self.inner), id.clone());
+        let record = self.job(operation, id.clone(), async move {
+            let mut doubt = inner.doubts.contains(&volume);
+            let made = backend::create(&share, &wanted, &mut doubt).await;
+            inner.doubts.note(volume, doubt && made.is_err());
+            made.map_err(|error| if doubt && !error.is_retried() { error.in_doubt() } else { error })
+        });
         let record = record.await?;
         Ok(Created { id, capacity_bytes: record.size_bytes, context: context.to_map() })
     }

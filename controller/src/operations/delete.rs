@@ -1,5 +1,7 @@
 //! `DeleteVolume`
 
+use std::sync::Arc;
+
 use volume::VolumeId;
 
 use super::counts::Operation;
@@ -22,6 +24,12 @@ impl Operations {
             }
         };
         let share = self.share(id.server(), id.share());
-        self.job(Operation::DeleteVolume, id.to_string(), async move { backend::delete(&share, &id).await }).await
+        let (inner, volume) = (Arc::clone(&self.inner), id.to_string());
+        self.job(Operation::DeleteVolume, id.to_string(), async move {
+            backend::delete(&share, &id).await?;
+            inner.doubts.note(volume, false);
+            Ok(())
+        })
+        .await
     }
 }

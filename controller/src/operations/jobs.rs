@@ -8,6 +8,7 @@ use tonic::Code;
 use volume::{Server, SharePath};
 
 use super::counts::{Counts, Operation};
+use super::doubts::Doubts;
 use crate::backend::{Share, reaper};
 use crate::error::OperationError;
 use crate::servers::Servers;
@@ -22,6 +23,7 @@ pub struct Operations {
 pub(super) struct Inner {
     pub(super) driver_name: String,
     pub(super) servers: Servers,
+    pub(super) doubts: Doubts,
     jobs: InFlight<String>,
     counts: Counts,
 }
@@ -29,7 +31,13 @@ pub(super) struct Inner {
 impl Operations {
     /// Operations under a driver's name, which records carry, on servers of a pool.
     pub fn new(driver_name: impl Into<String>, servers: Servers, counts: Counts) -> Self {
-        let inner = Inner { driver_name: driver_name.into(), servers, jobs: InFlight::new(), counts };
+        let inner = Inner {
+            driver_name: driver_name.into(),
+            servers,
+            doubts: Doubts::default(),
+            jobs: InFlight::new(),
+            counts,
+        };
         Self { inner: Arc::new(inner) }
     }
 

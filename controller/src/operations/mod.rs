@@ -14,6 +14,7 @@ use volume::{Capability, Server, SharePath};
 mod counts;
 mod create;
 mod delete;
+mod doubts;
 mod jobs;
 mod validate;
 

@@ -7,6 +7,7 @@
 mod crash;
 mod create;
 mod delete;
+mod doubt;
 mod full;
 mod places;
 #[cfg(feature = "wire")]
@@ -73,6 +74,8 @@ macro_rules! every_volume_test {
                 records_that_others_could_write_are_not_trusted;
             trouble:
                 folders_removed_by_hand_are_made_again;
+            doubt:
+                owner_and_mode_are_set_again_unless_the_volume_is_in_use;
             reaping:
                 a_tree_is_removed_without_following_links,
                 a_deep_tree_is_removed,
@@ -108,6 +111,10 @@ mod fake {
             handles_are_looked_up_again,
             what_another_controller_completes_is_not_taken_back,
             a_late_delete_does_not_touch_the_next_volume;
+        doubt:
+            a_failure_is_not_final_before_what_was_begun_is_taken_back,
+            a_refusal_to_look_is_not_final_after_a_lost_answer,
+            an_owner_that_is_not_kept_is_refused;
     }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake());

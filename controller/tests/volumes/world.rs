@@ -10,7 +10,7 @@ use csi_runtime::metrics::Metrics;
 use nfs_client::fake::FakeServer;
 #[cfg(feature = "wire")]
 use nfs_client::ganesha::{Ganesha, GaneshaOptions, Squash};
-use nfs_client::{Client, Config, SourcePort};
+use nfs_client::{Client, Config, SetAttributes, SourcePort};
 use volume::capacity::Range;
 use volume::{AccessMode, Capability};
 
@@ -208,10 +208,15 @@ impl World {
 
     /// Lets everybody write to a directory.
     pub(crate) async fn open_to_others(&self, path: &str) {
+        self.change(path, SetAttributes::mode(0o777)).await;
+    }
+
+    /// Changes owner or mode of a directory.
+    pub(crate) async fn change(&self, path: &str, attributes: SetAttributes) {
         let client = self.by_hand();
         let names: Vec<&str> = SHARE.split('/').chain(path.split('/')).filter(|name| !name.is_empty()).collect();
         let directory = client.open_dir(&names).await.unwrap();
-        client.setattr(&directory, nfs_client::SetAttributes::mode(0o777)).await.unwrap();
+        client.setattr(&directory, attributes).await.unwrap();
         client.shutdown().await;
     }
 

@@ -223,6 +223,9 @@ impl State {
         if self.options.squashes_root && (attributes.owner.is_some() || attributes.group.is_some()) {
             return Err(NfsStatus::Perm);
         }
+        if self.options.ignores_owners {
+            return self.tree.set(object, &SetAttributes { owner: None, group: None, ..*attributes });
+        }
         self.tree.set(object, attributes)
     }
 

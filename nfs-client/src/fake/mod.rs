@@ -67,6 +67,8 @@ pub struct Options {
     pub drops_setgid: bool,
     /// User 0 counts as nobody: it cannot give files away.
     pub squashes_root: bool,
+    /// SETATTR of an owner succeeds and changes nothing, as on file systems that keep none.
+    pub ignores_owners: bool,
     /// Over TCP, callers with a source port of 1024 or above are denied.
     pub needs_reserved_port: bool,
     /// Owners are reported as `number@domain`.
@@ -87,6 +89,7 @@ impl Default for Options {
             max_write: usize::MAX,
             drops_setgid: true,
             squashes_root: false,
+            ignores_owners: false,
             needs_reserved_port: false,
             domain: None,
             detects_false_retries: true,
