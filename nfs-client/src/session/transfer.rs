@@ -31,6 +31,8 @@ pub(super) struct Transfer {
     /// An earlier transmission has had no answer, so the server may have executed it.
     uncertain: bool,
     damaged: u32,
+    /// The connection was bound to the session once because the server said it was not.
+    bound: bool,
     backoff: Backoff,
     /// When a slot that nobody waits for any more ends the session.
     settle_by: Option<Instant>,
@@ -63,6 +65,7 @@ impl Transfer {
             ticket,
             uncertain: false,
             damaged: 0,
+            bound: false,
             backoff: Backoff::reconnecting(),
             settle_by: None,
             highest_slot: slot.highest_busy(),
@@ -187,6 +190,7 @@ impl Transfer {
         match status {
             NfsStatus::Delay | NfsStatus::Grace => Step::Later,
             NfsStatus::ConnNotBoundToSession => match self.engine.bind(connection, &self.session).await {
+                Ok(()) if std::mem::replace(&mut self.bound, true) => Step::Later,
                 Ok(()) => Step::Again,
                 Err(reason) => {
                     self.session.end(reason.clone(), false);

@@ -75,6 +75,17 @@ async fn an_unbound_connection_is_bound() {
     assert_eq!(server.executed(OpCode::Create), 1);
 }
 
+/// A server that binds the connection and says each time that it is not bound: it is asked at a measured pace.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_stays_unbound_is_not_bound_in_a_hurry() {
+    let (server, client, export) = world().await;
+    server.inject(Fault::on(OpCode::Sequence, Effect::Status(NfsStatus::ConnNotBoundToSession)).times(1000));
+    let error = client.create_dir(&export, "a", 0o700, None).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let asked = server.executed(OpCode::BindConnToSession);
+    assert!((2..200).contains(&asked), "asked {asked} times");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_in_the_middle_of_a_raw_change_is_an_unknown_outcome() {
     for (effect, executed) in [(Effect::RestartAfterExecution, 1), (Effect::RestartBeforeExecution, 0)] {
