@@ -1,8 +1,8 @@
 //! The driver's folders on a share: found, or made when the first volume is.
 
-use nfs_client::{Client, Error, FileHandle, NfsStatus};
+use nfs_client::{Attributes, Client, Compound, Error, FileHandle, NfsStatus, Principal};
 
-use super::layout::{FOLDER_MODE, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+use super::layout::{FOLDER_MODE, PLACES, RECORDS, RETAINED, ROOT, TRASH, unique_tree};
 use super::share::Share;
 use crate::error::OperationError;
 
@@ -55,15 +55,51 @@ impl Folders {
         }
         let attributes = client.getattr(&root).await;
         let attributes = attributes.map_err(|error| opening(share, error))?;
+        let trash = folder(share, client, &ours.handle, TRASH).await?;
+        refuse_anothers(share, &trash, ours.attributes.owner.as_ref()).await?;
         Ok(Self {
             records: folder(share, client, &ours.handle, RECORDS).await?,
             places: folder(share, client, &ours.handle, PLACES).await?,
             retained: folder(share, client, &ours.handle, RETAINED).await?,
-            trash: folder(share, client, &ours.handle, TRASH).await?,
+            trash,
             fsid: attributes.fsid,
             root,
         })
     }
+}
+
+/// Refuses folders that somebody made who may write to the share: with records of his own he could have any directory of
+/// the share deleted. Only what is made by the controller belongs to the user that the server takes it for; root may do
+/// everything on the share anyway, so what belongs to root needs no request.
+async fn refuse_anothers(share: &Share, trash: &FileHandle, owner: Option<&Principal>) -> Result<(), OperationError> {
+    let Some(owner) = owner.filter(|owner| !is_root(owner)) else { return Ok(()) };
+    let made = sample(share, trash).await;
+    let made = made.map_err(|error| share.failed("make something in", format!("{ROOT}/{TRASH}"), error))?;
+    if made.owner.is_none_or(|ours| ours == *owner) {
+        return Ok(());
+    }
+    Err(OperationError::Untrusted { location: share.at(ROOT), problem: "belongs to another user than the controller" })
+}
+
+fn is_root(owner: &Principal) -> bool {
+    match owner {
+        Principal::Id(id) => *id == 0,
+        Principal::Name(name) => name.split('@').next() == Some("root"),
+    }
+}
+
+/// Makes something and removes it: NFS has no other way to learn what time it is on the server, or for whom it takes the
+/// caller.
+pub(super) async fn sample(share: &Share, trash: &FileHandle) -> Result<Attributes, Error> {
+    let name = unique_tree();
+    let request = Compound::new().put_handle(trash).create_symlink(&name, "sample").get_attr();
+    let replies = match share.client().call(request.put_handle(trash).remove(&name)).await {
+        Ok(replies) => replies,
+        // The reaper was faster.
+        Err(error) if error.is_status(NfsStatus::NoEnt) => error.completed().cloned().unwrap_or_default(),
+        Err(error) => return Err(error),
+    };
+    Ok(replies.attributes(0).cloned().unwrap_or_default())
 }
 
 async fn folder(share: &Share, client: &Client, parent: &FileHandle, name: &str) -> Result<FileHandle, OperationError> {

@@ -22,9 +22,9 @@ impl OperationError {
             Self::Different { .. } => Some("delete that volume first, or ask under another name"),
             Self::Occupied { by, .. } => occupied_remedy(by),
             Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
-            Self::Untrusted { .. } => {
-                Some("make it a directory that only its owner may write to (mode 0700), after checking what is in it")
-            }
+            Self::Untrusted { .. } => Some(
+                "make it a directory of the user for whom the server takes the controller, with mode 0700, after checking what is in it",
+            ),
             Self::ShareMissing { high_port: true, .. } => Some(
                 "export it, or correct \"share\" in the StorageClass; if it is exported to callers from ports below 1024 alone \
                  (\"secure\"), allow ports above, or let the controller have one: controller.reservedPorts=true in the chart",

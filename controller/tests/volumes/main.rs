@@ -71,7 +71,8 @@ macro_rules! every_volume_test {
                 a_share_that_does_not_exist_is_named,
                 a_server_that_refuses_is_named,
                 a_server_that_is_not_nfs_is_named,
-                records_that_others_could_write_are_not_trusted;
+                records_that_others_could_write_are_not_trusted,
+                records_of_another_user_are_not_trusted;
             trouble:
                 folders_removed_by_hand_are_made_again;
             doubt:

@@ -1,5 +1,6 @@
 //! Servers and shares that cannot be used.
 
+use nfs_client::SetAttributes;
 use tokio::net::TcpListener;
 use tonic::Code;
 
@@ -72,6 +73,32 @@ pub(crate) async fn records_that_others_could_write_are_not_trusted(world: &Worl
     let error = controller.create("pvc-1", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("can be written to by others"), "{}", error.message());
+}
+
+/// Somebody who may write to the share makes the driver's folders before the driver does, or puts his own in their place.
+pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
+    world.make_dir(".berth");
+    world.make_dir("precious");
+    world.change(".berth", SetAttributes { owner: Some(1000), ..SetAttributes::mode(0o700) }).await;
+    world.make_dir(".berth/records");
+    let forged = volume::Record::new("pvc-1".to_owned(), "precious".parse().unwrap()).to_text().unwrap();
+    world.make_symlink(".berth/records/pvc-1", &forged);
+    let controller = world.controller();
+    let errors = [
+        controller.delete(&controller.id("pvc-1")).await.unwrap_err(),
+        controller.create("pvc-2", &[]).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        let message = error.message();
+        assert!(
+            message.contains("/export/.berth, where the driver keeps its records, belongs to another user"),
+            "{message}"
+        );
+        assert!(message.contains("for whom the server takes the controller"), "{message}");
+    }
+    assert_eq!(world.places(), ["precious"]);
+    assert!(world.folder("trash").is_empty(), "{:?}", world.folder("trash"));
 }
 
 #[cfg(feature = "wire")]

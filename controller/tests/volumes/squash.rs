@@ -5,9 +5,10 @@ use tonic::Code;
 use crate::world::{Object, World};
 
 pub(crate) async fn a_squashed_root_cannot_set_an_owner(world: &World) {
-    let controller = world.controller();
-    let made = controller.create("pvc-1", &[("mountPermissions", "0777")]).await.unwrap();
+    let made = world.controller().create("pvc-1", &[("mountPermissions", "0777")]).await.unwrap();
     assert!(matches!(world.object("pvc-1"), Some(Object::Directory { mode: 0o777, .. })), "no owner, no trouble");
+    // The next process finds folders of nobody's, and is nobody itself.
+    let controller = world.controller();
     controller.delete(&made.id).await.unwrap();
     world.until_reaped().await;
     let tree = world.tree();
