@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{
     Context, Scenario,
-    context::claim,
     events::{told, words},
 };
 use crate::cluster::{LabError, chain, network, nfs};
@@ -42,9 +41,6 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
         lab.machine(nfs::MACHINE)?.sh(&format!("rm {}/filler-*", nfs::SMALL_SHARE))?;
         // With room again, the claim that waits is served: nothing has to be repeated by hand.
         context.bound("full-disk")?;
-    }
-    for mistake in &mistakes {
-        context.kubectl().run(&["delete", "storageclass", &class(context, mistake)])?;
     }
     context.check(misses.is_empty(), || misses.join("\n"))
 }
@@ -121,16 +117,7 @@ fn fill(share: &str) -> String {
     format!("for n in 1 2 3; do ! dd if=/dev/zero of={share}/filler-$n bs=1k 2>/dev/null; sync; done")
 }
 
-fn class(context: &Context<'_>, mistake: &Mistake) -> String {
-    format!("{}-{}", context.namespace, mistake.name)
-}
-
 fn make(context: &Context<'_>, mistake: &Mistake) -> Result<(), LabError> {
-    let name = class(context, mistake);
-    let object = json!({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": name },
-        "provisioner": context.driver.name, "parameters": mistake.parameters,
-    });
-    context.kubectl().create(object.to_string())?;
-    context.kubectl().create(claim(&context.namespace, mistake.name, &name, "1Gi").to_string()).map(drop)
+    let class = context.class(mistake.name, &mistake.parameters)?;
+    context.claim_of(mistake.name, &class)
 }

@@ -13,6 +13,9 @@ use crate::{
 /// How long a claim may take to be bound, or a pod to run, before a scenario gives up. Generous: nodes may be emulated.
 pub(super) const PATIENCE: Duration = Duration::from_mins(3);
 
+/// Label of what lies in no namespace: the namespace of the scenario that made it.
+const SCENARIO: &str = "scenario.berth.dev/namespace";
+
 /// The driver as it is installed.
 #[derive(Debug, Clone)]
 pub struct Driver {
@@ -80,6 +83,7 @@ impl<'a> Context<'a> {
             .collect();
         let words = ["delete", "namespace", &self.namespace, "--timeout=180s"];
         self.kubectl().run(&words)?;
+        self.delete_classes()?;
         share::release(self)?;
         if volumes.is_empty() {
             return Ok(());
@@ -92,13 +96,36 @@ impl<'a> Context<'a> {
     pub fn abandon(&self) {
         // Best effort after a failure that is already reported.
         let _ = self.kubectl().run(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        let _ = self.delete_classes();
         let _ = share::release(self);
     }
 
     /// Makes a claim of the driver's class and returns its name.
     pub fn claim(&self, name: &str) -> Result<String, LabError> {
-        self.kubectl().create(claim(&self.namespace, name, &self.driver.class, "1Gi").to_string())?;
+        self.claim_of(name, &self.driver.class)?;
         Ok(name.to_owned())
+    }
+
+    /// Makes a class with these parameters, which goes with the scenario's namespace, and returns its name.
+    pub fn class(&self, name: &str, parameters: &Value) -> Result<String, LabError> {
+        let class = format!("{}-{name}", self.namespace);
+        let object = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": { "name": class, "labels": { SCENARIO: self.namespace } },
+            "provisioner": self.driver.name, "parameters": parameters,
+        });
+        self.kubectl().create(object.to_string())?;
+        Ok(class)
+    }
+
+    /// Makes a claim of a class.
+    pub fn claim_of(&self, name: &str, class: &str) -> Result<(), LabError> {
+        self.kubectl().create(claim(&self.namespace, name, class, "1Gi").to_string()).map(drop)
+    }
+
+    fn delete_classes(&self) -> Result<(), LabError> {
+        let selector = format!("{SCENARIO}={}", self.namespace);
+        self.kubectl().run(&["delete", "storageclass", "-l", &selector]).map(drop)
     }
 
     /// Waits until a claim is bound and returns its volume.

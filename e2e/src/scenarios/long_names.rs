@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Scenario, context::claim, share::share_root};
+use super::{Context, Scenario, share::share_root};
 use crate::cluster::LabError;
 
 /// See [`run`].
@@ -14,18 +14,14 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(context: &Context<'_>) -> Result<(), LabError> {
-    let (class, name) =
-        (format!("{}-named", context.namespace), "long-".repeat(40).trim_end_matches('-').to_owned() + "x");
+    let name = "long-".repeat(40).trim_end_matches('-').to_owned() + "x";
     context.check(name.len() == 200, || format!("the name has {} characters", name.len()))?;
     let backend = &context.driver.backend;
-    let object = json!({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
-        "provisioner": context.driver.name,
-        "parameters": { "server": backend.server, "share": backend.share,
-            "subDir": "${pvc.metadata.name}-${pvc.metadata.namespace}" },
+    let parameters = json!({
+        "server": backend.server, "share": backend.share, "subDir": "${pvc.metadata.name}-${pvc.metadata.namespace}",
     });
-    context.kubectl().create(object.to_string())?;
-    context.kubectl().create(claim(&context.namespace, &name, &class, "1Gi").to_string())?;
+    let class = context.class("named", &parameters)?;
+    context.claim_of(&name, &class)?;
     let volume = context.bound(&name)?;
     let handle = volume["spec"]["csi"]["volumeHandle"].as_str().unwrap_or_default();
     context
@@ -36,6 +32,5 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.pod("user", &name, "", "echo here > /data/file && sleep 3600")?;
     context.pod_ready("user")?;
     let found = context.kubectl().exec_text(&context.namespace, "user", &["cat", "/data/file"])?;
-    context.check(found.trim() == "here", || format!("the file holds {found:?}"))?;
-    context.kubectl().run(&["delete", "storageclass", &class]).map(drop)
+    context.check(found.trim() == "here", || format!("the file holds {found:?}"))
 }
