@@ -240,7 +240,7 @@ impl OperationError {
             text.push_str(remedy);
         }
         if let Self::InDoubt(_) = self {
-            text.push_str("; something that was begun may be left there, so the controller tries again");
+            text.push_str("; a part of the volume may be left on the share, so the attempt is repeated");
         }
         text
     }

@@ -18,10 +18,11 @@ use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, Replies, Se
 use volume::Record;
 
 use super::ancestors;
+use super::doubt::Doubt;
 use super::faults::Step;
 use super::folders::Folders;
 use super::layout::{BEGUN_MODE, PARENT_MODE};
-use super::observe::{Seen, Site, observe, outset};
+use super::observe::{Made, Seen, Site, Stage, observe, outset};
 use super::share::Share;
 use super::steps::{Failure, Steps};
 use super::undo;
@@ -45,11 +46,18 @@ enum Attempt {
 ///
 /// One round trip where nothing exists yet and the volume lies in its default place; one more where it does not.
 ///
-/// `doubt` is whether an earlier attempt may have left something on the share. When this one fails, it is whether
-/// something may be left that a repetition would go on from or take back.
-pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut bool) -> Result<Record, OperationError> {
+/// `doubt` is what earlier attempts may have left on the share; after a failure, what they and this one may have left.
+pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Record, OperationError> {
     let _waiting = share.wait();
     let _busy = share.occupy(&wanted.record.path)?;
+    let made = attempts(share, wanted, doubt).await;
+    if made.as_ref().is_err_and(|error| !error.is_retried()) {
+        doubt.settle(share, wanted).await;
+    }
+    made
+}
+
+async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Record, OperationError> {
     let mut last = None;
     for round in 0..ATTEMPTS {
         if round > 1 {
@@ -61,17 +69,18 @@ pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut bool) -> 
             Attempt::Look(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| OperationError::Contended(share.at(wanted.record.path.as_str()))))
+    Err(last.unwrap_or_else(|| contended(share, wanted)))
 }
 
-async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut bool) -> Result<Attempt, OperationError> {
+async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt) -> Result<Attempt, OperationError> {
     let folders = share.folders().await?;
-    let expects_nothing = first && !*doubt;
+    let continues = doubt.is_raised();
+    let expects_nothing = first && !continues;
     let seen =
         if expects_nothing { outset(share, &folders, wanted).await } else { observe(share, &folders, wanted).await };
     let seen = match seen {
         Ok(Seen::Site(site)) => {
-            *doubt = site.holds_something();
+            doubt.raise(site.holds_something());
             ancestors::check(share, &folders, wanted, &site).await.map(|()| Seen::Site(site))
         }
         other => other,
@@ -86,46 +95,45 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut bool) 
         }
         Err(error) => {
             if !error.is_retried() {
-                match undo::release(share, &folders, wanted).await {
-                    Ok(()) => *doubt = false,
-                    Err(left) => *doubt |= left.is_retried(),
-                }
+                undo::release(share, &folders, wanted).await;
             }
             return Err(error);
         }
     };
     let failure = match steps(share, &folders, wanted, &site).send(share).await {
         Ok(replies) if has_lost_its_place(wanted, &replies) => {
-            *doubt = true;
+            doubt.raise(true);
             return Ok(Attempt::Look(contended(share, wanted)));
         }
         Ok(replies) => match finish(share, wanted, &site, &replies) {
             Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
             Err(error) => {
-                let left = replies.attributes(0).and_then(Attributes::state);
-                let made = [Step::Claim, Step::Place, Step::Record];
-                let undone = undo::undo(share, &folders, wanted, &site, &made, left).await;
-                *doubt = undone.is_err_and(|left| left.is_retried());
+                doubt.raise(true);
+                // A directory that somebody else completed may have been reported, and be in use.
+                if continues || site.stage() != Some(Stage::Differing) {
+                    let left = replies.attributes(0).and_then(Attributes::state);
+                    let made = [Step::Claim, Step::Place, Step::Record];
+                    undo::undo(share, &folders, wanted, &site, &made, left).await;
+                }
                 return Ok(Attempt::Failed(error));
             }
         },
         Err(failure) => failure,
     };
-    *doubt |= failure.may_have_done_something();
+    doubt.note(&failure);
     if look_again(&failure) {
         if failure.error.status().is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt) {
             share.forget(&folders).await;
         }
         return Ok(Attempt::Look(match failure.error.status() {
-            Some(NfsStatus::Exist) => contended(share, wanted),
+            Some(NfsStatus::Exist | NfsStatus::NotSame) => contended(share, wanted),
             _ => explain(share, wanted, failure),
         }));
     }
     let done = failure.done.clone();
     let error = explain(share, wanted, failure);
     if !error.is_retried() {
-        let undone = undo::undo(share, &folders, wanted, &site, &done, None).await;
-        *doubt = undone.is_err_and(|left| left.is_retried());
+        undo::undo(share, &folders, wanted, &site, &done, None).await;
     }
     Ok(Attempt::Failed(error))
 }
@@ -138,6 +146,10 @@ fn contended(share: &Share, wanted: &Wanted) -> OperationError {
 fn steps<'a>(share: &'a Share, folders: &Folders, wanted: &Wanted, site: &Site) -> Steps<'a> {
     let (key, path) = (wanted.id.key().as_str(), &wanted.record.path);
     let mut steps = Steps::new(share);
+    if let Some(Made { handle, state: Some(seen), .. }) = &site.place {
+        // Another controller may have completed it meanwhile, and somebody may use it.
+        steps = steps.only_if(|request| request.put_handle(handle).verify(*seen));
+    }
     if let Some(claim) = wanted.claim().filter(|_| !site.claimed) {
         steps =
             steps.then(Step::Claim, |request| request.put_handle(&folders.places).create_symlink(claim.as_str(), key));
@@ -160,11 +172,11 @@ fn steps<'a>(share: &'a Share, folders: &Folders, wanted: &Wanted, site: &Site) 
             request.put_handle(&folders.records).create_symlink(key, wanted.text.as_bytes())
         });
     }
-    if !site.complete {
+    if site.stage() != Some(Stage::Complete) {
         let mut there = false;
         let mut enter = |request: Compound| match &site.place {
             _ if std::mem::replace(&mut there, true) => request,
-            Some(place) => request.put_handle(place),
+            Some(place) => request.put_handle(&place.handle),
             None => request.restore_handle(),
         };
         if let Some(owner) = wanted.owner() {
@@ -209,7 +221,9 @@ fn look_again(failure: &Failure) -> bool {
     match &failure.error {
         Error::OutcomeUnknown { may_still_happen, .. } => !may_still_happen,
         Error::Status { status, .. } => {
-            matches!(status, NfsStatus::Exist | NfsStatus::NoEnt) || status.is_lost_handle() || status.asks_to_wait()
+            matches!(status, NfsStatus::Exist | NfsStatus::NoEnt | NfsStatus::NotSame)
+                || status.is_lost_handle()
+                || status.asks_to_wait()
         }
         _ => false,
     }

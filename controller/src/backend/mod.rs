@@ -6,6 +6,7 @@
 mod ancestors;
 mod create;
 mod delete;
+mod doubt;
 pub mod faults;
 mod folders;
 mod layout;
@@ -20,5 +21,6 @@ mod wanted;
 
 pub(crate) use create::create;
 pub(crate) use delete::{Located, delete, find};
+pub(crate) use doubt::Doubt;
 pub(crate) use share::Share;
 pub(crate) use wanted::Wanted;

@@ -21,15 +21,31 @@ pub(super) struct Site {
     /// Names of the directories on the way that have to be made.
     pub(super) missing: Vec<String>,
     /// The directory, if it was made.
-    pub(super) place: Option<FileHandle>,
-    /// Whether owner and mode are those that were asked for, or the directory is in use.
-    pub(super) complete: bool,
+    pub(super) place: Option<Made>,
     /// Whether the place is claimed for it.
     pub(super) claimed: bool,
     /// Whether its record is written.
     pub(super) recorded: bool,
     /// File system of the share.
     pub(super) fsid: Option<(u64, u64)>,
+}
+
+/// A directory that was made.
+pub(super) struct Made {
+    pub(super) handle: FileHandle,
+    pub(super) state: Option<ObjectState>,
+    pub(super) stage: Stage,
+}
+
+/// How far a directory is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It bears the mark: owner and mode are not set.
+    Begun,
+    /// They are set to other ones than were asked for, and it is empty.
+    Differing,
+    /// They are as asked for, or it is in use.
+    Complete,
 }
 
 /// What was seen.
@@ -49,11 +65,15 @@ impl Site {
             ancestors: walk.ancestors,
             missing: walk.missing,
             place: None,
-            complete: false,
             claimed: false,
             recorded: false,
             fsid: folders.fsid,
         }
+    }
+
+    /// How far the directory is, if it was made.
+    pub(super) fn stage(&self) -> Option<Stage> {
+        self.place.as_ref().map(|made| made.stage)
     }
 
     /// Whether anything of the volume is there.
@@ -111,29 +131,41 @@ pub(super) async fn observe(share: &Share, folders: &Folders, wanted: &Wanted) -
             if record.is_none() {
                 refuse_foreign(share, folders, wanted, &site, &place, &attributes).await?;
             }
-            site.complete = is_complete(share, wanted, &place, &attributes).await?;
-            site.place = Some(place);
+            let stage = stage(share, wanted, &place, &attributes).await?;
+            site.place = Some(Made { handle: place, state: attributes.state(), stage });
         }
     }
-    let whole = site.complete && site.recorded && (site.claimed || wanted.claim().is_none());
+    let whole = site.stage() == Some(Stage::Complete) && site.recorded && (site.claimed || wanted.claim().is_none());
     Ok(record.filter(|_| whole).map_or(Seen::Site(site), Seen::Complete))
 }
 
-/// A directory whose permissions were set is complete, unless they or its owner are not as asked for: an attempt that
-/// would have noticed may have been cut off. In one that holds something they are its users' business.
-async fn is_complete(
+/// How far a directory is. In one that holds something, or that its users have closed to the controller, owner and mode are
+/// their business.
+async fn stage(
     share: &Share,
     wanted: &Wanted,
     place: &FileHandle,
     attributes: &Attributes,
-) -> Result<bool, OperationError> {
+) -> Result<Stage, OperationError> {
     if is_begun(attributes) {
-        return Ok(false);
+        return Ok(Stage::Begun);
     }
-    Ok(wanted.verify(share, attributes).is_ok() || !is_empty(share, wanted, place).await?)
+    if wanted.verify(share, attributes).is_ok() {
+        return Ok(Stage::Complete);
+    }
+    match is_empty(share, wanted, place).await {
+        Ok(true) => Ok(Stage::Differing),
+        Ok(false) => Ok(Stage::Complete),
+        Err(OperationError::Storage { source, .. })
+            if source.is_status(NfsStatus::Access) || source.is_status(NfsStatus::Perm) =>
+        {
+            Ok(Stage::Complete)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-async fn is_empty(share: &Share, wanted: &Wanted, place: &FileHandle) -> Result<bool, OperationError> {
+pub(super) async fn is_empty(share: &Share, wanted: &Wanted, place: &FileHandle) -> Result<bool, OperationError> {
     let content = share.client().read_dir_page(place, None).await;
     let content = content.map_err(|error| share.failed("list", wanted.record.path.as_str(), error))?;
     Ok(content.entries.is_empty())

@@ -8,12 +8,11 @@ use volume::PlaceKey;
 
 use super::faults::Step;
 use super::folders::Folders;
-use super::observe::Site;
+use super::observe::{Site, Stage};
 use super::place::{Leaf, is_begun, walk};
 use super::records::{self, Claim};
 use super::share::Share;
 use super::wanted::Wanted;
-use crate::error::OperationError;
 
 /// A directory that may be removed, if it is still as it was seen.
 struct Begun {
@@ -25,10 +24,6 @@ struct Begun {
 /// or is not the attempt's any more, all of it stays; a repetition of the create finds it.
 ///
 /// `left` is the state in which the attempt left the directory, if it got as far as completing it.
-///
-/// # Errors
-///
-/// What was begun may still be there, because the server did not say or refused.
 pub(super) async fn undo(
     share: &Share,
     folders: &Folders,
@@ -36,78 +31,53 @@ pub(super) async fn undo(
     site: &Site,
     done: &[Step],
     left: Option<ObjectState>,
-) -> Result<(), OperationError> {
-    logged(share, wanted, take_back(share, folders, wanted, site, done, left).await)
-}
-
-/// Gives up a place that turned out not to be the volume's: removes the claim and what was begun there.
-///
-/// # Errors
-///
-/// As of [`undo`].
-pub(super) async fn release(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<(), OperationError> {
-    logged(share, wanted, give_up(share, folders, wanted).await)
-}
-
-/// The caller has an error of its own to answer with.
-fn logged(share: &Share, wanted: &Wanted, result: Result<(), OperationError>) -> Result<(), OperationError> {
-    result.inspect_err(|error| {
-        let (directory, error) = (share.at(wanted.record.path.as_str()), error.message());
-        tracing::warn!(directory, error, "what was begun stays behind");
-    })
-}
-
-async fn take_back(
-    share: &Share,
-    folders: &Folders,
-    wanted: &Wanted,
-    site: &Site,
-    done: &[Step],
-    left: Option<ObjectState>,
-) -> Result<(), OperationError> {
+) {
     let made = |step| done.contains(&step);
-    if site.complete {
-        return Ok(());
+    if site.stage() == Some(Stage::Complete) {
+        return;
     }
     let mut place = None;
     if site.place.is_some() || made(Step::Place) {
-        place = begun(share, folders, wanted, left).await?;
+        place = begun(share, folders, wanted, left).await;
         if place.is_none() {
             tracing::warn!(
                 directory = share.at(wanted.record.path.as_str()),
-                "a directory is not taken back: it is in use"
+                "a directory that was begun stays behind"
             );
-            return Ok(());
+            return;
         }
     }
     // A record without a directory that this attempt did not write is somebody's who may be at work.
     let record = made(Step::Record) || (site.recorded && place.is_some());
     let claim = match wanted.claim().filter(|_| site.claimed || made(Step::Claim)) {
-        Some(claim) if place.is_some() || is_without_record(share, folders, wanted).await? => {
-            own_claim(share, folders, wanted, claim).await?
+        Some(claim) if place.is_some() || is_without_record(share, folders, wanted).await => {
+            own_claim(share, folders, wanted, claim).await
         }
         _ => None,
     };
-    remove(share, folders, wanted, place, record, claim).await
+    remove(share, folders, wanted, place, record, claim).await;
 }
 
-async fn give_up(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<(), OperationError> {
+/// Gives up a place that turned out not to be the volume's: removes the claim and what was begun there.
+pub(super) async fn release(share: &Share, folders: &Folders, wanted: &Wanted) {
     let (key, path) = (wanted.id.key(), &wanted.record.path);
-    if records::record(share, folders, key).await?.is_some_and(|record| record.path == *path) {
-        return Ok(());
+    match records::record(share, folders, key).await {
+        Ok(record) if record.as_ref().is_none_or(|record| record.path != *path) => {}
+        _ => return,
     }
-    let holder = records::claim(share, folders, &PlaceKey::new(path), key).await?;
-    let claim = match (holder, wanted.claim()) {
-        (Claim::Us(Some(state)), Some(claim)) => Some((claim, state)),
-        (Claim::Nobody, None) => None,
-        _ => return Ok(()),
+    let custom = wanted.claim();
+    let holder = records::claim(share, folders, &PlaceKey::new(path), key).await;
+    let claim = match (holder, custom) {
+        (Ok(Claim::Us(Some(state))), Some(claim)) => Some((claim, state)),
+        (Ok(Claim::Nobody), None) => None,
+        _ => return,
     };
-    let place = begun(share, folders, wanted, None).await?;
-    remove(share, folders, wanted, place, false, claim).await
+    let place = begun(share, folders, wanted, None).await;
+    remove(share, folders, wanted, place, false, claim).await;
 }
 
-async fn is_without_record(share: &Share, folders: &Folders, wanted: &Wanted) -> Result<bool, OperationError> {
-    Ok(records::record(share, folders, wanted.id.key()).await?.is_none())
+async fn is_without_record(share: &Share, folders: &Folders, wanted: &Wanted) -> bool {
+    matches!(records::record(share, folders, wanted.id.key()).await, Ok(None))
 }
 
 /// The volume's claim, as it is now.
@@ -116,24 +86,19 @@ async fn own_claim(
     folders: &Folders,
     wanted: &Wanted,
     claim: PlaceKey,
-) -> Result<Option<(PlaceKey, ObjectState)>, OperationError> {
-    Ok(match records::claim(share, folders, &claim, wanted.id.key()).await? {
-        Claim::Us(Some(state)) => Some((claim, state)),
+) -> Option<(PlaceKey, ObjectState)> {
+    match records::claim(share, folders, &claim, wanted.id.key()).await {
+        Ok(Claim::Us(Some(state))) => Some((claim, state)),
         _ => None,
-    })
+    }
 }
 
 /// The directory, if it bears the mark of one that was begun, or is still as the attempt has `left` it.
-async fn begun(
-    share: &Share,
-    folders: &Folders,
-    wanted: &Wanted,
-    left: Option<ObjectState>,
-) -> Result<Option<Begun>, OperationError> {
-    let walk = walk(share, folders, &wanted.record.path).await?;
-    let Leaf::Directory(_, attributes) = walk.leaf else { return Ok(None) };
-    let state = attributes.state().filter(|state| is_begun(&attributes) || left.as_ref() == Some(state));
-    Ok(state.map(|state| Begun { parent: walk.parent, state }))
+async fn begun(share: &Share, folders: &Folders, wanted: &Wanted, left: Option<ObjectState>) -> Option<Begun> {
+    let walk = walk(share, folders, &wanted.record.path).await.ok()?;
+    let Leaf::Directory(_, attributes) = walk.leaf else { return None };
+    let state = attributes.state()?;
+    (is_begun(&attributes) || left == Some(state)).then_some(Begun { parent: walk.parent, state })
 }
 
 async fn remove(
@@ -143,7 +108,7 @@ async fn remove(
     place: Option<Begun>,
     record: bool,
     claim: Option<(PlaceKey, ObjectState)>,
-) -> Result<(), OperationError> {
+) {
     let mut request = Compound::new();
     if let Some(Begun { parent, state }) = place {
         let leaf = wanted.record.path.leaf();
@@ -157,12 +122,12 @@ async fn remove(
         request = request.put_handle(&folders.places).remove(claim.as_str());
     }
     if request.is_empty() {
-        return Ok(());
+        return;
     }
     match share.client().call(request).await {
-        Err(error) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => {
-            Err(share.failed("take back", wanted.record.path.as_str(), error))
+        Err(error) if !error.is_status(NfsStatus::NoEnt) => {
+            tracing::warn!(directory = share.at(wanted.record.path.as_str()), %error, "what was begun stays behind");
         }
-        _ => Ok(()),
+        _ => {}
     }
 }

@@ -291,6 +291,11 @@ impl State {
                 self.progress.insert(uid.to_owned(), Progress::InBackground(attempt));
                 Verdict::Retry
             }
+            ClaimOutcome::Failed(attempt, Finality::Finished | Finality::Infeasible)
+                if self.may_be_made_by_another_class(uid, &attempt) =>
+            {
+                Verdict::Retry
+            }
             ClaimOutcome::Failed(_, Finality::Finished) => {
                 self.progress.remove(uid);
                 Verdict::Retry
@@ -302,6 +307,12 @@ impl State {
                 Verdict::At(until)
             }
         }
+    }
+
+    /// Whether a volume may be in the making by a class that has been replaced since: a final answer about the new one says
+    /// nothing of it, and once the claim is gone it is attempted again as it was then.
+    fn may_be_made_by_another_class(&self, uid: &str, attempt: &Attempt) -> bool {
+        matches!(self.progress.get(uid), Some(Progress::InBackground(earlier)) if earlier.class.uid() != attempt.class.uid())
     }
 
     /// What to do about a volume now.

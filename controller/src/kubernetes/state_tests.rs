@@ -183,6 +183,25 @@ fn an_unsaved_volume_is_saved_and_never_created_again() {
 }
 
 #[test]
+fn a_final_answer_about_another_class_does_not_end_what_the_first_may_have_begun() {
+    for finality in [Finality::Finished, Finality::Infeasible] {
+        let mut state = with_claim("u");
+        let first = attempt(&mut state, "u");
+        state.claim_done("u", ClaimOutcome::Failed(first, Finality::InBackground), Instant::now());
+        state.apply(Change::Class(Event::Delete(class("c-1"))));
+        state.apply(Change::Class(Event::Apply(class("c-2"))));
+        let second = attempt(&mut state, "u");
+        assert_eq!(second.class.uid(), "c-2");
+        assert_eq!(state.claim_done("u", ClaimOutcome::Failed(second, finality), Instant::now()), Verdict::Retry);
+        state.apply(Change::Claim(Event::Delete(claim("u"))));
+        let again = attempt(&mut state, "u");
+        assert_eq!(again.class.uid(), "c-1");
+        state.claim_done("u", ClaimOutcome::Failed(again, Finality::Finished), Instant::now());
+        assert!(state.progress.is_empty());
+    }
+}
+
+#[test]
 fn an_infeasible_claim_is_left_alone_until_its_time_or_another_class() {
     let now = Instant::now();
     let mut state = with_claim("u");

@@ -7,7 +7,7 @@ use volume::{ClaimRef, Parameters, Record, VolumeContext, VolumeId};
 
 use super::jobs::Operations;
 use super::{CreateVolume, Created};
-use crate::backend::{self, Wanted};
+use crate::backend::{self, Doubt, Wanted};
 use crate::error::OperationError;
 
 /// Everything that can be said of a request without asking a server.
@@ -52,10 +52,10 @@ impl Operations {
         let share = self.share(wanted.id.server(), wanted.id.share());
         let (inner, volume) = (Arc::clone(&self.inner), id.clone());
         let record = self.job(operation, id.clone(), async move {
-            let mut doubt = inner.doubts.contains(&volume);
+            let mut doubt = inner.doubts.of(&volume);
             let made = backend::create(&share, &wanted, &mut doubt).await;
-            inner.doubts.note(volume, doubt && made.is_err());
-            made.map_err(|error| if doubt && !error.is_retried() { error.in_doubt() } else { error })
+            inner.doubts.note(volume, if made.is_ok() { Doubt::default() } else { doubt });
+            made.map_err(|error| if doubt.is_raised() && !error.is_retried() { error.in_doubt() } else { error })
         });
         let record = record.await?;
         Ok(Created { id, capacity_bytes: record.size_bytes, context: context.to_map() })

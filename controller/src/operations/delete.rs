@@ -1,7 +1,5 @@
 //! `DeleteVolume`
 
-use std::sync::Arc;
-
 use volume::VolumeId;
 
 use super::counts::Operation;
@@ -24,12 +22,6 @@ impl Operations {
             }
         };
         let share = self.share(id.server(), id.share());
-        let (inner, volume) = (Arc::clone(&self.inner), id.to_string());
-        self.job(Operation::DeleteVolume, id.to_string(), async move {
-            backend::delete(&share, &id).await?;
-            inner.doubts.note(volume, false);
-            Ok(())
-        })
-        .await
+        self.job(Operation::DeleteVolume, id.to_string(), async move { backend::delete(&share, &id).await }).await
     }
 }

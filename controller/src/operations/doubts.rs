@@ -1,27 +1,30 @@
-//! Volumes of which a failed attempt may have left something on a share.
+//! Volumes of which failed attempts may have left something on a share.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// By id. A volume stays in doubt until it is made, deleted, or an attempt saw that nothing of it is there; so callers
-/// that repeat a call until its answer is final, as the CSI specification asks of them, leave nothing here.
+use crate::backend::Doubt;
+
+/// By id. A volume stays here until it is made, or an attempt has failed for good and nothing of it is left: callers that
+/// repeat a call until its answer is final, as the CSI specification asks of them, leave nothing behind. One whose
+/// parameters are changed meanwhile to other ones of which no id or another id can be made does: a few hundred bytes.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Mutex<HashSet<String>>);
+pub(super) struct Doubts(Mutex<HashMap<String, Doubt>>);
 
 impl Doubts {
-    pub(super) fn contains(&self, volume: &str) -> bool {
-        self.lock().contains(volume)
+    pub(super) fn of(&self, volume: &str) -> Doubt {
+        self.lock().get(volume).copied().unwrap_or_default()
     }
 
-    pub(super) fn note(&self, volume: String, doubt: bool) {
-        if doubt {
-            self.lock().insert(volume);
+    pub(super) fn note(&self, volume: String, doubt: Doubt) {
+        if doubt.is_raised() {
+            self.lock().insert(volume, doubt);
         } else {
             self.lock().remove(&volume);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Doubt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

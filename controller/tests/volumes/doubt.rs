@@ -1,12 +1,14 @@
 //! Failed attempts that may have left something: an answer that was lost, and what could not be taken back.
 
+use std::time::Duration;
+
 use nfs_client::fake::{Effect, Fault};
 use nfs_client::{NfsStatus, OpCode, SetAttributes};
 use tonic::Code;
 
 use crate::world::{Object, World};
 
-const TRIES_AGAIN: &str = "; something that was begun may be left there, so the controller tries again";
+const REPEATED: &str = "; a part of the volume may be left on the share, so the attempt is repeated";
 
 /// A final answer would end the repetitions, and what the attempt has made would stay for ever.
 pub(crate) async fn a_failure_is_not_final_before_what_was_begun_is_taken_back(world: &World) {
@@ -18,21 +20,24 @@ pub(crate) async fn a_failure_is_not_final_before_what_was_begun_is_taken_back(w
         let parameters: Vec<(&str, &str)> =
             [("uid", "1000")].into_iter().chain(place.map(|place| ("subDir", place))).collect();
         for op in [OpCode::Remove, OpCode::Verify] {
-            server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
-            server.inject(Fault::on(op, Effect::Status(NfsStatus::Io)));
-            let error = controller.create("pvc-1", &parameters).await.unwrap_err();
-            let message = error.message();
-            assert_eq!(error.code(), Code::Unavailable, "{op} {place:?}: {message}");
-            assert!(message.starts_with("the server does not let the controller give fake:/export/"), "{message}");
-            assert!(message.contains("export the share with no_root_squash"), "{message}");
-            assert!(message.ends_with(TRIES_AGAIN), "{message}");
-            assert_ne!(world.tree(), tree, "{op} {place:?}: nothing was left, so nothing is proved");
+            for status in [NfsStatus::Io, NfsStatus::RoFs, NfsStatus::Access] {
+                let context = format!("{op} {status} {place:?}");
+                server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
+                server.inject(Fault::on(op, Effect::Status(status)));
+                let error = controller.create("pvc-1", &parameters).await.unwrap_err();
+                let message = error.message();
+                assert_eq!(error.code(), Code::Unavailable, "{context}: {message}");
+                assert!(message.starts_with("the server does not let the controller give fake:/export/"), "{message}");
+                assert!(message.contains("export the share with no_root_squash"), "{message}");
+                assert!(message.ends_with(REPEATED), "{message}");
+                assert_ne!(world.tree(), tree, "{context}: nothing was left, so nothing is proved");
 
-            server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
-            let error = controller.create("pvc-1", &parameters).await.unwrap_err();
-            assert_eq!(error.code(), Code::FailedPrecondition, "{op} {place:?}: {}", error.message());
-            assert!(!error.message().ends_with(TRIES_AGAIN), "{}", error.message());
-            assert_eq!(world.tree(), tree, "{op} {place:?}");
+                server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
+                let error = controller.create("pvc-1", &parameters).await.unwrap_err();
+                assert_eq!(error.code(), Code::FailedPrecondition, "{context}: {}", error.message());
+                assert!(!error.message().ends_with(REPEATED), "{}", error.message());
+                assert_eq!(world.tree(), tree, "{context}");
+            }
         }
     }
     assert_eq!(server.faults_left(), 0);
@@ -43,28 +48,32 @@ pub(crate) async fn a_refusal_to_look_is_not_final_after_a_lost_answer(world: &W
     let server = world.as_fake();
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
-    server.inject(Fault::on(OpCode::Create, Effect::RestartAfterExecution));
-    server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Io)));
-    let error = controller.create("pvc-1", &[]).await.unwrap_err();
-    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
-    assert!(world.exists("pvc-1"), "nothing was left, so nothing is proved");
+    // Of the looks of an attempt that fails: its own; the one before it gives up; the one at what is left.
+    for refused in 1..=3 {
+        let name = format!("pvc-{refused}");
+        server.inject(Fault::on(OpCode::Create, Effect::RestartAfterExecution));
+        server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Io)));
+        let error = controller.create(&name, &[]).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+        assert!(world.exists(&name), "nothing was left, so nothing is proved");
 
-    server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Access)).times(2));
-    let error = controller.create("pvc-1", &[]).await.unwrap_err();
-    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
-    assert!(error.message().contains("NFS4ERR_ACCESS"), "{}", error.message());
-    assert!(error.message().ends_with(TRIES_AGAIN), "{}", error.message());
-    assert_eq!(server.faults_left(), 0);
+        server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Access)).times(refused));
+        let error = controller.create(&name, &[]).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+        assert!(error.message().contains("NFS4ERR_ACCESS"), "{}", error.message());
+        assert!(error.message().ends_with(REPEATED), "{}", error.message());
+        assert_eq!(server.faults_left(), 0);
 
-    controller.create("pvc-1", &[]).await.unwrap();
-    assert_eq!(world.folder("records"), ["first", "pvc-1"]);
-
-    // A volume that nobody has tried to make is not in doubt.
-    controller.create("team", &[("subDir", "team/data")]).await.unwrap();
-    server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Access)));
-    let error = controller.create("pvc-2", &[("subDir", "team/data/inner")]).await.unwrap_err();
+        controller.create(&name, &[]).await.unwrap();
+        assert_eq!(world.folder("records").len() as u64, 1 + refused);
+    }
+    // Of a volume that nobody has tried to make nothing can be left.
+    world.make_dir("pvc-4");
+    server.inject(Fault::on(OpCode::Lookup, Effect::Status(NfsStatus::Access)).times(4));
+    let error = controller.create("pvc-4", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied, "{}", error.message());
-    assert!(!error.message().ends_with(TRIES_AGAIN), "{}", error.message());
+    assert!(!error.message().ends_with(REPEATED), "{}", error.message());
+    assert_eq!(server.faults_left(), 0);
 }
 
 /// The server says yes to an owner and keeps another one: nothing is left, whoever finds out.
@@ -74,20 +83,54 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
     controller.create("first", &[]).await.unwrap();
     let tree = world.tree();
     server.set_options(|options| options.ignores_owners = true);
-    let refused = |error: controller::operations::OperationError| {
+    let refused = |error: controller::operations::OperationError, code| {
         let message = error.message();
-        assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
+        assert_eq!(error.code(), code, "{message}");
         let begin = "fake:/export/pvc-1 was to have owner 1000, and the server gave it 0; export the share with";
         assert!(message.starts_with(begin), "{message}");
     };
-    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
+    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err(), Code::FailedPrecondition);
     assert_eq!(world.tree(), tree);
 
     // The one who made it never heard of it.
     server.inject(Fault::on(OpCode::SetAttr, Effect::RestartAfterExecution));
-    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
+    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err(), Code::FailedPrecondition);
     assert_eq!(world.tree(), tree);
     assert_eq!(server.faults_left(), 0);
+
+    // A volume that was answered for is not taken back by somebody who wants another one.
+    controller.create("pvc-1", &[]).await.unwrap();
+    let tree = world.tree();
+    refused(world.controller().create("pvc-1", &[("uid", "1000")]).await.unwrap_err(), Code::Unavailable);
+    server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
+    let error = world.controller().create("pvc-1", &[("uid", "1000")]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+    assert_eq!(world.tree(), tree);
+}
+
+/// A controller that was held up goes on with a place that is another volume's by now: it touches nothing.
+pub(crate) async fn a_place_that_was_lost_is_not_touched(world: &World) {
+    let server = world.as_fake();
+    let place = [("subDir", "team/data")];
+    let (late, leader) = (world.controller(), world.controller());
+    late.create("late", &[]).await.unwrap();
+    leader.create("leader", &[]).await.unwrap();
+    let claim = volume::PlaceKey::new(&place[0].1.parse().unwrap());
+    world.make_old_symlink(&format!(".berth/places/{claim}"), "pvc-1");
+
+    // Record and claim are looked at in this order; the answer about the claim comes late.
+    server.inject(Fault::on(OpCode::ReadLink, Effect::Delay(Duration::from_secs(1))).skip(1));
+    let creating = tokio::spawn(async move { late.create("pvc-1", &place).await });
+    while server.faults_left() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    leader.create("pvc-2", &[place[0], ("uid", "1000"), ("mountPermissions", "0750")]).await.unwrap();
+
+    let error = creating.await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+    assert!(error.message().contains("is taken by volume pvc-2"), "{}", error.message());
+    assert_eq!(world.object("team/data"), Some(Object::Directory { mode: 0o750, owner: (1000, 0) }));
+    assert_eq!(world.folder("records"), ["late", "leader", "pvc-2"]);
 }
 
 /// An attempt was cut off before it could see that owner and mode are not as they should be: the next one sets them. It

@@ -1,0 +1,102 @@
+//! What failed attempts to make a volume may have left on a share.
+//!
+//! Whoever asks for a volume stops asking after a final answer. So none may be given while anything of the volume is
+//! there that only a repetition would go on from or take back.
+
+use std::time::Duration;
+
+use nfs_client::Error;
+use tokio::time::Instant;
+
+use super::observe::is_empty;
+use super::place::{Leaf, is_begun, walk};
+use super::records::{self, Claim};
+use super::share::Share;
+use super::steps::Failure;
+use super::wanted::Wanted;
+use crate::error::OperationError;
+
+/// A request that the client has given up may be executed for so long.
+const LATE: Duration = Duration::from_mins(2);
+
+/// Whether something may be left of the attempts so far. None by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Doubt {
+    left: bool,
+    /// A request may be executed until then, so no look before can prove anything.
+    late: Option<Instant>,
+}
+
+impl Doubt {
+    pub(crate) fn is_raised(&self) -> bool {
+        self.left || self.late.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Something was seen, or done.
+    pub(super) fn raise(&mut self, left: bool) {
+        self.left |= left;
+    }
+
+    /// What a request that failed may have done, and may still do.
+    pub(super) fn note(&mut self, failure: &Failure) {
+        self.left |= failure.may_have_done_something();
+        if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {
+            self.late = Some(Instant::now() + LATE);
+        }
+    }
+
+    /// Looks whether anything is left after an attempt that failed for good. Without a result the doubt stays as it is.
+    pub(super) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
+        match is_anything_left(share, wanted).await {
+            Ok(left) => self.left = left,
+            Err(error) => {
+                let (directory, error) = (share.at(wanted.record.path.as_str()), error.message());
+                tracing::debug!(directory, error, "cannot see what is left of a volume that was not made");
+            }
+        }
+    }
+}
+
+/// Whether there is a record, a claim, or a directory that was begun. A volume of the same name that is not the one which is
+/// asked for is not: no repetition makes it that.
+async fn is_anything_left(share: &Share, wanted: &Wanted) -> Result<bool, OperationError> {
+    let Some(folders) = share.existing_folders().await? else { return Ok(false) };
+    let key = wanted.id.key();
+    match records::record(share, &folders, key).await? {
+        Some(record) if wanted.accept(share, &record).is_ok() => return Ok(true),
+        Some(record) if record.path == wanted.record.path => return Ok(false),
+        _ => {}
+    }
+    if let Some(place) = wanted.claim() {
+        return Ok(matches!(records::claim(share, &folders, &place, key).await?, Claim::Us(_)));
+    }
+    match walk(share, &folders, &wanted.record.path).await?.leaf {
+        Leaf::Directory(place, attributes) if is_begun(&attributes) => is_empty(share, wanted, &place).await,
+        _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(may_still_happen: bool) -> Failure {
+        let error = Error::OutcomeUnknown { server: "nfs".into(), detail: "no reply".to_owned(), may_still_happen };
+        Failure { step: None, done: Vec::new(), error }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_look_proves_anything_while_a_request_may_be_executed_late() {
+        let mut doubt = Doubt::default();
+        doubt.note(&failure(false));
+        assert!(doubt.is_raised());
+        doubt.left = false;
+        assert!(!doubt.is_raised(), "it was looked at");
+        doubt.note(&failure(true));
+        doubt.left = false;
+        tokio::time::advance(LATE / 2).await;
+        assert!(doubt.is_raised());
+        tokio::time::advance(LATE / 2).await;
+        assert!(!doubt.is_raised());
+    }
+}
