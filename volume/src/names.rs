@@ -100,6 +100,9 @@ pub mod layout {
     pub const PLACES: &str = "places";
     /// Directories that are being removed.
     pub const TRASH: &str = "trash";
+    /// An empty directory without any permission, by which the controller learns whether the server takes it for root. Only
+    /// where [`ROOT`] is not root's.
+    pub const CLOSED: &str = "closed";
     /// Between key and unique suffix of an entry of the trash, or of a retained record.
     pub const TRASH_SEPARATOR: char = '~';
 }

@@ -74,8 +74,7 @@ async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<R
 
 async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt) -> Result<Attempt, OperationError> {
     let folders = share.folders().await?;
-    let continues = doubt.is_raised();
-    let expects_nothing = first && !continues;
+    let expects_nothing = first && !doubt.is_raised();
     let seen =
         if expects_nothing { outset(share, &folders, wanted).await } else { observe(share, &folders, wanted).await };
     let seen = match seen {
@@ -109,8 +108,8 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
             Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
             Err(error) => {
                 doubt.raise(true);
-                // A directory that somebody else completed may have been reported, and be in use.
-                if continues || site.stage() != Some(Stage::Differing) {
+                // A complete directory that no attempt of ours made may have been answered for, and be in use.
+                if doubt.is_ours() || site.stage() != Some(Stage::Differing) {
                     let left = replies.attributes(0).and_then(Attributes::state);
                     let made = [Step::Claim, Step::Place, Step::Record];
                     undo::undo(share, &folders, wanted, &site, &made, left).await;
@@ -120,7 +119,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         },
         Err(failure) => failure,
     };
-    doubt.note(&failure);
+    doubt.note(&failure, site.place.is_none());
     if look_again(&failure) {
         if failure.error.status().is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt) {
             share.forget(&folders).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nfs_client::Error;
 use tokio::time::Instant;
 
+use super::faults::Step;
 use super::observe::is_empty;
 use super::place::{Leaf, is_begun, walk};
 use super::records::{self, Claim};
@@ -19,10 +20,12 @@ use crate::error::OperationError;
 /// A request that the client has given up may be executed for so long.
 const LATE: Duration = Duration::from_mins(2);
 
-/// Whether something may be left of the attempts so far. None by default.
+/// What may be left of the attempts so far. Nothing by default.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Doubt {
     left: bool,
+    /// The directory may be one that an attempt made without anybody hearing of it.
+    ours: bool,
     /// A request may be executed until then, so no look before can prove anything.
     late: Option<Instant>,
 }
@@ -32,14 +35,21 @@ impl Doubt {
         self.left || self.late.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Something was seen, or done.
+    /// Whether a complete directory may be one that no call was answered for. Any other one may be in use.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Something was seen.
     pub(super) fn raise(&mut self, left: bool) {
         self.left |= left;
     }
 
-    /// What a request that failed may have done, and may still do.
-    pub(super) fn note(&mut self, failure: &Failure) {
-        self.left |= failure.may_have_done_something();
+    /// What a request that failed may have done, and may still do. `makes` is whether it was to make the directory.
+    pub(super) fn note(&mut self, failure: &Failure, makes: bool) {
+        let unknown = failure.is_outcome_unknown();
+        self.left |= unknown || !failure.done.is_empty();
+        self.ours |= failure.done.contains(&Step::Place) || (makes && unknown);
         if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {
             self.late = Some(Instant::now() + LATE);
         }
@@ -47,8 +57,8 @@ impl Doubt {
 
     /// Looks whether anything is left after an attempt that failed for good. Without a result the doubt stays as it is.
     pub(super) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
-        match is_anything_left(share, wanted).await {
-            Ok(left) => self.left = left,
+        match is_anything_left(share, wanted, self.ours).await {
+            Ok(left) => (self.left, self.ours) = (left, self.ours && left),
             Err(error) => {
                 let (directory, error) = (share.at(wanted.record.path.as_str()), error.message());
                 tracing::debug!(directory, error, "cannot see what is left of a volume that was not made");
@@ -57,22 +67,25 @@ impl Doubt {
     }
 }
 
-/// Whether there is a record, a claim, or a directory that was begun. A volume of the same name that is not the one which is
-/// asked for is not: no repetition makes it that.
-async fn is_anything_left(share: &Share, wanted: &Wanted) -> Result<bool, OperationError> {
+/// Whether there is a record, a claim, or a directory that was begun. A volume that exists is not: if the attempts did not
+/// make it, no repetition makes it the one that is asked for.
+async fn is_anything_left(share: &Share, wanted: &Wanted, ours: bool) -> Result<bool, OperationError> {
     let Some(folders) = share.existing_folders().await? else { return Ok(false) };
-    let key = wanted.id.key();
-    match records::record(share, &folders, key).await? {
-        Some(record) if wanted.accept(share, &record).is_ok() => return Ok(true),
-        Some(record) if record.path == wanted.record.path => return Ok(false),
-        _ => {}
+    let (key, path) = (wanted.id.key(), &wanted.record.path);
+    let record = records::record(share, &folders, key).await?;
+    if record.as_ref().is_some_and(|record| record.path == *path && wanted.accept(share, record).is_err()) {
+        return Ok(false);
     }
-    if let Some(place) = wanted.claim() {
+    let recorded = record.is_some_and(|record| record.path == *path);
+    if let Some(place) = wanted.claim().filter(|_| !recorded) {
         return Ok(matches!(records::claim(share, &folders, &place, key).await?, Claim::Us(_)));
     }
-    match walk(share, &folders, &wanted.record.path).await?.leaf {
-        Leaf::Directory(place, attributes) if is_begun(&attributes) => is_empty(share, wanted, &place).await,
-        _ => Ok(false),
+    match walk(share, &folders, path).await?.leaf {
+        Leaf::Directory(place, attributes) if is_begun(&attributes) => {
+            Ok(recorded || is_empty(share, wanted, &place).await?)
+        }
+        Leaf::Directory(..) => Ok(recorded && ours),
+        Leaf::Free | Leaf::Other(_) => Ok(recorded),
     }
 }
 
@@ -88,11 +101,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_look_proves_anything_while_a_request_may_be_executed_late() {
         let mut doubt = Doubt::default();
-        doubt.note(&failure(false));
+        doubt.note(&failure(false), true);
         assert!(doubt.is_raised());
         doubt.left = false;
         assert!(!doubt.is_raised(), "it was looked at");
-        doubt.note(&failure(true));
+        doubt.note(&failure(true), true);
         doubt.left = false;
         tokio::time::advance(LATE / 2).await;
         assert!(doubt.is_raised());

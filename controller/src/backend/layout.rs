@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use volume::RecordKey;
 use volume::names::layout::TRASH_SEPARATOR;
-pub(super) use volume::names::layout::{PLACES, RECORDS, RETAINED, ROOT, TRASH};
+pub(super) use volume::names::layout::{CLOSED, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 
 /// Mode of every folder of the driver: nobody else reads, writes or enters.
 pub(super) const FOLDER_MODE: u32 = 0o700;

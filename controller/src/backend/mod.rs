@@ -16,6 +16,7 @@ pub(crate) mod reaper;
 mod records;
 mod share;
 mod steps;
+mod trust;
 mod undo;
 mod wanted;
 

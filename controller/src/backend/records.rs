@@ -3,8 +3,8 @@
 use nfs_client::{Attributes, Compound, NfsStatus, ObjectState};
 use volume::{PlaceKey, Record, RecordKey, SubPath};
 
-use super::folders::{Folders, sample};
-use super::layout::{PLACES, RECORDS, ROOT};
+use super::folders::Folders;
+use super::layout::{PLACES, RECORDS, ROOT, unique_tree};
 use super::share::Share;
 use crate::error::{Occupied, OperationError};
 
@@ -97,11 +97,13 @@ fn is_abandoned(made: i64, now: i64) -> bool {
     now.saturating_sub(made) > UNFINISHED
 }
 
-/// What time it is on the server, in seconds since 1970: the controller's own clock may be minutes off. None where that
-/// cannot be learnt, as on a full disk: nobody is hurried then.
+/// What time it is on the server, in seconds since 1970: NFS has no operation for that, so something is made and removed.
+/// The controller's own clock may be minutes off. None where that fails, as on a full disk: nobody is hurried then.
 async fn server_time(share: &Share, folders: &Folders) -> Option<i64> {
-    match sample(share, &folders.trash).await {
-        Ok(made) => made.modified.map(|(seconds, _)| seconds),
+    let name = unique_tree();
+    let request = Compound::new().put_handle(&folders.trash).create_symlink(&name, "clock").get_attr();
+    match share.client().call(request.put_handle(&folders.trash).remove(&name)).await {
+        Ok(replies) => replies.attributes(0)?.modified.map(|(seconds, _)| seconds),
         Err(error) => {
             tracing::debug!(share = share.location(), %error, "cannot read the server's clock");
             None

@@ -24,14 +24,9 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Whether a step may have been taken.
-    pub(super) fn may_have_done_something(&self) -> bool {
-        match &self.error {
-            Error::OutcomeUnknown { .. } | Error::Timeout { .. } | Error::Protocol { .. } | Error::ShutDown { .. } => {
-                true
-            }
-            _ => !self.done.is_empty(),
-        }
+    /// Whether nobody knows what the server did.
+    pub(super) fn is_outcome_unknown(&self) -> bool {
+        matches!(self.error, Error::OutcomeUnknown { .. } | Error::Protocol { .. })
     }
 }
 

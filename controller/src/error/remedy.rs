@@ -23,7 +23,8 @@ impl OperationError {
             Self::Occupied { by, .. } => occupied_remedy(by),
             Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
             Self::Untrusted { .. } => Some(
-                "make it a directory of the user for whom the server takes the controller, with mode 0700, after checking what is in it",
+                "after checking what is in it, give it to the user for whom the server takes the controller (with no_root_squash: \
+                 chown -R root), with mode 0700",
             ),
             Self::ShareMissing { high_port: true, .. } => Some(
                 "export it, or correct \"share\" in the StorageClass; if it is exported to callers from ports below 1024 alone \

@@ -242,8 +242,11 @@ impl State {
             Ok(None) => return ClaimStep::Nothing,
             Err(error) => return ClaimStep::Refuse(error),
         };
-        if self.volumes.get(&volume_name(uid)).is_some() || !is_our_class(&attempt.class, &self.config.driver_name) {
+        if self.volumes.get(&volume_name(uid)).is_some() {
             self.progress.remove(uid);
+            return ClaimStep::Nothing;
+        }
+        if !is_our_class(&attempt.class, &self.config.driver_name) {
             return ClaimStep::Nothing;
         }
         ClaimStep::Provision(attempt)
@@ -287,13 +290,9 @@ impl State {
                 self.progress.remove(uid);
                 Verdict::Done
             }
+            ClaimOutcome::Failed(attempt, _) if self.may_be_made_by_another_class(uid, &attempt) => Verdict::Retry,
             ClaimOutcome::Failed(attempt, Finality::InBackground) => {
                 self.progress.insert(uid.to_owned(), Progress::InBackground(attempt));
-                Verdict::Retry
-            }
-            ClaimOutcome::Failed(attempt, Finality::Finished | Finality::Infeasible)
-                if self.may_be_made_by_another_class(uid, &attempt) =>
-            {
                 Verdict::Retry
             }
             ClaimOutcome::Failed(_, Finality::Finished) => {
@@ -309,7 +308,7 @@ impl State {
         }
     }
 
-    /// Whether a volume may be in the making by a class that has been replaced since: a final answer about the new one says
+    /// Whether a volume may be in the making by a class that has been replaced since: an answer about the new one says
     /// nothing of it, and once the claim is gone it is attempted again as it was then.
     fn may_be_made_by_another_class(&self, uid: &str, attempt: &Attempt) -> bool {
         matches!(self.progress.get(uid), Some(Progress::InBackground(earlier)) if earlier.class.uid() != attempt.class.uid())

@@ -183,8 +183,8 @@ fn an_unsaved_volume_is_saved_and_never_created_again() {
 }
 
 #[test]
-fn a_final_answer_about_another_class_does_not_end_what_the_first_may_have_begun() {
-    for finality in [Finality::Finished, Finality::Infeasible] {
+fn an_answer_about_another_class_does_not_end_what_the_first_may_have_begun() {
+    for finality in [Finality::Finished, Finality::Infeasible, Finality::InBackground] {
         let mut state = with_claim("u");
         let first = attempt(&mut state, "u");
         state.claim_done("u", ClaimOutcome::Failed(first, Finality::InBackground), Instant::now());

@@ -83,54 +83,55 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
     controller.create("first", &[]).await.unwrap();
     let tree = world.tree();
     server.set_options(|options| options.ignores_owners = true);
-    let refused = |error: controller::operations::OperationError, code| {
+    let refused = |error: controller::operations::OperationError| {
         let message = error.message();
-        assert_eq!(error.code(), code, "{message}");
+        assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
         let begin = "fake:/export/pvc-1 was to have owner 1000, and the server gave it 0; export the share with";
         assert!(message.starts_with(begin), "{message}");
     };
-    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err(), Code::FailedPrecondition);
+    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
     assert_eq!(world.tree(), tree);
 
     // The one who made it never heard of it.
     server.inject(Fault::on(OpCode::SetAttr, Effect::RestartAfterExecution));
-    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err(), Code::FailedPrecondition);
+    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
     assert_eq!(world.tree(), tree);
     assert_eq!(server.faults_left(), 0);
 
-    // A volume that was answered for is not taken back by somebody who wants another one.
+    // A volume that was answered for is not taken back because somebody wants another one.
     controller.create("pvc-1", &[]).await.unwrap();
     let tree = world.tree();
-    refused(world.controller().create("pvc-1", &[("uid", "1000")]).await.unwrap_err(), Code::Unavailable);
-    server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
-    let error = world.controller().create("pvc-1", &[("uid", "1000")]).await.unwrap_err();
-    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
-    assert_eq!(world.tree(), tree);
+    for controller in [&controller, &controller, &world.controller()] {
+        refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
+        server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Perm)));
+        let error = controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+        assert_eq!(world.tree(), tree);
+    }
 }
 
-/// A controller that was held up goes on with a place that is another volume's by now: it touches nothing.
-pub(crate) async fn a_place_that_was_lost_is_not_touched(world: &World) {
+/// A controller that was held up goes on with a directory that another one has completed: it looks again.
+pub(crate) async fn what_is_in_use_by_now_is_not_touched(world: &World) {
     let server = world.as_fake();
-    let place = [("subDir", "team/data")];
     let (late, leader) = (world.controller(), world.controller());
     late.create("late", &[]).await.unwrap();
     leader.create("leader", &[]).await.unwrap();
-    let claim = volume::PlaceKey::new(&place[0].1.parse().unwrap());
-    world.make_old_symlink(&format!(".berth/places/{claim}"), "pvc-1");
+    server.inject(Fault::on(OpCode::SetAttr, Effect::Status(NfsStatus::Io)));
+    assert_eq!(leader.create("pvc-1", &[]).await.unwrap_err().code(), Code::Unavailable);
+    assert!(matches!(world.object("pvc-1"), Some(Object::Directory { mode: 0, .. })));
 
-    // Record and claim are looked at in this order; the answer about the claim comes late.
-    server.inject(Fault::on(OpCode::ReadLink, Effect::Delay(Duration::from_secs(1))).skip(1));
-    let creating = tokio::spawn(async move { late.create("pvc-1", &place).await });
+    // The directory is looked at first, then the record; the answer about that comes late.
+    server.inject(Fault::on(OpCode::ReadLink, Effect::Delay(Duration::from_secs(1))));
+    let creating = tokio::spawn(async move { late.create("pvc-1", &[]).await });
     while server.faults_left() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    leader.create("pvc-2", &[place[0], ("uid", "1000"), ("mountPermissions", "0750")]).await.unwrap();
+    leader.create("pvc-1", &[]).await.unwrap();
+    world.make_file("pvc-1/data");
+    world.change("pvc-1", SetAttributes { owner: Some(1000), ..SetAttributes::mode(0o711) }).await;
 
-    let error = creating.await.unwrap().unwrap_err();
-    assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
-    assert!(error.message().contains("is taken by volume pvc-2"), "{}", error.message());
-    assert_eq!(world.object("team/data"), Some(Object::Directory { mode: 0o750, owner: (1000, 0) }));
-    assert_eq!(world.folder("records"), ["late", "leader", "pvc-2"]);
+    creating.await.unwrap().unwrap();
+    assert_eq!(world.object("pvc-1"), Some(Object::Directory { mode: 0o711, owner: (1000, 0) }));
 }
 
 /// An attempt was cut off before it could see that owner and mode are not as they should be: the next one sets them. It

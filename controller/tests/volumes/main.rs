@@ -115,7 +115,7 @@ mod fake {
         doubt:
             a_failure_is_not_final_before_what_was_begun_is_taken_back,
             a_refusal_to_look_is_not_final_after_a_lost_answer,
-            a_place_that_was_lost_is_not_touched,
+            what_is_in_use_by_now_is_not_touched,
             an_owner_that_is_not_kept_is_refused;
     }
     #[cfg(feature = "fault-points")]

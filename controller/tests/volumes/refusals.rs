@@ -4,7 +4,7 @@ use nfs_client::SetAttributes;
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::world::World;
+use crate::world::{Object, World};
 
 pub(crate) async fn a_share_that_does_not_exist_is_named(world: &World) {
     let controller = world.controller();
@@ -72,33 +72,40 @@ pub(crate) async fn records_that_others_could_write_are_not_trusted(world: &Worl
     world.open_to_others(".berth").await;
     let error = controller.create("pvc-1", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
-    assert!(error.message().contains("can be written to by others"), "{}", error.message());
+    assert!(error.message().contains("is open to others"), "{}", error.message());
 }
 
 /// Somebody who may write to the share makes the driver's folders before the driver does, or puts his own in their place.
 pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
+    let to = |uid, mode| SetAttributes { owner: Some(uid), ..SetAttributes::mode(mode) };
     world.make_dir(".berth");
     world.make_dir("precious");
-    world.change(".berth", SetAttributes { owner: Some(1000), ..SetAttributes::mode(0o700) }).await;
+    world.change(".berth", to(1000, 0o700)).await;
     world.make_dir(".berth/records");
     let forged = volume::Record::new("pvc-1".to_owned(), "precious".parse().unwrap()).to_text().unwrap();
     world.make_symlink(".berth/records/pvc-1", &forged);
-    let controller = world.controller();
-    let errors = [
-        controller.delete(&controller.id("pvc-1")).await.unwrap_err(),
-        controller.create("pvc-2", &[]).await.unwrap_err(),
-    ];
-    for error in errors {
-        assert_eq!(error.code(), Code::FailedPrecondition);
-        let message = error.message();
-        assert!(
-            message.contains("/export/.berth, where the driver keeps its records, belongs to another user"),
-            "{message}"
-        );
-        assert!(message.contains("for whom the server takes the controller"), "{message}");
+    for (mode, problem) in [(0o700, "belongs to another user than the controller"), (0o755, "is open to others")] {
+        world.change(".berth", to(1000, mode)).await;
+        let controller = world.controller();
+        let errors = [
+            controller.delete(&controller.id("pvc-1")).await.unwrap_err(),
+            controller.create("pvc-2", &[]).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), Code::FailedPrecondition);
+            let message = error.message();
+            let begin = format!("/export/.berth, where the driver keeps its records, {problem}; ");
+            assert!(message.contains(&begin) && message.contains("chown -R root"), "{message}");
+        }
     }
     assert_eq!(world.places(), ["precious"]);
-    assert!(world.folder("trash").is_empty(), "{:?}", world.folder("trash"));
+    assert_eq!(world.folder("records"), ["pvc-1"]);
+
+    // Nothing can be forged where there is nothing; an export that was changed to take root for root leaves such folders.
+    world.remove(".berth/records/pvc-1").await;
+    world.change(".berth", to(1000, 0o700)).await;
+    world.controller().create("pvc-2", &[]).await.unwrap();
+    assert_eq!(world.object(".berth"), Some(Object::Directory { mode: 0o700, owner: (0, 0) }));
 }
 
 #[cfg(feature = "wire")]
