@@ -108,8 +108,11 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
             Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
             Err(error) => {
                 doubt.raise(true);
-                // A complete directory that no attempt of ours made may have been answered for, and be in use.
-                if doubt.is_ours() || site.stage() != Some(Stage::Differing) {
+                if completes(&site) {
+                    doubt.claim();
+                }
+                // Any other complete directory may have been answered for, and be in use.
+                if doubt.is_ours() {
                     let left = replies.attributes(0).and_then(Attributes::state);
                     let made = [Step::Claim, Step::Place, Step::Record];
                     undo::undo(share, &folders, wanted, &site, &made, left).await;
@@ -119,7 +122,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         },
         Err(failure) => failure,
     };
-    doubt.note(&failure, site.place.is_none());
+    doubt.note(&failure, completes(&site));
     if look_again(&failure) {
         if failure.error.status().is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt) {
             share.forget(&folders).await;
@@ -132,9 +135,15 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
     let done = failure.done.clone();
     let error = explain(share, wanted, failure);
     if !error.is_retried() {
-        undo::undo(share, &folders, wanted, &site, &done, None).await;
+        let left = site.place.as_ref().filter(|_| doubt.is_ours()).and_then(|made| made.state);
+        undo::undo(share, &folders, wanted, &site, &done, left).await;
     }
     Ok(Attempt::Failed(error))
+}
+
+/// Whether the attempt makes a complete directory of nothing, or of one that was begun.
+fn completes(site: &Site) -> bool {
+    matches!(site.stage(), None | Some(Stage::Begun))
 }
 
 fn contended(share: &Share, wanted: &Wanted) -> OperationError {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use nfs_client::Error;
 use tokio::time::Instant;
 
-use super::faults::Step;
 use super::observe::is_empty;
 use super::place::{Leaf, is_begun, walk};
 use super::records::{self, Claim};
@@ -45,11 +44,16 @@ impl Doubt {
         self.left |= left;
     }
 
-    /// What a request that failed may have done, and may still do. `makes` is whether it was to make the directory.
-    pub(super) fn note(&mut self, failure: &Failure, makes: bool) {
-        let unknown = failure.is_outcome_unknown();
-        self.left |= unknown || !failure.done.is_empty();
-        self.ours |= failure.done.contains(&Step::Place) || (makes && unknown);
+    /// The directory was made or completed by an attempt that was not answered for.
+    pub(super) fn claim(&mut self) {
+        (self.left, self.ours) = (true, true);
+    }
+
+    /// What a request that failed may have done, and may still do. `completes` is whether it was to complete the directory.
+    pub(super) fn note(&mut self, failure: &Failure, completes: bool) {
+        let done = failure.is_outcome_unknown() || !failure.done.is_empty();
+        self.left |= done;
+        self.ours |= completes && done;
         if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {
             self.late = Some(Instant::now() + LATE);
         }
@@ -58,7 +62,10 @@ impl Doubt {
     /// Looks whether anything is left after an attempt that failed for good. Without a result the doubt stays as it is.
     pub(super) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
         match is_anything_left(share, wanted, self.ours).await {
-            Ok(left) => (self.left, self.ours) = (left, self.ours && left),
+            Ok(left) => {
+                self.left = left;
+                self.ours &= self.is_raised();
+            }
             Err(error) => {
                 let (directory, error) = (share.at(wanted.record.path.as_str()), error.message());
                 tracing::debug!(directory, error, "cannot see what is left of a volume that was not made");
@@ -81,9 +88,10 @@ async fn is_anything_left(share: &Share, wanted: &Wanted, ours: bool) -> Result<
         return Ok(matches!(records::claim(share, &folders, &place, key).await?, Claim::Us(_)));
     }
     match walk(share, &folders, path).await?.leaf {
-        Leaf::Directory(place, attributes) if is_begun(&attributes) => {
-            Ok(recorded || is_empty(share, wanted, &place).await?)
+        Leaf::Directory(place, attributes) if is_begun(&attributes) && !recorded => {
+            Ok(is_empty(share, wanted, &place).await?.unwrap_or(true))
         }
+        Leaf::Directory(_, attributes) if is_begun(&attributes) => Ok(true),
         Leaf::Directory(..) => Ok(recorded && ours),
         Leaf::Free | Leaf::Other(_) => Ok(recorded),
     }

@@ -34,8 +34,8 @@ impl Folders {
             distrust = trust::judge(share, &ours).await?;
         }
         match distrust {
-            None => Self::below(share, root, &ours.handle).await,
-            Some(distrust) => Err(distrust.into_error(share)),
+            None => Self::below(share, root, &ours).await,
+            Some(distrust) => Err(distrust.into_error(share, ROOT)),
         }
     }
 
@@ -44,15 +44,15 @@ impl Folders {
         let root = open(share).await?;
         match share.client().lookup(&root, ROOT).await {
             Ok(found) => match trust::judge(share, &found).await? {
-                None => Self::below(share, root, &found.handle).await.map(Some),
-                Some(distrust) => Err(distrust.into_error(share)),
+                None => Self::below(share, root, &found).await.map(Some),
+                Some(distrust) => Err(distrust.into_error(share, ROOT)),
             },
             Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(None),
             Err(error) => Err(not_usable(share, error)),
         }
     }
 
-    async fn below(share: &Share, root: FileHandle, ours: &FileHandle) -> Result<Self, OperationError> {
+    async fn below(share: &Share, root: FileHandle, ours: &Found) -> Result<Self, OperationError> {
         let client = share.client();
         let attributes = client.getattr(&root).await;
         let attributes = attributes.map_err(|error| opening(share, error))?;
@@ -71,10 +71,12 @@ async fn ensure(share: &Share, root: &FileHandle) -> Result<Found, OperationErro
     share.client().ensure_dir(root, ROOT, FOLDER_MODE).await.map_err(|error| not_writable(share, error))
 }
 
-async fn folder(share: &Share, client: &Client, parent: &FileHandle, name: &str) -> Result<FileHandle, OperationError> {
-    match client.ensure_dir(parent, name, FOLDER_MODE).await {
-        Ok(found) => Ok(found.handle),
-        Err(error) => Err(share.failed("make the folder", format!("{ROOT}/{name}"), error)),
+async fn folder(share: &Share, client: &Client, ours: &Found, name: &str) -> Result<FileHandle, OperationError> {
+    let made = client.ensure_dir(&ours.handle, name, FOLDER_MODE).await;
+    let made = made.map_err(|error| share.failed("make the folder", format!("{ROOT}/{name}"), error))?;
+    match trust::judge_folder(ours, &made) {
+        None => Ok(made.handle),
+        Some(distrust) => Err(distrust.into_error(share, &format!("{ROOT}/{name}"))),
     }
 }
 

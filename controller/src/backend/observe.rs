@@ -128,8 +128,8 @@ pub(super) async fn observe(share: &Share, folders: &Folders, wanted: &Wanted) -
         Leaf::Free => {}
         Leaf::Other(by) => return Err(occupied(share, wanted, by)),
         Leaf::Directory(place, attributes) => {
-            if record.is_none() {
-                refuse_foreign(share, folders, wanted, &site, &place, &attributes).await?;
+            if record.is_none() && !is_begun_by_us(share, folders, wanted, &site, &place, &attributes).await? {
+                return Ok(Seen::Unclear);
             }
             let stage = stage(share, wanted, &place, &attributes).await?;
             site.place = Some(Made { handle: place, state: attributes.state(), stage });
@@ -153,43 +153,63 @@ async fn stage(
     if wanted.verify(share, attributes).is_ok() {
         return Ok(Stage::Complete);
     }
-    match is_empty(share, wanted, place).await {
-        Ok(true) => Ok(Stage::Differing),
-        Ok(false) => Ok(Stage::Complete),
-        Err(OperationError::Storage { source, .. })
-            if source.is_status(NfsStatus::Access) || source.is_status(NfsStatus::Perm) =>
-        {
-            Ok(Stage::Complete)
-        }
-        Err(error) => Err(error),
+    Ok(match is_empty(share, wanted, place).await? {
+        Some(true) => Stage::Differing,
+        Some(false) | None => Stage::Complete,
+    })
+}
+
+/// Whether nothing is in a directory; none if the controller may not list it, as one without permissions on a share where it
+/// is not root.
+pub(super) async fn is_empty(
+    share: &Share,
+    wanted: &Wanted,
+    place: &FileHandle,
+) -> Result<Option<bool>, OperationError> {
+    match share.client().read_dir_page(place, None).await {
+        Ok(content) => Ok(Some(content.entries.is_empty())),
+        Err(error) if error.is_status(NfsStatus::Access) || error.is_status(NfsStatus::Perm) => Ok(None),
+        Err(error) => Err(share.failed("list", wanted.record.path.as_str(), error)),
     }
 }
 
-pub(super) async fn is_empty(share: &Share, wanted: &Wanted, place: &FileHandle) -> Result<bool, OperationError> {
-    let content = share.client().read_dir_page(place, None).await;
-    let content = content.map_err(|error| share.failed("list", wanted.record.path.as_str(), error))?;
-    Ok(content.entries.is_empty())
-}
-
-/// A directory without a record is ours only if it bears the mark of one that we began.
-async fn refuse_foreign(
+/// A directory without a record is ours only if it bears the mark of one that we began and is empty. Whether it is empty may
+/// not be for us to see: then it is removed, which proves it, and false says to look again.
+async fn is_begun_by_us(
     share: &Share,
     folders: &Folders,
     wanted: &Wanted,
     site: &Site,
     place: &FileHandle,
     attributes: &Attributes,
-) -> Result<(), OperationError> {
-    let foreign = || Err(occupied(share, wanted, Occupied::Directory));
+) -> Result<bool, OperationError> {
+    let foreign = || occupied(share, wanted, Occupied::Directory);
     if wanted.claim().is_none() {
         let custom = PlaceKey::new(&wanted.record.path);
         if let Claim::Other(by) = records::claim(share, folders, &custom, wanted.id.key()).await? {
             return Err(occupied(share, wanted, by));
         }
     } else if !site.claimed {
-        return foreign();
+        return Err(foreign());
     }
-    if is_begun(attributes) && is_empty(share, wanted, place).await? { Ok(()) } else { foreign() }
+    if !is_begun(attributes) {
+        return Err(foreign());
+    }
+    match (is_empty(share, wanted, place).await?, attributes.state()) {
+        (Some(true), _) => Ok(true),
+        (None, Some(seen)) => {
+            let leaf = wanted.record.path.leaf();
+            let request = Compound::new().put_handle(&site.parent).lookup(leaf).verify(seen);
+            match share.client().call(request.put_handle(&site.parent).remove(leaf)).await {
+                Err(error) if error.is_status(NfsStatus::NotEmpty) => Err(foreign()),
+                Err(error) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => {
+                    Err(share.failed("make anew", wanted.record.path.as_str(), error))
+                }
+                _ => Ok(false),
+            }
+        }
+        _ => Err(foreign()),
+    }
 }
 
 /// A custom place with one component may be another volume's default place.

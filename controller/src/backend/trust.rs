@@ -3,15 +3,14 @@
 //! Whoever can write records could have any directory of the share deleted. On a share that everybody may write to,
 //! anybody can make `.berth` before the driver does, or rename it and put his own in its place.
 
-use nfs_client::{Error, FileHandle, Found, NfsStatus, Principal};
+use nfs_client::{Attributes, Error, FileHandle, Found, NfsStatus, Principal, SetAttributes};
 
-use super::layout::{CLOSED, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+use super::layout::{CLOSED, FOLDER_MODE, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 use super::share::Share;
 use crate::error::OperationError;
 
-/// Who but the owner may write.
-const OTHERS_WRITE: u32 = 0o022;
-/// What others may do at all.
+/// What others may do. The driver has always made its folders for its own use alone; directories that it makes for others
+/// are root's too, and could be renamed.
 const OTHERS: u32 = 0o077;
 
 /// Why the folders are not trusted.
@@ -24,41 +23,48 @@ pub(super) enum Distrust {
 }
 
 impl Distrust {
-    pub(super) fn into_error(self, share: &Share) -> OperationError {
+    pub(super) fn into_error(self, share: &Share, folder: &str) -> OperationError {
         let problem = match self {
             Self::NoDirectory => "is no directory",
             Self::OpenToOthers => "is open to others",
             Self::Anothers => "belongs to another user than the controller",
         };
-        OperationError::Untrusted { location: share.at(ROOT), problem }
+        OperationError::Untrusted { location: share.at(folder), problem }
     }
 }
 
 /// Judges `.berth`. What belongs to root is the driver's: root may do everything on the share anyway. What belongs to
-/// another user is, if the server takes the controller for him and nobody else may enter.
+/// another user is, if the server takes the controller for that user.
 ///
-/// Nothing is written but, the first time, one directory: a full disk must not stand in the way of a delete.
+/// Nothing is made but, the first time, one directory: a full disk must not stand in the way of a delete.
 pub(super) async fn judge(share: &Share, ours: &Found) -> Result<Option<Distrust>, OperationError> {
-    let mode = ours.attributes.mode.unwrap_or_default();
     if !ours.attributes.is_directory() {
         return Ok(Some(Distrust::NoDirectory));
     }
-    if mode & OTHERS_WRITE != 0 {
+    if is_open(&ours.attributes) {
         return Ok(Some(Distrust::OpenToOthers));
     }
     if ours.attributes.owner.as_ref().is_none_or(is_root) {
         return Ok(None);
     }
-    if mode & OTHERS != 0 {
-        return Ok(Some(Distrust::OpenToOthers));
-    }
-    match is_root_there(share, &ours.handle).await {
-        // Not root, and inside a directory that its owner alone may enter.
-        Ok(false) => Ok(None),
-        Ok(true) => Ok(Some(Distrust::Anothers)),
+    match is_owner_there(share, &ours.handle).await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(Distrust::Anothers)),
         Err(error) if is_refused(&error) => Ok(Some(Distrust::Anothers)),
         Err(error) => Err(share.failed("look into", format!("{ROOT}/{CLOSED}"), error)),
     }
+}
+
+/// Judges a folder in `.berth`.
+pub(super) fn judge_folder(ours: &Found, folder: &Found) -> Option<Distrust> {
+    if is_open(&folder.attributes) {
+        return Some(Distrust::OpenToOthers);
+    }
+    (folder.attributes.owner != ours.attributes.owner).then_some(Distrust::Anothers)
+}
+
+fn is_open(attributes: &Attributes) -> bool {
+    attributes.mode.is_some_and(|mode| mode & OTHERS != 0)
 }
 
 fn is_root(owner: &Principal) -> bool {
@@ -68,19 +74,20 @@ fn is_root(owner: &Principal) -> bool {
     }
 }
 
-/// Whether the server takes the controller for root: only root may look into a directory that nobody may enter. NFS has
-/// no other way to ask that changes nothing.
-async fn is_root_there(share: &Share, ours: &FileHandle) -> Result<bool, Error> {
+/// Whether the server takes the controller for the owner, who is not root: only root may look into a directory that nobody
+/// may enter, and nobody else but the owner may set the mode. NFS has no way to ask.
+async fn is_owner_there(share: &Share, ours: &FileHandle) -> Result<bool, Error> {
     let client = share.client();
     let closed = client.ensure_dir(ours, CLOSED, 0).await?;
     if closed.attributes.mode.is_none_or(|mode| mode & PERMISSIONS != 0) {
-        return Ok(true);
+        return Ok(false);
     }
     match client.lookup(&closed.handle, "nothing").await {
-        Err(error) if is_refused(&error) => Ok(false),
-        Err(error) if !error.is_status(NfsStatus::NoEnt) => Err(error),
-        _ => Ok(true),
+        Err(error) if is_refused(&error) => {}
+        Err(error) if !error.is_status(NfsStatus::NoEnt) => return Err(error),
+        _ => return Ok(false),
     }
+    client.setattr(ours, SetAttributes::mode(FOLDER_MODE)).await.map(|_| true)
 }
 
 fn is_refused(error: &Error) -> bool {
@@ -90,14 +97,36 @@ fn is_refused(error: &Error) -> bool {
 /// Removes folders that hold nothing, as an export leaves them that was made to take the controller for somebody else:
 /// nothing can be forged there, so they may be made anew. Says nothing of what it could not remove.
 pub(super) async fn remove_empty(share: &Share, root: &FileHandle, ours: &FileHandle) {
-    let client = share.client();
-    for name in [RECORDS, PLACES, RETAINED, TRASH, CLOSED] {
-        match client.remove(ours, name).await {
-            Err(error) if !error.is_status(NfsStatus::NoEnt) => return,
-            _ => {}
+    match are_empty(share, ours).await {
+        Ok(Some(names)) => {
+            let client = share.client();
+            for name in names {
+                if client.remove(ours, &name).await.is_err() {
+                    return;
+                }
+            }
+            if client.remove(root, ROOT).await.is_ok() {
+                tracing::warn!(folder = share.at(ROOT), "made anew: it was another user's, and empty");
+            }
         }
+        Ok(None) => {}
+        Err(error) => tracing::debug!(folder = share.at(ROOT), %error, "cannot see what is in it"),
     }
-    if client.remove(root, ROOT).await.is_ok() {
-        tracing::warn!(folder = share.at(ROOT), "made anew: it was another user's, and empty");
+}
+
+/// The names of what is in `.berth`, if that is nothing but folders of the driver in which nothing is.
+async fn are_empty(share: &Share, ours: &FileHandle) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    let client = share.client();
+    let mut names = Vec::new();
+    for entry in client.read_dir(ours).await? {
+        let known = [RECORDS, PLACES, RETAINED, TRASH, CLOSED].iter().any(|name| name.as_bytes() == entry.name);
+        let Some(handle) = entry.attributes.handle.as_ref().filter(|_| known && entry.attributes.is_directory()) else {
+            return Ok(None);
+        };
+        if !client.read_dir_page(handle, None).await?.entries.is_empty() {
+            return Ok(None);
+        }
+        names.push(entry.name);
     }
+    Ok(Some(names))
 }

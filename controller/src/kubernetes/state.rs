@@ -39,8 +39,8 @@ struct Known {
 /// What we know of a claim and nobody else does.
 #[derive(Debug)]
 enum Progress {
-    /// A volume may be in the making.
-    InBackground(Attempt),
+    /// A volume may be in the making by each of these classes: one, unless the class was replaced meanwhile.
+    InBackground(Vec<Attempt>),
     /// A volume exists; its object is not saved.
     Unsaved(Unsaved),
     /// No call until then, as long as the class is this one.
@@ -263,7 +263,7 @@ impl State {
     fn attempt(&self, uid: &str) -> Result<Option<Attempt>, ClaimError> {
         let Some(claim) = self.claims.get(uid) else {
             return Ok(match self.progress.get(uid) {
-                Some(Progress::InBackground(attempt)) => Some(attempt.clone()),
+                Some(Progress::InBackground(attempts)) => attempts.last().cloned(),
                 _ => None,
             });
         };
@@ -290,16 +290,21 @@ impl State {
                 self.progress.remove(uid);
                 Verdict::Done
             }
-            ClaimOutcome::Failed(attempt, _) if self.may_be_made_by_another_class(uid, &attempt) => Verdict::Retry,
             ClaimOutcome::Failed(attempt, Finality::InBackground) => {
-                self.progress.insert(uid.to_owned(), Progress::InBackground(attempt));
+                let mut attempts = self.by_other_classes(uid, &attempt);
+                attempts.push(attempt);
+                self.progress.insert(uid.to_owned(), Progress::InBackground(attempts));
                 Verdict::Retry
             }
-            ClaimOutcome::Failed(_, Finality::Finished) => {
-                self.progress.remove(uid);
-                Verdict::Retry
-            }
-            ClaimOutcome::Failed(attempt, Finality::Infeasible) => {
+            ClaimOutcome::Failed(attempt, finality) => {
+                let others = self.by_other_classes(uid, &attempt);
+                if !others.is_empty() {
+                    self.progress.insert(uid.to_owned(), Progress::InBackground(others));
+                    return Verdict::Retry;
+                }
+                if finality != Finality::Infeasible {
+                    return Verdict::Retry;
+                }
                 let until = now + self.config.retry_interval_max;
                 let class_uid = attempt.class.uid().to_owned();
                 self.progress.insert(uid.to_owned(), Progress::Infeasible { class_uid, until });
@@ -308,10 +313,12 @@ impl State {
         }
     }
 
-    /// Whether a volume may be in the making by a class that has been replaced since: an answer about the new one says
-    /// nothing of it, and once the claim is gone it is attempted again as it was then.
-    fn may_be_made_by_another_class(&self, uid: &str, attempt: &Attempt) -> bool {
-        matches!(self.progress.get(uid), Some(Progress::InBackground(earlier)) if earlier.class.uid() != attempt.class.uid())
+    /// Takes the attempts out that other classes than that of `attempt` may have begun something with: an answer about this
+    /// one says nothing of them, and once the claim is gone each is repeated as it was.
+    fn by_other_classes(&mut self, uid: &str, attempt: &Attempt) -> Vec<Attempt> {
+        let Some(Progress::InBackground(mut attempts)) = self.progress.remove(uid) else { return Vec::new() };
+        attempts.retain(|earlier| earlier.class.uid() != attempt.class.uid());
+        attempts
     }
 
     /// What to do about a volume now.

@@ -67,6 +67,47 @@ pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &W
     reap(world).await;
 }
 
+/// The mark of a directory that was begun closes it to a controller that is not root.
+pub(crate) async fn a_create_is_finished_where_root_is_nobody(world: &World) {
+    world.controller().create("first", &[]).await.unwrap();
+    for custom in [false, true] {
+        let claim: &[Step] = if custom { &[Step::Claim, Step::Parents] } else { &[] };
+        for &step in claim.iter().chain(&[Step::Place, Step::Record, Step::Mode, Step::Created]) {
+            let place = if custom { format!("{step:?}/data") } else { "pvc-1".to_owned() };
+            let controller = world.controller();
+            let (doomed, path) = (controller.clone(), place.clone());
+            die(&controller, step, async move {
+                let _never = doomed.create("pvc-1", &[("subDir", &path)]).await;
+            })
+            .await;
+
+            let next = world.controller();
+            let made = next.create("pvc-1", &[("subDir", &place)]).await;
+            let made = made.unwrap_or_else(|error| panic!("{step:?}: {}", error.message()));
+            let found = world.object(&place);
+            assert!(matches!(found, Some(Object::Directory { mode: 0o777, .. })), "{step:?}: {found:?}");
+            assert_eq!(world.folder("records"), ["first", "pvc-1"], "{step:?}");
+            next.delete(&made.id).await.unwrap();
+            world.until_reaped().await;
+        }
+    }
+}
+
+/// What somebody else has put into such a directory cannot be seen, and is kept.
+pub(crate) async fn a_closed_directory_that_holds_something_is_kept_where_root_is_nobody(world: &World) {
+    let (controller, doomed) = (world.controller(), world.controller());
+    controller.create("first", &[]).await.unwrap();
+    let dying = doomed.clone();
+    die(&doomed, Step::Record, async move {
+        let _never = dying.create("pvc-1", &[]).await;
+    })
+    .await;
+    world.make_file("pvc-1/precious");
+    let tree = world.tree();
+    controller.create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(world.tree(), tree);
+}
+
 pub(crate) async fn a_delete_is_finished_after_a_crash_before_any_step(world: &World) {
     for (custom, retain) in [(false, false), (true, false), (false, true), (true, true)] {
         let moved = if retain { vec![Step::Retain] } else { vec![Step::Trash, Step::Forget] };

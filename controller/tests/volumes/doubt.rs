@@ -92,6 +92,15 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
     refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
     assert_eq!(world.tree(), tree);
 
+    for op in [OpCode::Remove, OpCode::Verify] {
+        server.inject(Fault::on(op, Effect::Status(NfsStatus::Io)));
+        let error = controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{op}: {}", error.message());
+        assert_ne!(world.tree(), tree, "{op}: nothing was left, so nothing is proved");
+        refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
+        assert_eq!(world.tree(), tree, "{op}");
+    }
+
     // The one who made it never heard of it.
     server.inject(Fault::on(OpCode::SetAttr, Effect::RestartAfterExecution));
     refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());

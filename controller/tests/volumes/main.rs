@@ -99,6 +99,18 @@ macro_rules! every_crash_test {
     };
 }
 
+/// Every body that needs fault points and a server that takes root for nobody.
+#[cfg(feature = "fault-points")]
+macro_rules! every_squashed_crash_test {
+    ($make:expr) => {
+        volume_tests! { $make;
+            crash:
+                a_create_is_finished_where_root_is_nobody,
+                a_closed_directory_that_holds_something_is_kept_where_root_is_nobody;
+        }
+    };
+}
+
 mod fake {
     use crate::world::World;
 
@@ -120,6 +132,8 @@ mod fake {
     }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake());
+    #[cfg(feature = "fault-points")]
+    every_squashed_crash_test!(World::squashed_fake());
 }
 
 #[cfg(feature = "wire")]
@@ -133,4 +147,6 @@ mod ganesha {
     volume_tests! { World::ganesha_that_squashes(); refusals: a_share_that_may_not_be_written_to_is_named; }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::ganesha());
+    #[cfg(feature = "fault-points")]
+    every_squashed_crash_test!(World::squashed_ganesha());
 }

@@ -101,9 +101,30 @@ pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
     assert_eq!(world.places(), ["precious"]);
     assert_eq!(world.folder("records"), ["pvc-1"]);
 
+    // A directory that the driver made for others, renamed: it is root's, and what is in it is not.
+    world.remove(".berth/records/pvc-1").await;
+    world.remove(".berth/records").await;
+    world.change(".berth", to(0, 0o700)).await;
+    world.make_dir(".berth/records");
+    world.make_symlink(".berth/records/pvc-1", &forged);
+    for (folder, other) in [("", to(0, 0o755)), ("/records", to(0, 0o777)), ("/records", to(1000, 0o700))] {
+        world.change(".berth", to(0, 0o700)).await;
+        world.change(&format!(".berth{folder}"), other).await;
+        let controller = world.controller();
+        let error = controller.delete(&controller.id("pvc-1")).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{folder} {other:?}: {}", error.message());
+        let place = format!("/export/.berth{folder}, where the driver keeps its records, ");
+        assert!(error.message().contains(&place), "{}", error.message());
+    }
+    assert_eq!(world.places(), ["precious"]);
+
     // Nothing can be forged where there is nothing; an export that was changed to take root for root leaves such folders.
     world.remove(".berth/records/pvc-1").await;
+    world.make_file(".berth/precious");
     world.change(".berth", to(1000, 0o700)).await;
+    assert_eq!(world.controller().create("pvc-2", &[]).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert!(world.exists(".berth/precious") && world.exists(".berth/records"));
+    world.remove(".berth/precious").await;
     world.controller().create("pvc-2", &[]).await.unwrap();
     assert_eq!(world.object(".berth"), Some(Object::Directory { mode: 0o700, owner: (0, 0) }));
 }

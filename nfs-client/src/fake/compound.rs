@@ -23,6 +23,9 @@ const MAX_CACHED: u32 = 4096;
 const SETGID: u32 = 0o2000;
 const DEFAULT_MODE: u32 = 0o755;
 
+/// Owner of what a squashed root makes.
+const NOBODY: u32 = 65534;
+
 /// Where a compound stands.
 pub(super) struct Position {
     pub(super) session: SessionId,
@@ -160,7 +163,10 @@ impl State {
             Operation::SaveHandle => at.saved = Some(at.current()?),
             Operation::RestoreHandle => at.current = Some(at.saved.ok_or(NfsStatus::RestoreFh)?),
             Operation::GetHandle => body.opaque(self.tree.handle(at.current()?).as_bytes()),
-            Operation::Lookup(name) => at.current = Some(self.tree.lookup(at.current()?, name)?),
+            Operation::Lookup(name) => {
+                self.require_permission(at.current()?)?;
+                at.current = Some(self.tree.lookup(at.current()?, name)?);
+            }
             Operation::GetAttributes(mask) => self.get_attributes(at.current()?, *mask, &mut body)?,
             Operation::SetAttributes(attributes) => {
                 self.set_attributes(at.current()?, attributes)?;
@@ -198,6 +204,7 @@ impl State {
                 change(&mut body);
             }
             Operation::ReadDirectory { cookie, max_bytes, .. } => {
+                self.require_permission(at.current()?)?;
                 let domain = self.options.domain.as_deref();
                 listing::encode(&self.tree, at.current()?, *cookie, *max_bytes, domain, &mut body)?;
             }
@@ -217,6 +224,12 @@ impl State {
         }
         attributes.encode(mask, body);
         Ok(())
+    }
+
+    /// Root may enter and list directories whose mode lets nobody.
+    fn require_permission(&self, directory: u64) -> Result<(), NfsStatus> {
+        let closed = self.options.squashes_root && self.tree.attributes(directory, None)?.mode == Some(0);
+        if closed { Err(NfsStatus::Access) } else { Ok(()) }
     }
 
     fn set_attributes(&mut self, object: u64, attributes: &SetAttributes) -> Result<(), NfsStatus> {
@@ -239,6 +252,9 @@ impl State {
         let asked = attributes.mode.unwrap_or(DEFAULT_MODE);
         let mode = if self.options.drops_setgid { asked & !SETGID } else { asked };
         let created = self.tree.create(directory, name, content, mode)?;
+        if self.options.squashes_root {
+            self.tree.set(created, &SetAttributes::owner(Some(NOBODY), Some(NOBODY)))?;
+        }
         let owner = SetAttributes { owner: attributes.owner, group: attributes.group, ..SetAttributes::default() };
         if !owner.is_empty() {
             self.set_attributes(created, &owner)?;

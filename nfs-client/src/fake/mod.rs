@@ -65,7 +65,8 @@ pub struct Options {
     pub max_write: usize,
     /// CREATE drops set-gid from the mode, as Ganesha does; SETATTR keeps it.
     pub drops_setgid: bool,
-    /// User 0 counts as nobody: it cannot give files away.
+    /// User 0 counts as nobody: what it makes is nobody's, it cannot give files away, and it cannot enter a directory with
+    /// mode 0. Other permissions are not looked at.
     pub squashes_root: bool,
     /// SETATTR of an owner succeeds and changes nothing, as on file systems that keep none.
     pub ignores_owners: bool,
