@@ -107,9 +107,15 @@ fn reference(kind: &str, metadata: &ObjectMeta) -> ObjectReference {
 
 async fn write(mut writer: Writer, mut waiting: mpsc::Receiver<Note>) {
     while let Some(note) = waiting.recv().await {
-        if let Err(error) = writer.note(&note).await {
-            let about = format!("{}/{}", namespace(&note), note.about.name.as_deref().unwrap_or_default());
-            warn!(about, reason = note.reason.name(), error = explain(&error), "an event is lost");
+        let Err(error) = writer.note(&note).await else { continue };
+        let about = format!("{}/{}", namespace(&note), note.about.name.as_deref().unwrap_or_default());
+        // A claim that is attempted to the end although it and its namespace are gone.
+        let unread = is_code(&error, 404);
+        let (reason, error) = (note.reason.name(), explain(&error));
+        if unread {
+            debug!(about, reason, error, "an event is lost: nobody is left to read it");
+        } else {
+            warn!(about, reason, error, "an event is lost");
         }
     }
 }
