@@ -122,7 +122,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         },
         Err(failure) => failure,
     };
-    doubt.note(&failure, completes(&site));
+    doubt.note(&failure, completes(&site), !expects_nothing);
     if look_again(&failure) {
         if failure.error.status().is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt) {
             share.forget(&folders).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nfs_client::Error;
 use tokio::time::Instant;
 
-use super::observe::is_empty;
+use super::observe::{is_empty, remove_closed};
 use super::place::{Leaf, is_begun, walk};
 use super::records::{self, Claim};
 use super::share::Share;
@@ -23,8 +23,10 @@ const LATE: Duration = Duration::from_mins(2);
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Doubt {
     left: bool,
-    /// The directory may be one that an attempt made without anybody hearing of it.
+    /// The directory is one that an attempt made or completed without anybody hearing of it.
     ours: bool,
+    /// It may be one.
+    perhaps_ours: bool,
     /// A request may be executed until then, so no look before can prove anything.
     late: Option<Instant>,
 }
@@ -49,11 +51,13 @@ impl Doubt {
         (self.left, self.ours) = (true, true);
     }
 
-    /// What a request that failed may have done, and may still do. `completes` is whether it was to complete the directory.
-    pub(super) fn note(&mut self, failure: &Failure, completes: bool) {
-        let done = failure.is_outcome_unknown() || !failure.done.is_empty();
-        self.left |= done;
-        self.ours |= completes && done;
+    /// What a request that failed may have done, and may still do. `completes` is whether it was to complete the directory,
+    /// `looked` whether somebody had looked that it was not complete.
+    pub(super) fn note(&mut self, failure: &Failure, completes: bool, looked: bool) {
+        let (unknown, done) = (failure.is_outcome_unknown(), !failure.done.is_empty());
+        self.left |= unknown || done;
+        self.ours |= completes && (done || (unknown && looked));
+        self.perhaps_ours |= completes && unknown;
         if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {
             self.late = Some(Instant::now() + LATE);
         }
@@ -61,10 +65,12 @@ impl Doubt {
 
     /// Looks whether anything is left after an attempt that failed for good. Without a result the doubt stays as it is.
     pub(super) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
-        match is_anything_left(share, wanted, self.ours).await {
+        match is_anything_left(share, wanted, self.ours || self.perhaps_ours).await {
             Ok(left) => {
                 self.left = left;
-                self.ours &= self.is_raised();
+                if !self.is_raised() {
+                    *self = Self::default();
+                }
             }
             Err(error) => {
                 let (directory, error) = (share.at(wanted.record.path.as_str()), error.message());
@@ -87,9 +93,14 @@ async fn is_anything_left(share: &Share, wanted: &Wanted, ours: bool) -> Result<
     if let Some(place) = wanted.claim().filter(|_| !recorded) {
         return Ok(matches!(records::claim(share, &folders, &place, key).await?, Claim::Us(_)));
     }
-    match walk(share, &folders, path).await?.leaf {
+    let walk = walk(share, &folders, path).await?;
+    match walk.leaf {
         Leaf::Directory(place, attributes) if is_begun(&attributes) && !recorded => {
-            Ok(is_empty(share, wanted, &place).await?.unwrap_or(true))
+            match is_empty(share, wanted, &place).await? {
+                Some(empty) => Ok(empty),
+                // It was ours if it can be removed.
+                None => remove_closed(share, wanted, &walk.parent, &attributes).await.map(|_| false),
+            }
         }
         Leaf::Directory(_, attributes) if is_begun(&attributes) => Ok(true),
         Leaf::Directory(..) => Ok(recorded && ours),
@@ -109,11 +120,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_look_proves_anything_while_a_request_may_be_executed_late() {
         let mut doubt = Doubt::default();
-        doubt.note(&failure(false), true);
+        doubt.note(&failure(false), true, true);
         assert!(doubt.is_raised());
         doubt.left = false;
         assert!(!doubt.is_raised(), "it was looked at");
-        doubt.note(&failure(true), true);
+        doubt.note(&failure(true), true, true);
         doubt.left = false;
         tokio::time::advance(LATE / 2).await;
         assert!(doubt.is_raised());

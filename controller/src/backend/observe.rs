@@ -195,20 +195,29 @@ async fn is_begun_by_us(
     if !is_begun(attributes) {
         return Err(foreign());
     }
-    match (is_empty(share, wanted, place).await?, attributes.state()) {
-        (Some(true), _) => Ok(true),
-        (None, Some(seen)) => {
-            let leaf = wanted.record.path.leaf();
-            let request = Compound::new().put_handle(&site.parent).lookup(leaf).verify(seen);
-            match share.client().call(request.put_handle(&site.parent).remove(leaf)).await {
-                Err(error) if error.is_status(NfsStatus::NotEmpty) => Err(foreign()),
-                Err(error) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => {
-                    Err(share.failed("make anew", wanted.record.path.as_str(), error))
-                }
-                _ => Ok(false),
-            }
+    match is_empty(share, wanted, place).await? {
+        Some(true) => Ok(true),
+        None if remove_closed(share, wanted, &site.parent, attributes).await? => Ok(false),
+        Some(false) | None => Err(foreign()),
+    }
+}
+
+/// Removes a directory with the mark into which the controller may not look, if it is still as it was seen. False if it
+/// holds something.
+pub(super) async fn remove_closed(
+    share: &Share,
+    wanted: &Wanted,
+    parent: &FileHandle,
+    seen: &Attributes,
+) -> Result<bool, OperationError> {
+    let (leaf, Some(seen)) = (wanted.record.path.leaf(), seen.state()) else { return Ok(false) };
+    let request = Compound::new().put_handle(parent).lookup(leaf).verify(seen);
+    match share.client().call(request.put_handle(parent).remove(leaf)).await {
+        Err(error) if error.is_status(NfsStatus::NotEmpty) || error.is_status(NfsStatus::Exist) => Ok(false),
+        Err(error) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => {
+            Err(share.failed("make anew", wanted.record.path.as_str(), error))
         }
-        _ => Err(foreign()),
+        _ => Ok(true),
     }
 }
 

@@ -73,7 +73,10 @@ pub(super) async fn release(share: &Share, folders: &Folders, wanted: &Wanted) {
         _ => return,
     };
     let place = begun(share, folders, wanted, None).await;
-    remove(share, folders, wanted, place, false, claim).await;
+    if remove(share, folders, wanted, place, false, claim.clone()).await == Removed::HoldsSomething {
+        // The directory is not the volume's, so the place need not be either.
+        remove(share, folders, wanted, None, false, claim).await;
+    }
 }
 
 async fn is_without_record(share: &Share, folders: &Folders, wanted: &Wanted) -> bool {
@@ -101,6 +104,15 @@ async fn begun(share: &Share, folders: &Folders, wanted: &Wanted, left: Option<O
     (is_begun(&attributes) || left == Some(state)).then_some(Begun { parent: walk.parent, state })
 }
 
+/// What came of a removal.
+#[derive(PartialEq, Eq)]
+enum Removed {
+    /// The directory holds something: nothing was removed.
+    HoldsSomething,
+    /// All of it, or nobody cares why not: what is left is looked at afterwards.
+    Other,
+}
+
 async fn remove(
     share: &Share,
     folders: &Folders,
@@ -108,7 +120,7 @@ async fn remove(
     place: Option<Begun>,
     record: bool,
     claim: Option<(PlaceKey, ObjectState)>,
-) {
+) -> Removed {
     let mut request = Compound::new();
     if let Some(Begun { parent, state }) = place {
         let leaf = wanted.record.path.leaf();
@@ -122,12 +134,13 @@ async fn remove(
         request = request.put_handle(&folders.places).remove(claim.as_str());
     }
     if request.is_empty() {
-        return;
+        return Removed::Other;
     }
     match share.client().call(request).await {
         Err(error) if !error.is_status(NfsStatus::NoEnt) => {
             tracing::warn!(directory = share.at(wanted.record.path.as_str()), %error, "what was begun stays behind");
+            if error.is_status(NfsStatus::NotEmpty) { Removed::HoldsSomething } else { Removed::Other }
         }
-        _ => {}
+        _ => Removed::Other,
     }
 }

@@ -39,7 +39,8 @@ struct Known {
 /// What we know of a claim and nobody else does.
 #[derive(Debug)]
 enum Progress {
-    /// A volume may be in the making by each of these classes: one, unless the class was replaced meanwhile.
+    /// A volume may be in the making by each of these classes: one, unless the class was replaced meanwhile. The one that
+    /// was attempted last comes last.
     InBackground(Vec<Attempt>),
     /// A volume exists; its object is not saved.
     Unsaved(Unsaved),
@@ -263,7 +264,7 @@ impl State {
     fn attempt(&self, uid: &str) -> Result<Option<Attempt>, ClaimError> {
         let Some(claim) = self.claims.get(uid) else {
             return Ok(match self.progress.get(uid) {
-                Some(Progress::InBackground(attempts)) => attempts.last().cloned(),
+                Some(Progress::InBackground(attempts)) => attempts.first().cloned(),
                 _ => None,
             });
         };

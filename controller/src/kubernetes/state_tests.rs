@@ -194,11 +194,14 @@ fn an_answer_about_another_class_does_not_end_what_the_first_may_have_begun() {
         assert_eq!(second.class.uid(), "c-2");
         assert_eq!(state.claim_done("u", ClaimOutcome::Failed(second, finality), Instant::now()), Verdict::Retry);
         state.apply(Change::Claim(Event::Delete(claim("u"))));
-        let left = if finality == Finality::InBackground { vec!["c-2", "c-1"] } else { vec!["c-1"] };
-        for class_uid in left {
-            let again = attempt(&mut state, "u");
-            assert_eq!(again.class.uid(), class_uid, "{finality:?}");
-            state.claim_done("u", ClaimOutcome::Failed(again, Finality::Finished), Instant::now());
+        let left = if finality == Finality::InBackground { vec!["c-1", "c-2"] } else { vec!["c-1"] };
+        // One that never ends does not keep the other from its turn.
+        for ended in [Finality::InBackground, Finality::Finished] {
+            for class_uid in &left {
+                let again = attempt(&mut state, "u");
+                assert_eq!(again.class.uid(), *class_uid, "{finality:?}");
+                state.claim_done("u", ClaimOutcome::Failed(again, ended), Instant::now());
+            }
         }
         assert!(state.progress.is_empty());
     }

@@ -104,7 +104,8 @@ pub(crate) async fn a_closed_directory_that_holds_something_is_kept_where_root_i
     .await;
     world.make_file("pvc-1/precious");
     let tree = world.tree();
-    controller.create("pvc-1", &[]).await.unwrap_err();
+    let error = controller.create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
     assert_eq!(world.tree(), tree);
 }
 
@@ -174,4 +175,11 @@ pub(crate) async fn what_a_crash_left_is_never_taken_for_a_foreign_directory(wor
     let error = world.controller().create("pvc-1", &[]).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
     assert_eq!(world.tree(), tree);
+
+    // In a custom place the claim is given up.
+    create_and_die(world, "pvc-2", true, Step::Record).await;
+    world.make_file("all/pvc-2/pvc-2/precious");
+    let error = world.controller().create("pvc-2", &parameters("pvc-2", true)).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
+    assert!(world.exists("all/pvc-2/pvc-2/precious") && world.folder("places").is_empty());
 }

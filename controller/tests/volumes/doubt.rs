@@ -101,10 +101,17 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
         assert_eq!(world.tree(), tree, "{op}");
     }
 
-    // The one who made it never heard of it.
+    // The one who made it never heard of it, and had not looked before: it may be one that was answered for.
     server.inject(Fault::on(OpCode::SetAttr, Effect::RestartAfterExecution));
-    refused(controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err());
-    assert_eq!(world.tree(), tree);
+    let error = controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+    assert!(world.exists("pvc-1"));
+    server.set_options(|options| options.ignores_owners = false);
+    let made = controller.create("pvc-1", &[("uid", "1000")]).await.unwrap();
+    assert!(matches!(world.object("pvc-1"), Some(Object::Directory { owner: (1000, 0), .. })));
+    controller.delete(&made.id).await.unwrap();
+    world.until_reaped().await;
+    server.set_options(|options| options.ignores_owners = true);
     assert_eq!(server.faults_left(), 0);
 
     // A volume that was answered for is not taken back because somebody wants another one.
@@ -117,6 +124,17 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
         assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
         assert_eq!(world.tree(), tree);
     }
+    // Nor where it cannot be told whether the request whose answer was lost has made it.
+    let controller = world.controller();
+    controller.create("other", &[]).await.unwrap();
+    let tree = world.tree();
+    server.inject(Fault::on(OpCode::Create, Effect::RestartAfterExecution));
+    for _ in 0..2 {
+        let error = controller.create("pvc-1", &[("uid", "1000")]).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+        assert_eq!(world.tree(), tree);
+    }
+    assert_eq!(server.faults_left(), 0);
 }
 
 /// A controller that was held up goes on with a directory that another one has completed: it looks again.
