@@ -8,6 +8,7 @@ use std::time::Duration;
 use nfs_client::Error;
 use tokio::time::Instant;
 
+use super::faults::Step;
 use super::observe::{is_empty, remove_closed};
 use super::place::{Leaf, is_begun, walk};
 use super::records::{self, Claim};
@@ -36,7 +37,7 @@ impl Doubt {
         self.left || self.late.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Whether a complete directory may be one that no call was answered for. Any other one may be in use.
+    /// Whether a complete directory is one that no call was answered for. Any other one may be in use.
     pub(super) fn is_ours(&self) -> bool {
         self.ours
     }
@@ -54,9 +55,10 @@ impl Doubt {
     /// What a request that failed may have done, and may still do. `completes` is whether it was to complete the directory,
     /// `looked` whether somebody had looked that it was not complete.
     pub(super) fn note(&mut self, failure: &Failure, completes: bool, looked: bool) {
-        let (unknown, done) = (failure.is_outcome_unknown(), !failure.done.is_empty());
-        self.left |= unknown || done;
-        self.ours |= completes && (done || (unknown && looked));
+        let unknown = failure.is_outcome_unknown();
+        let made = [Step::Place, Step::Mode].iter().any(|step| failure.done.contains(step));
+        self.left |= unknown || !failure.done.is_empty();
+        self.ours |= completes && (made || (unknown && looked));
         self.perhaps_ours |= completes && unknown;
         if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {
             self.late = Some(Instant::now() + LATE);
