@@ -108,8 +108,9 @@ impl Compound {
         self.checked(name).push(Operation::CreateSymlink { name: name.to_vec(), target: target.as_ref().to_vec() })
     }
 
-    /// READLINK of the current object. INVAL or `WRONG_TYPE` if it is no symbolic link. Long texts belong into a
-    /// compound that changes nothing: replies to changes have to fit the server's reply cache, as little as 2 KiB.
+    /// READLINK of the current object. INVAL or `WRONG_TYPE` if it is no symbolic link. Only for a compound that changes
+    /// nothing: replies to changes have to fit the server's reply cache, and Linux refuses with `REP_TOO_BIG_TO_CACHE`
+    /// however short the text is.
     pub fn read_link(self) -> Self {
         self.push(Operation::ReadLink)
     }

@@ -100,26 +100,27 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         }
     };
     let failure = match steps(share, &folders, wanted, &site).send(share).await {
-        Ok(replies) if has_lost_its_place(wanted, &replies) => {
-            doubt.raise(true);
-            return Ok(Attempt::Look(contended(share, wanted)));
-        }
-        Ok(replies) => match finish(share, wanted, &site, &replies) {
-            Ok(()) => return Ok(Attempt::Done(wanted.record.clone())),
-            Err(error) => {
+        Ok(replies) => {
+            let answers = answers(wanted, &site, &replies);
+            if has_lost_its_place(wanted, &site, &answers) {
                 doubt.raise(true);
-                if completes(&site) {
-                    doubt.claim();
-                }
-                // Any other complete directory may have been answered for, and be in use.
-                if doubt.is_ours() {
-                    let left = replies.attributes(0).and_then(Attributes::state);
-                    let made = [Step::Claim, Step::Place, Step::Record];
-                    undo::undo(share, &folders, wanted, &site, &made, left).await;
-                }
-                return Ok(Attempt::Failed(error));
+                return Ok(Attempt::Look(contended(share, wanted)));
             }
-        },
+            let Err(error) = finish(share, wanted, &site, &replies, &answers) else {
+                return Ok(Attempt::Done(wanted.record.clone()));
+            };
+            doubt.raise(true);
+            if completes(&site) {
+                doubt.claim();
+            }
+            // Any other complete directory may have been answered for, and be in use.
+            if doubt.is_ours() {
+                let left = answers.completed.and_then(Attributes::state);
+                let made = [Step::Claim, Step::Place, Step::Record];
+                undo::undo(share, &folders, wanted, &site, &made, left).await;
+            }
+            return Ok(Attempt::Failed(error));
+        }
         Err(failure) => failure,
     };
     doubt.note(&failure, completes(&site), !expects_nothing);
@@ -159,8 +160,9 @@ fn steps<'a>(share: &'a Share, folders: &Folders, wanted: &Wanted, site: &Site) 
         steps = steps.only_if(|request| request.put_handle(handle).verify(*seen));
     }
     if let Some(claim) = wanted.claim().filter(|_| !site.claimed) {
-        steps =
-            steps.then(Step::Claim, |request| request.put_handle(&folders.places).create_symlink(claim.as_str(), key));
+        steps = steps.then(Step::Claim, |request| {
+            request.put_handle(&folders.places).create_symlink(claim.as_str(), key).get_attr()
+        });
     }
     if site.place.is_none() {
         if !site.missing.is_empty() {
@@ -194,23 +196,51 @@ fn steps<'a>(share: &'a Share, folders: &Folders, wanted: &Wanted, site: &Site) 
     }
     // Last of all, whose claim it is by now: another controller may have taken it for abandoned.
     steps.then(Step::Created, |request| match wanted.claim() {
-        Some(claim) => request.put_handle(&folders.places).lookup(claim.as_str()).read_link(),
+        Some(claim) => request.put_handle(&folders.places).lookup(claim.as_str()).get_attr(),
         None => request,
     })
 }
 
-/// Whether the place was claimed for another volume while the request went on.
-fn has_lost_its_place(wanted: &Wanted, replies: &Replies) -> bool {
-    wanted.claim().is_some() && replies.target(0) != Some(wanted.id.key().as_str().as_bytes())
+/// What the server says of the objects that [`steps`] asks about.
+struct Answers<'a> {
+    /// The claim, as it was made.
+    claimed: Option<&'a Attributes>,
+    /// The directory, as it was completed.
+    completed: Option<&'a Attributes>,
+    /// The claim in the end.
+    claim: Option<&'a Attributes>,
+}
+
+fn answers<'a>(wanted: &Wanted, site: &Site, replies: &'a Replies) -> Answers<'a> {
+    let mut next = 0..;
+    let mut answer = |asked: bool| asked.then(|| next.next()).flatten().and_then(|nth| replies.attributes(nth));
+    Answers {
+        claimed: answer(wanted.claim().is_some() && !site.claimed),
+        completed: answer(site.stage() != Some(Stage::Complete)),
+        claim: answer(wanted.claim().is_some()),
+    }
+}
+
+/// Whether the place was claimed for another volume while the request went on. A claim is a link, which nobody changes: one
+/// in another state is another one.
+fn has_lost_its_place(wanted: &Wanted, site: &Site, answers: &Answers<'_>) -> bool {
+    let before = answers.claimed.map_or(site.claim, Attributes::state);
+    wanted.claim().is_some() && answers.claim.and_then(Attributes::state) != before
 }
 
 /// Checks what the server has made, and remembers what is of use later.
-fn finish(share: &Share, wanted: &Wanted, site: &Site, replies: &Replies) -> Result<(), OperationError> {
+fn finish(
+    share: &Share,
+    wanted: &Wanted,
+    site: &Site,
+    replies: &Replies,
+    answers: &Answers<'_>,
+) -> Result<(), OperationError> {
     let made: Vec<&FileHandle> = (0..site.missing.len()).map_while(|nth| replies.handle(nth)).collect();
     for parent in made {
         share.remember_plain(parent.clone());
     }
-    match replies.attributes(0) {
+    match answers.completed {
         Some(attributes) => {
             if let (Some(here), Some(root)) = (attributes.fsid, site.fsid)
                 && here != root

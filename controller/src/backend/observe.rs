@@ -24,6 +24,8 @@ pub(super) struct Site {
     pub(super) place: Option<Made>,
     /// Whether the place is claimed for it.
     pub(super) claimed: bool,
+    /// State of the claim.
+    pub(super) claim: Option<ObjectState>,
     /// Whether its record is written.
     pub(super) recorded: bool,
     /// File system of the share.
@@ -66,6 +68,7 @@ impl Site {
             missing: walk.missing,
             place: None,
             claimed: false,
+            claim: None,
             recorded: false,
             fsid: folders.fsid,
         }
@@ -112,18 +115,19 @@ pub(super) async fn observe(share: &Share, folders: &Folders, wanted: &Wanted) -
         }
         None => Claim::Nobody,
     };
-    match claim {
+    let (claimed, claim) = match claim {
         Claim::Other(by) => return Err(occupied(share, wanted, by)),
         Claim::Abandoned(state) => {
             take_over(share, folders, wanted, state).await?;
             return Ok(Seen::Unclear);
         }
-        Claim::Nobody | Claim::Us(_) => {}
-    }
+        Claim::Nobody => (false, None),
+        Claim::Us(state) => (true, state),
+    };
     let mut walk = looked?;
     let leaf = std::mem::replace(&mut walk.leaf, Leaf::Free);
     let mut site = Site::new(folders, walk);
-    (site.claimed, site.recorded) = (matches!(claim, Claim::Us(_)), record.is_some());
+    (site.claimed, site.claim, site.recorded) = (claimed, claim, record.is_some());
     match leaf {
         Leaf::Free => {}
         Leaf::Other(by) => return Err(occupied(share, wanted, by)),

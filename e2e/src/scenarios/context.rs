@@ -106,9 +106,14 @@ impl<'a> Context<'a> {
         Ok(name.to_owned())
     }
 
+    /// Name of the class that [`Context::class`] makes.
+    pub fn class_name(&self, name: &str) -> String {
+        format!("{}-{name}", self.namespace)
+    }
+
     /// Makes a class with these parameters, which goes with the scenario's namespace, and returns its name.
     pub fn class(&self, name: &str, parameters: &Value) -> Result<String, LabError> {
-        let class = format!("{}-{name}", self.namespace);
+        let class = self.class_name(name);
         let object = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
             "metadata": { "name": class, "labels": { SCENARIO: self.namespace } },

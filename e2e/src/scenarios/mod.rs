@@ -15,6 +15,7 @@ mod refused_mount;
 mod registration;
 mod restart;
 mod share;
+mod squashed;
 mod traffic;
 
 pub use context::{Context, Driver};
@@ -46,6 +47,7 @@ pub const ALL: &[Scenario] = &[
     bad_input::SCENARIO,
     refused_mount::SCENARIO,
     long_names::SCENARIO,
+    squashed::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
     failover::SCENARIO,
