@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
@@ -170,22 +170,41 @@ fn open_directory(at: &Path) -> Result<OwnedFd, Fault> {
 }
 
 /// Opens a directory below `from` without following a symbolic link or leaving it.
+///
+/// The client believes for up to a minute what it has seen of a directory's names, and a volume may have been deleted and
+/// made again in the same place since: then the old directory lies in the trash, and what a pod wrote into it would be
+/// deleted. So the server is asked about each directory on the way before a name in it is looked up (one GETATTR each); if it
+/// has changed, the client forgets the names.
 fn open_below(from: BorrowedFd<'_>, below: &SubPath) -> Result<OwnedFd, Fault> {
-    let open = |at: BorrowedFd<'_>, name: &str| {
-        rustix::fs::openat(at, name, DIRECTORY, Mode::empty())
-            .map_err(|errno| Fault::new(format!("openat({name})"), errno))
-    };
-    // Without NOFOLLOW, which would turn "there is a symbolic link" (ELOOP) into "that is no directory" (ENOTDIR) at the last component.
+    let mut opened: Option<OwnedFd> = None;
+    for name in below.components() {
+        let directory = opened.as_ref().map_or(from, AsFd::as_fd);
+        ask_the_server(directory)?;
+        opened = Some(open_in(directory, name)?);
+    }
+    // A path has at least one component.
+    opened.ok_or_else(|| Fault::new(format!("openat2({below})"), Errno::NOENT))
+}
+
+fn ask_the_server(directory: BorrowedFd<'_>) -> Result<(), Fault> {
+    let how = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    match rustix::fs::statx(directory, "", how, StatxFlags::MTIME | StatxFlags::CTIME) {
+        // Before Linux 4.11.
+        Ok(_) | Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(Fault::new("statx", errno)),
+    }
+}
+
+fn open_in(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Fault> {
+    // Without NOFOLLOW, which would turn "there is a symbolic link" (ELOOP) into "that is no directory" (ENOTDIR).
     let flags = DIRECTORY - OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(from, below.as_str(), flags, Mode::empty(), resolve) {
-        // Before Linux 5.6, or filtered: one component at a time, which is the same with more calls.
-        Err(Errno::NOSYS | Errno::PERM) => {
-            let first = open(from, ".")?;
-            below.components().try_fold(first, |at, name| open(at.as_fd(), name))
-        }
-        opened => opened.map_err(|errno| Fault::new(format!("openat2({below})"), errno)),
-    }
+    let opened = match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
+        // Before Linux 5.6, or filtered. The name is a single one, so it leads nowhere else.
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(directory, name, DIRECTORY, Mode::empty()),
+        opened => opened,
+    };
+    opened.map_err(|errno| Fault::new(format!("openat2({name})"), errno))
 }
 
 fn clone_detached(directory: BorrowedFd<'_>, attributes: MountAttributes) -> Result<OwnedFd, Fault> {

@@ -185,6 +185,40 @@ async fn two_pods_share_a_volume_and_one_superblock() {
     assert_eq!(fs::read_to_string(machine.inside().join("pvc-1/file")).unwrap(), "hello");
 }
 
+/// A volume is deleted and made again in the same place, by somebody of whom this node's client does not know.
+#[tokio::test]
+async fn a_directory_that_was_made_again_is_not_taken_for_the_old_one() {
+    let machine = Machine::new(Api::Newest);
+    let elsewhere = machine.disk.root.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let mut apart = request(&machine.server, &machine.share);
+    apart.options.push(("nosharecache".to_owned(), None));
+    machine.mounter.attach(machine.mounter.mount(&apart).unwrap(), &elsewhere).unwrap();
+    let make = |place: &str, file: &str| {
+        fs::create_dir_all(elsewhere.join(place)).unwrap();
+        fs::write(elsewhere.join(place).join(file), "").unwrap();
+    };
+    let mut plugin = machine.plugin().await;
+    for (place, moved) in [("data", "data"), ("team/data", "team/data"), ("other/data", "other")] {
+        let target = machine.target("1");
+        make(place, "old");
+        // The client believes what it has seen twice.
+        for _ in 0..2 {
+            plugin.publish(machine.volume(place, &target)).await.unwrap();
+            assert!(target.join("old").exists());
+            plugin.unpublish(&target).await.unwrap();
+        }
+
+        fs::rename(elsewhere.join(moved), elsewhere.join(format!("trash-{}", moved.replace('/', "-")))).unwrap();
+        make(place, "new");
+        plugin.publish(machine.volume(place, &target)).await.unwrap();
+        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["new"], "{place}");
+        plugin.unpublish(&target).await.unwrap();
+    }
+    machine.mounter.unmount(&elsewhere, Unmount::Plain).unwrap();
+}
+
 #[tokio::test]
 async fn what_the_server_does_not_have_is_said_to_be_missing() {
     let machine = Machine::new(Api::Newest);
