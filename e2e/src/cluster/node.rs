@@ -61,8 +61,9 @@ pub fn start_kubelet(machine: &Machine) -> Result<(), LabError> {
 /// Loads image archives into the node's containerd.
 pub fn import(machine: &Machine, archives: &[&Path]) -> Result<(), LabError> {
     for archive in archives {
-        let target = "/var/tmp/image.tar";
-        machine.copy_in(archive, target, 0o600)?;
+        // Another `lab` may be at it on the same cluster.
+        let target = format!("/var/tmp/image-{}.tar", std::process::id());
+        machine.copy_in(archive, &target, 0o600)?;
         machine.sh_within(
             &format!("ctr -n k8s.io images import --all-platforms {target} && rm {target}"),
             Duration::from_mins(3),

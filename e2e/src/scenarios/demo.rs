@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Context, Scenario, context::PATIENCE, share::share_root};
+use super::{Context, Scenario, context::PATIENCE, events::never_told, share::share_root};
 use crate::cluster::{LabError, eventually, state::checkout};
 
 /// The examples that README shows; the demo applies them in its own namespace, with the cluster's class and image.
@@ -28,6 +28,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     }
     let (claim, deployment) = (name_of(&objects, "PersistentVolumeClaim")?, name_of(&objects, "Deployment")?);
     let volume = context.bound(&claim)?;
+    never_told(context, &claim, "ProvisioningFailed")?;
     context.timeline.step(&format!("claim {claim} is Bound"));
     let words = ["rollout", "status", &format!("deployment/{deployment}"), "-n", &context.namespace, "--timeout=180s"];
     kubectl.run(&words)?;

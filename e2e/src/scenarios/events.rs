@@ -21,6 +21,13 @@ pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[Str
     })
 }
 
+/// Fails if there is an event about the object `name` for this reason.
+pub(super) fn never_told(context: &Context<'_>, name: &str, reason: &str) -> Result<(), LabError> {
+    let events = context.kubectl().list("events", &context.namespace, "")?;
+    let found = events.iter().find(|event| event["involvedObject"]["name"] == name && event["reason"] == reason);
+    context.check(found.is_none(), || format!("an event on {name} says {}", found.unwrap_or(&Value::Null)["message"]))
+}
+
 /// Words that an event must hold.
 pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
