@@ -1,7 +1,8 @@
 //! Taking back what an attempt has made and no repetition will go on from.
 //!
 //! Another controller may have taken over what was begun and completed it. Directory and claim are therefore removed only as
-//! they were seen (VERIFY), the directory only if it was still begun, and the record only in the same request after it.
+//! they were seen (VERIFY), the directory only if it was still begun or as the attempt left it, and the record only in the
+//! same request after it.
 
 use nfs_client::{Compound, FileHandle, NfsStatus, ObjectState};
 use volume::PlaceKey;
@@ -109,7 +110,7 @@ async fn begun(share: &Share, folders: &Folders, wanted: &Wanted, left: Option<O
 enum Removed {
     /// The directory holds something: nothing was removed.
     HoldsSomething,
-    /// All of it, or nobody cares why not: what is left is looked at afterwards.
+    /// All of it, or not for another reason: what is left is looked at afterwards.
     Other,
 }
 
