@@ -1,9 +1,9 @@
 //! The test cluster, its scenarios and the benchmarks
 
+pub mod base;
 pub mod bench;
 pub mod cluster;
 pub mod guest;
-mod hex;
 pub mod oci;
 pub mod parts;
 pub mod progress;

@@ -4,9 +4,14 @@ use std::{os::unix::process::CommandExt, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use e2e::{
+    base::{LabError, chain, process},
     bench::{self, Measurement},
     cluster::{
-        Lab, LabError, binaries::Binaries, chain, chart, image, parts, parts::LabParts, process, state::StateDir,
+        Lab,
+        binaries::Binaries,
+        chart, image,
+        parts::{self, LabParts},
+        state::StateDir,
     },
     report::Timeline,
     scenarios,

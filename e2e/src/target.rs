@@ -3,8 +3,9 @@
 use std::{env, path::PathBuf};
 
 use crate::{
+    base::LabError,
     cluster::{
-        Kubectl, Lab, LabError,
+        Kubectl, Lab,
         binaries::Binaries,
         chart::{self, Installation, NAMESPACE},
         image,
@@ -14,7 +15,6 @@ use crate::{
     },
     parts::BUSYBOX_IMAGE,
     report::Timeline,
-    scenarios::Driver,
 };
 
 /// Name of the driver that the chart installs.
@@ -23,6 +23,23 @@ const DRIVER: &str = "csi.berth.dev";
 const CLASS: &str = "efs-sc";
 /// Class on the lab's second server.
 const GANESHA_CLASS: &str = "ganesha-sc";
+
+/// The driver as it is installed.
+#[derive(Debug, Clone)]
+pub struct Driver {
+    /// The cluster it runs on.
+    pub kubectl: Kubectl,
+    /// Namespace of its pods.
+    pub namespace: String,
+    /// Name under which it is registered.
+    pub name: String,
+    /// Class that provisions on `backend`.
+    pub class: String,
+    /// Where volumes are made.
+    pub backend: Backend,
+    /// Image with a shell that every node has or can pull.
+    pub shell_image: String,
+}
 
 /// A cluster on which the driver is installed.
 #[derive(Debug)]

@@ -9,10 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::cluster::{
-    parts::LabParts,
-    process::{MARKER, marked},
-    state::StateDir,
+use e2e::{
+    base::process::{MARKER, marked},
+    cluster::{parts::LabParts, state::StateDir},
 };
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::http;
 use crate::{
-    cluster::{
-        LabError, Tool, binaries::Binaries, eventually, network, nfs, process, process::Daemon, state::StateDir,
-    },
+    base::{Daemon, LabError, Tool, eventually, process},
+    cluster::{binaries::Binaries, network, nfs, state::StateDir},
     report::Line,
 };
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    cluster::{Lab, LabError, image::BerthImage, state::StateDir},
+    base::LabError,
+    cluster::{Lab, image::BerthImage, state::StateDir},
     report::{Line, Timeline},
     scenarios::{Context, Hundred, measure_hundred},
     target::Target,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::cluster::LabError;
+use crate::base::LabError;
 
 /// Body of `GET path` at `address`.
 pub(super) fn get(address: SocketAddr, path: &str) -> Result<String, LabError> {

@@ -10,7 +10,8 @@ use std::thread;
 use clap::ValueEnum;
 
 use crate::{
-    cluster::{LabError, binaries::Binaries, chain, image, parts::LabParts, state::StateDir},
+    base::{LabError, chain},
+    cluster::{binaries::Binaries, image, parts::LabParts, state::StateDir},
     report::{self, Line, Timeline},
 };
 

@@ -5,7 +5,8 @@ use std::{path::Path, time::Duration};
 use serde_json::Value;
 
 use crate::{
-    cluster::{LabError, binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
+    base::LabError,
+    cluster::{binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
     report::Line,
 };
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use super::{
-    LabError,
     control_plane::{self, Programs},
     network,
     pki::Pki,
-    process,
     state::StateDir,
 };
+use crate::base::{LabError, process};
 
 /// etcd, kube-apiserver and kube-controller-manager in a network namespace of their own, until dropped.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use super::{LabError, state::checkout};
+use crate::base::{LabError, checkout};
 
 /// The target that static binaries are built for; only its standard library need be installed.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

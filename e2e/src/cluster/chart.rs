@@ -4,7 +4,8 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
 
-use super::{Kubectl, LabError, Tool, nfs::Backend, state::checkout};
+use super::{Kubectl, nfs::Backend};
+use crate::base::{LabError, Tool, checkout};
 
 /// Namespace of an installation, by convention.
 pub const NAMESPACE: &str = "berth-system";

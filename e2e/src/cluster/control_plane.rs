@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    Kubectl, LabError, eventually,
+    Kubectl,
     network::{HOST, Nic},
     pki::Pki,
-    process::Daemon,
     state::StateDir,
 };
+use crate::base::{Daemon, LabError, eventually};
 
 /// First address of the service network: the API server's own service.
 const API_SERVICE: &str = "10.96.0.1";

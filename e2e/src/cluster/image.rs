@@ -5,8 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LabError, binaries::Binaries, state::checkout};
-use crate::oci::{Config, Layer, write_archive};
+use super::binaries::Binaries;
+use crate::{
+    base::{LabError, checkout},
+    oci::{Config, Layer, write_archive},
+};
 
 /// Name of the image without its tag, as the chart has it by default.
 const REPOSITORY: &str = "localhost/berth";

@@ -1,17 +1,10 @@
 //! A cluster as `kubectl` shows it.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use serde_json::Value;
 
-use super::{
-    LabError,
-    command::{Finished, Tool},
-};
+use crate::base::{Finished, LabError, Tool};
 
 /// `kubectl` against one cluster. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -116,42 +109,6 @@ impl Kubectl {
     }
 }
 
-/// Asks `probe` until it answers `Ok`, at most for `deadline`. The last refusal becomes part of the error.
-pub fn eventually<T>(
-    what: &str,
-    deadline: Duration,
-    pause: Duration,
-    mut probe: impl FnMut() -> Result<T, String>,
-) -> Result<T, LabError> {
-    let end = Instant::now() + deadline;
-    loop {
-        match probe() {
-            Ok(found) => return Ok(found),
-            Err(last) if Instant::now() >= end => {
-                return Err(LabError::Timeout { what: what.to_owned(), seconds: deadline.as_secs(), last });
-            }
-            Err(_) => std::thread::sleep(pause),
-        }
-    }
-}
-
 fn decode(what: &str, text: &str) -> Result<Value, LabError> {
     serde_json::from_str(text).map_err(|source| LabError::Reply { what: what.to_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn eventually_reports_the_last_refusal() {
-        let mut asked = 0;
-        let error = eventually("the moon", Duration::from_millis(20), Duration::from_millis(5), || {
-            asked += 1;
-            Err::<(), _>(format!("ask {asked}"))
-        })
-        .unwrap_err();
-        assert!(asked > 1);
-        assert!(error.to_string().contains(&format!("last seen: ask {asked}")), "{error}");
-    }
 }

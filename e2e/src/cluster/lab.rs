@@ -3,7 +3,7 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use super::{
-    Kubectl, LabError,
+    Kubectl,
     control_plane::{self, pod_network},
     machine::Machine,
     network::{self, HOST, Nic},
@@ -11,10 +11,10 @@ use super::{
     node,
     parts::LabParts,
     pki::Pki,
-    process::{self, Daemon},
     state::{RunNote, StateDir},
 };
 use crate::{
+    base::{Daemon, LabError, eventually, process},
     guest::{self, Disk, Guest, Spec},
     report::Timeline,
 };
@@ -126,7 +126,7 @@ impl Lab {
         timeline.note("images imported; waiting for the nodes");
         let nodes: Vec<String> = lab.nodes.iter().map(|node| format!("node/{}", node.name())).collect();
         let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
-        super::eventually("registered nodes", Duration::from_mins(3), Duration::from_millis(500), || {
+        eventually("registered nodes", Duration::from_mins(3), Duration::from_millis(500), || {
             lab.kubectl.wait("", &nodes, "condition=Ready", Duration::from_mins(3)).map_err(|error| error.to_string())
         })?;
         lab.state.write_note(&note)?;
@@ -216,7 +216,7 @@ impl Lab {
         // The node stays Ready for a while without its kubelet; what shows the new one is that the node's Lease goes on.
         let before = self.renewed(node)?;
         node::start_kubelet(machine)?;
-        super::eventually("a sign of life from kubelet", Duration::from_mins(2), Duration::from_secs(1), || {
+        eventually("a sign of life from kubelet", Duration::from_mins(2), Duration::from_secs(1), || {
             let now = self.renewed(node).map_err(|error| error.to_string())?;
             if now == before { Err(format!("the Lease of {node} is of {now}")) } else { Ok(()) }
         })?;

@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{LabError, command::tail, network};
-use crate::guest::{Exec, Guest, GuestError, Output};
+use super::network;
+use crate::{
+    base::{LabError, tail},
+    guest::{Exec, Guest, GuestError, Output},
+};
 
 /// How long a command in a guest may take unless its caller says otherwise. Guests may be emulated.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -4,9 +4,7 @@
 pub mod api_only;
 pub mod binaries;
 pub mod chart;
-pub mod command;
 pub mod control_plane;
-mod error;
 pub mod image;
 pub mod kubectl;
 mod lab;
@@ -16,11 +14,8 @@ pub mod nfs;
 pub mod node;
 pub mod parts;
 pub mod pki;
-pub mod process;
 pub mod single;
 pub mod state;
 
-pub use command::{Finished, Tool};
-pub use error::{LabError, chain};
-pub use kubectl::{Kubectl, eventually};
+pub use kubectl::Kubectl;
 pub use lab::Lab;

@@ -13,7 +13,8 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{LabError, command::Tool, eventually, process::Daemon, state::StateDir};
+use super::state::StateDir;
+use crate::base::{Daemon, LabError, Tool, eventually};
 
 /// The bridge's own address: control plane and Ganesha listen here.
 pub const HOST: &str = "10.77.0.1";

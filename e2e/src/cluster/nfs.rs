@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use super::{LabError, eventually, machine::Machine, network::HOST, process::Daemon, state::StateDir};
+use super::{machine::Machine, network::HOST, state::StateDir};
+use crate::base::{Daemon, LabError, eventually};
 
 /// Name of the guest that runs the kernel's server.
 pub const MACHINE: &str = "nfs";

@@ -5,12 +5,11 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::json;
 
 use super::{
-    LabError,
     control_plane::{PODS, pod_network, url},
     machine::Machine,
     pki::Pki,
 };
-use crate::parts::PAUSE_IMAGE;
+use crate::{base::LabError, parts::PAUSE_IMAGE};
 
 /// Writes a node's configuration and starts its programs. Returns when they run, not when the node is Ready.
 pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), LabError> {

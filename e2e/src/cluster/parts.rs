@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LabError, control_plane::Programs};
+use super::control_plane::Programs;
 use crate::{
+    base::LabError,
     guest::Image,
     parts::{BuiltParts, Part, PartError, Parts},
     progress::Lines,

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{LabError, command::Tool};
+use crate::base::{LabError, Tool};
 
 /// Days that a lab's certificates are valid.
 const DAYS: &str = "3650";

@@ -2,10 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{
-    LabError, binaries::Binaries, machine::Machine, network, nfs::Backend, parts::LabParts, process, state::StateDir,
+use super::{binaries::Binaries, machine::Machine, network, nfs::Backend, parts::LabParts, state::StateDir};
+use crate::{
+    base::{LabError, process},
+    guest::{self, KernelRung},
 };
-use crate::guest::{self, KernelRung};
 
 /// Driver sockets inside the guest.
 const CONTROLLER_SOCKET: &str = "/run/berth/controller.sock";

@@ -8,12 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{LabError, process::Daemon};
-
-/// The checkout this program was built from.
-pub fn checkout() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"))).parent().unwrap_or(Path::new("/"))
-}
+use crate::base::{Daemon, LabError, checkout};
 
 /// The directory of one lab: `target/lab/NAME`.
 #[derive(Debug, Clone)]

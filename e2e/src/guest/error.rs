@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::cluster::LabError;
+use crate::base::LabError;
 
 /// A guest could not be started, reached or used.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::{path::Path, path::PathBuf, time::Duration};
 
 use super::{Guest, GuestError};
-use crate::cluster::command::tail;
+use crate::base::tail;
 
 /// A command to run in a guest, as root.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ pub(crate) use qemu::qemu_command;
 pub use record::Record;
 pub use spec::{Disk, Image, Nic, Spec};
 
-use crate::cluster::process::Daemon;
+use crate::base::Daemon;
 
 /// How long a guest may take from power-on to an answering agent. Ten seconds is usual; a machine that builds and boots
 /// three guests at once takes several times that.
@@ -118,7 +118,7 @@ impl Guest {
             let last = match self.exec(&ready) {
                 Ok(output) if output.status == 0 => return Ok(()),
                 Ok(_) => "its init has not finished".to_owned(),
-                Err(error) => crate::cluster::chain(&error),
+                Err(error) => crate::base::chain(&error),
             };
             if !self.alive() {
                 return Err(self.lost("qemu ended while the guest was starting".to_owned()));
@@ -133,7 +133,7 @@ impl Guest {
     fn lost(&self, why: String) -> GuestError {
         let read = |name: &str| fs::read(self.directory.join(name)).unwrap_or_default();
         let said = [read("qemu.log"), read("console.log")].concat();
-        GuestError::Lost { why, said: crate::cluster::command::tail(&said), console: self.console_log() }
+        GuestError::Lost { why, said: crate::base::tail(&said), console: self.console_log() }
     }
 
     /// Powers the guest off: file systems are synced first. One that is not off within `deadline` is killed.

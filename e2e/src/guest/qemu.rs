@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Disk, GuestError, Image, Nic, Spec, wire::PORT};
-use crate::cluster::Tool;
+use crate::base::Tool;
 
 /// The emulator that guests run on.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";

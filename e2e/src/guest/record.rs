@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::GuestError;
-use crate::cluster::process::Daemon;
+use crate::base::Daemon;
 
 const FILE: &str = "guest.json";
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Disk, GuestError, Image, Nic, Spec, cpio::Archive};
-use crate::hex::hex;
+use crate::base::hex;
 
 /// Address and gateway of a guest that is alone; qemu's user network hands out nothing else.
 const ALONE: (&str, &str) = ("10.0.2.15/24", "");

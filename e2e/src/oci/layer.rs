@@ -80,7 +80,7 @@ impl Layer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Tool;
+    use crate::base::Tool;
 
     #[test]
     fn tar_lists_what_was_put_in() {

@@ -16,7 +16,7 @@ pub use layer::Layer;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::hex::hex;
+use crate::base::hex;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -160,7 +160,7 @@ fn tag(name: &str) -> Result<&str, OciError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Tool;
+    use crate::base::Tool;
 
     fn sample() -> (Vec<Layer>, Config) {
         let layer = Layer::default().directory("/tmp", 0o1777).bytes_file("/bin/tool", 0o755, b"#!tool".to_vec());

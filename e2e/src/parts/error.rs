@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{cluster::LabError, oci::OciError};
+use crate::{base::LabError, oci::OciError};
 
 /// A part could not be built or found.
 #[derive(Debug, thiserror::Error)]

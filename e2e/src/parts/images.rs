@@ -8,7 +8,7 @@ use super::{
     workshop::{Tools, Workshop, source},
 };
 use crate::{
-    cluster::Tool,
+    base::Tool,
     oci::{Config, Layer, write_archive},
 };
 

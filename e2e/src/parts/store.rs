@@ -12,7 +12,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::PartError;
-use crate::hex::hex;
+use crate::base::hex;
 
 /// Where the cache is when nobody says otherwise.
 pub(super) fn default_root() -> Result<PathBuf, PartError> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::PartError;
-use crate::cluster::{Tool, command::tail};
+use crate::base::{Tool, tail};
 
 /// How often progress is told while a command runs.
 const TICK: Duration = Duration::from_secs(1);

@@ -1,14 +1,16 @@
 //! What a run prints at its end, and the same as JSON for scripts: `target/report/NAME.json`.
 
+mod outcome;
 mod timeline;
 
 use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use outcome::Outcome;
 pub use timeline::Timeline;
 
-use crate::cluster::{LabError, state::checkout};
+use crate::base::{LabError, checkout};
 
 /// One printed line. The JSON file holds one object for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,10 @@ use super::{
     Context, Scenario,
     events::{told, words},
 };
-use crate::cluster::{LabError, chain, network, nfs};
+use crate::{
+    base::{LabError, chain},
+    cluster::{network, nfs},
+};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::share;
 use crate::{
-    cluster::{Kubectl, Lab, LabError, nfs::Backend},
+    base::LabError,
+    cluster::{Kubectl, Lab},
     report::Timeline,
+    target::Driver,
 };
 
 /// How long a claim may take to be bound, or a pod to run, before a scenario gives up. Generous: nodes may be emulated.
@@ -15,23 +16,6 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Label of what lies in no namespace: the namespace of the scenario that made it.
 const SCENARIO: &str = "scenario.berth.dev/namespace";
-
-/// The driver as it is installed.
-#[derive(Debug, Clone)]
-pub struct Driver {
-    /// The cluster it runs on.
-    pub kubectl: Kubectl,
-    /// Namespace of its pods.
-    pub namespace: String,
-    /// Name under which it is registered.
-    pub name: String,
-    /// Class that provisions on `backend`.
-    pub class: String,
-    /// Where volumes are made.
-    pub backend: Backend,
-    /// Image with a shell that every node has or can pull.
-    pub shell_image: String,
-}
 
 /// One scenario's place on the cluster.
 #[derive(Debug)]
@@ -83,8 +67,7 @@ impl<'a> Context<'a> {
             .collect();
         let words = ["delete", "namespace", &self.namespace, "--timeout=180s"];
         self.kubectl().run(&words)?;
-        self.delete_classes()?;
-        share::release(self)?;
+        self.delete_cluster_objects()?;
         if volumes.is_empty() {
             return Ok(());
         }
@@ -96,8 +79,7 @@ impl<'a> Context<'a> {
     pub fn abandon(&self) {
         // Best effort after a failure that is already reported.
         let _ = self.kubectl().run(&["delete", "namespace", &self.namespace, "--wait=false"]);
-        let _ = self.delete_classes();
-        let _ = share::release(self);
+        let _ = self.delete_cluster_objects();
     }
 
     /// Makes a claim of the driver's class and returns its name.
@@ -116,7 +98,7 @@ impl<'a> Context<'a> {
         let class = self.class_name(name);
         let object = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": { "name": class, "labels": { SCENARIO: self.namespace } },
+            "metadata": { "name": class, "labels": self.labels() },
             "provisioner": self.driver.name, "parameters": parameters,
         });
         self.kubectl().create(object.to_string())?;
@@ -128,9 +110,14 @@ impl<'a> Context<'a> {
         self.kubectl().create(claim(&self.namespace, name, class, "1Gi").to_string()).map(drop)
     }
 
-    fn delete_classes(&self) -> Result<(), LabError> {
+    /// Labels that make an object of no namespace go with the scenario.
+    pub(super) fn labels(&self) -> Value {
+        json!({ SCENARIO: self.namespace })
+    }
+
+    fn delete_cluster_objects(&self) -> Result<(), LabError> {
         let selector = format!("{SCENARIO}={}", self.namespace);
-        self.kubectl().run(&["delete", "storageclass", "-l", &selector]).map(drop)
+        self.kubectl().run(&["delete", "storageclass,pv", "-l", &selector, "--wait=false"]).map(drop)
     }
 
     /// Waits until a claim is bound and returns its volume.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Context, Scenario, context::PATIENCE, events::never_told, share::share_root};
-use crate::cluster::{LabError, eventually, state::checkout};
+use crate::base::{LabError, checkout, eventually};
 
 /// The examples that README shows; the demo applies them in its own namespace, with the cluster's class and image.
 const EXAMPLES: &[&str] = &["pvc.yaml", "deployment.yaml"];

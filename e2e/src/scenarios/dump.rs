@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf};
 
 use super::Context;
 use crate::{
-    cluster::{Lab, LabError, chain},
+    base::{LabError, chain},
+    cluster::Lab,
     report,
 };
 

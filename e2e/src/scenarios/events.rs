@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Context;
-use crate::cluster::{LabError, eventually};
+use crate::base::{LabError, eventually};
 
 /// Waits for an event about the object `name` that holds all `words`; fails with the messages that came instead.
 pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[String]) -> Result<(), LabError> {

@@ -9,7 +9,7 @@ use super::{
     context::{PATIENCE, claim},
     share::share_root,
 };
-use crate::cluster::{LabError, eventually};
+use crate::base::{LabError, eventually};
 
 /// Claims made at once; enough that the leader dies in the middle of them.
 const CLAIMS: usize = 60;

@@ -8,7 +8,7 @@ use super::{
     Context, Scenario,
     context::{PATIENCE, claim},
 };
-use crate::cluster::LabError;
+use crate::base::LabError;
 
 /// Claims made at once.
 const CLAIMS: usize = 100;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Scenario, events::never_told, share::share_root};
-use crate::cluster::LabError;
+use crate::base::LabError;
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

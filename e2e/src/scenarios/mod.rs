@@ -18,13 +18,14 @@ mod share;
 mod squashed;
 mod traffic;
 
-pub use context::{Context, Driver};
+pub use context::Context;
 pub use hundred::{Hundred, measure as measure_hundred};
 
 use crate::{
-    cluster::{Lab, LabError, chain},
-    report::Timeline,
-    testrun::Outcome,
+    base::{LabError, chain},
+    cluster::Lab,
+    report::{Outcome, Timeline},
+    target::Driver,
 };
 
 /// A behaviour that is tried on a cluster.

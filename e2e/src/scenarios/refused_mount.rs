@@ -6,7 +6,7 @@ use super::{
     Context, Scenario,
     events::{told, words},
 };
-use crate::cluster::{LabError, nfs};
+use crate::{base::LabError, cluster::nfs};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::cluster::{LabError, eventually};
+use crate::base::{LabError, eventually};
 
 /// Metrics of a node's plugin, read on the node: it listens on loopback alone unless the chart's values say otherwise.
 const METRICS: &str = "http://127.0.0.1:9809/metrics";

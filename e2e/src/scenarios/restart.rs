@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::cluster::{LabError, eventually};
+use crate::base::{LabError, eventually};
 
 /// The plugin's pod is killed while pods use its mounts.
 pub(super) const PLUGIN: Scenario = Scenario {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, context::claim};
-use crate::cluster::{LabError, nfs::Backend};
+use crate::{base::LabError, cluster::nfs::Backend};
 
 /// Names at the root of the share: on the server's disk where the lab allows it, else through a pod.
 pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {
@@ -14,13 +14,13 @@ pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError>
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// Lists the share's root from a pod that mounts it as a static volume.
+/// Lists the share's root from a pod that mounts it as a static volume, which goes with the scenario; the share stays as it is.
 fn through_a_pod(context: &Context<'_>) -> Result<String, LabError> {
-    let (name, namespace) = (volume(context), &context.namespace);
+    let (name, namespace) = (format!("{}-root", context.namespace), &context.namespace);
     let Backend { server, share } = &context.driver.backend;
     if context.kubectl().get("pv", &name, "")?.is_none() {
         let volume = json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name },
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name, "labels": context.labels() },
             "spec": {
                 "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
                 "claimRef": { "name": "root", "namespace": namespace }, "persistentVolumeReclaimPolicy": "Retain",
@@ -36,14 +36,4 @@ fn through_a_pod(context: &Context<'_>) -> Result<String, LabError> {
         context.pod_ready("root")?;
     }
     context.kubectl().exec_text(namespace, "root", &["ls", "-A", "/data"])
-}
-
-/// Removes the static volume, if there is one; the share stays as it is.
-pub(super) fn release(context: &Context<'_>) -> Result<(), LabError> {
-    let words = ["delete", "pv", &volume(context), "--ignore-not-found", "--wait=false"];
-    context.kubectl().run(&words).map(drop)
-}
-
-fn volume(context: &Context<'_>) -> String {
-    format!("{}-root", context.namespace)
 }

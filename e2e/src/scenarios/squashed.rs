@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Scenario};
-use crate::cluster::{LabError, nfs};
+use crate::{base::LabError, cluster::nfs};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

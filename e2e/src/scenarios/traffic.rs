@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::cluster::{LabError, eventually};
+use crate::base::{LabError, eventually};
 
 const SERVER: &str = "web";
 const CLIENT: &str = "client";

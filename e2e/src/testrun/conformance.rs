@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Account, account, rungs};
 use crate::{
-    cluster::{LabError, binaries::Binaries, parts::LabParts, single::Single},
-    report::Timeline,
+    base::LabError,
+    cluster::{binaries::Binaries, parts::LabParts, single::Single},
+    report::{Outcome, Timeline},
 };
 
 const REPORT: &str = "/var/tmp/sanity.json";
@@ -48,7 +49,7 @@ pub(super) fn run(
     std::fs::write(&path, &text).map_err(LabError::file(&path))?;
     let mut account = account(&single.machine().sh(&format!("cat {REPORT}"))?)?;
     if done.status != 0 && account.outcome.failed == 0 {
-        account.outcome.add(super::Outcome::failure(format!("csi-sanity ended with status {}", done.status)));
+        account.outcome.add(Outcome::failure(format!("csi-sanity ended with status {}", done.status)));
     }
     tell(&account, timeline);
     Ok(account)

@@ -1,7 +1,6 @@
 //! The test ladder: every rung, from what runs inside one process to a whole cluster, and one summary.
 
 mod conformance;
-mod outcome;
 pub mod programs;
 mod rungs;
 mod sanity;
@@ -10,14 +9,12 @@ use std::{path::Path, thread};
 
 use clap::ValueEnum;
 
-pub use outcome::Outcome;
 pub use sanity::{Account, account};
 
 use crate::{
-    cluster::{
-        Lab, LabError, api_only::ApiOnly, binaries::Binaries, chain, parts::LabParts, single::Single, state::StateDir,
-    },
-    report::{self, Line, Timeline},
+    base::{LabError, chain},
+    cluster::{Lab, api_only::ApiOnly, binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
+    report::{self, Line, Outcome, Timeline},
     scenarios,
     target::Target,
 };

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use crate::cluster::{LabError, Tool, state::checkout};
+use crate::base::{LabError, Tool, checkout};
 
 /// A test target that requires a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]

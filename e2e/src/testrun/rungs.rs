@@ -6,13 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Outcome,
-    programs::{self, TestProgram},
-};
+use super::programs::{self, TestProgram};
 use crate::{
-    cluster::{LabError, Tool, chain, single::Single},
-    report::{self, Timeline},
+    base::{LabError, Tool, chain},
+    cluster::single::Single,
+    report::{self, Outcome, Timeline},
 };
 
 /// How long one test program may take.

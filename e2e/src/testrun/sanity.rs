@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Outcome;
-use crate::cluster::LabError;
+use crate::base::LabError;
+use crate::report::Outcome;
 
 /// What csi-sanity ran and what it left out, and why.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use super::{LabError, command::tail, kubectl::eventually};
+use super::{LabError, eventually, tail};
 
 /// Environment variable whose value is the state directory of the lab that a process belongs to.
 pub const MARKER: &str = "BERTH_LAB_RUN";
