@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-LAB := cargo run --quiet --package e2e --bin lab --
+LAB := cargo run --locked --package e2e --bin lab --
 LAB_CACHE := $(or $(BERTH_LAB_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth-lab)
 CARGO_DENY := $(LAB_CACHE)/cargo-deny-0.20.2/bin/cargo-deny
 
@@ -20,8 +20,8 @@ check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and re
 	$(CARGO_DENY) --all-features check bans licenses sources
 	$(LAB) manifests --check
 
-test: ## every rung of the test ladder, then one summary (needs root; cold < 60 min, warm < 25 min)
-	$(LAB) test
+test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; cold < 70 min, warm < 35 min)
+	$(LAB) test $(RUNGS)
 
 demo: ## cluster up, chart installed, three replicas share one volume on two nodes, everything deleted again (needs root)
 	$(LAB) demo

@@ -1,6 +1,6 @@
 //! `lab`: a Kubernetes cluster on one machine, what it must do with Berth, and how fast.
 
-use std::{os::unix::process::CommandExt, process::ExitCode, time::Duration};
+use std::{os::unix::process::CommandExt, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use e2e::{
@@ -70,6 +70,17 @@ enum Command {
         /// The rungs.
         rungs: Vec<Rung>,
     },
+    /// Run a test program in a guest (what cargo-nextest puts before each test of the rung `kernel`).
+    #[command(hide = true)]
+    InGuest {
+        /// The guest's directory.
+        guest: PathBuf,
+        /// The program, on the host.
+        program: PathBuf,
+        /// Its words.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Measure what Berth promises.
     Bench {
         /// What to measure; nothing: everything.
@@ -108,6 +119,10 @@ fn run(args: &Args) -> Result<ExitCode, LabError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Manifests { check } => chart::manifests(&parts::clients()?.helm, *check).map(success),
+        Command::InGuest { guest, program, words } => {
+            let status = testrun::run_in_guest(guest, program, words)?;
+            Ok(u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from))
+        }
         command => {
             let state = StateDir::open(&args.name)?;
             process::mark(state.root())?;
@@ -153,7 +168,11 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
             privileged()?;
             return Ok(verdict(bench::run(what, state, timeline)?));
         }
-        Command::Down { .. } | Command::Parts | Command::Image | Command::Manifests { .. } => {}
+        Command::Down { .. }
+        | Command::Parts
+        | Command::Image
+        | Command::Manifests { .. }
+        | Command::InGuest { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -165,7 +184,7 @@ fn scenario(names: &[String], state: &StateDir, timeline: &Timeline) -> Result<E
     if target.lab().is_some() {
         println!("the lab stays up: `lab kubectl …` talks to it, `lab down` ends it");
     }
-    println!("{} passed, {} failed", outcome.passed, outcome.failed);
+    println!("{}", outcome.counts());
     Ok(verdict(outcome.failed == 0))
 }
 

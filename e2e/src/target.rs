@@ -8,7 +8,7 @@ use crate::{
         Kubectl, Lab,
         binaries::Binaries,
         chart::{self, Installation, NAMESPACE},
-        image,
+        image::{self, BerthImage},
         nfs::Backend,
         parts::{self, LabParts},
         state::StateDir,
@@ -21,8 +21,6 @@ use crate::{
 const DRIVER: &str = "csi.berth.dev";
 /// Class that the chart makes.
 const CLASS: &str = "efs-sc";
-/// Class on the lab's second server.
-const GANESHA_CLASS: &str = "ganesha-sc";
 
 /// The driver as it is installed.
 #[derive(Debug, Clone)]
@@ -44,8 +42,16 @@ pub struct Driver {
 /// A cluster on which the driver is installed.
 #[derive(Debug)]
 pub struct Target {
-    lab: Option<Lab>,
+    lab: Option<TheLab>,
     driver: Driver,
+}
+
+/// The lab, and with what the driver is installed on it.
+#[derive(Debug)]
+struct TheLab {
+    lab: Lab,
+    helm: PathBuf,
+    image: BerthImage,
 }
 
 impl Target {
@@ -64,15 +70,22 @@ impl Target {
 
     /// The lab, unless the cluster is another.
     pub fn lab(&self) -> Option<&Lab> {
-        self.lab.as_ref()
+        self.lab.as_ref().map(|own| &own.lab)
     }
 
-    /// The driver with a class on the lab's second server; `None` on another cluster.
-    pub fn second_flavour(&self) -> Result<Option<Driver>, LabError> {
-        let Some(lab) = &self.lab else { return Ok(None) };
+    /// Installs the driver anew, by the manifests instead of the chart and with a class on the lab's second server, and does
+    /// `work` with it; it is taken away then. `None` on another cluster, whose installation is not the lab's to replace.
+    pub fn by_manifests<T>(&self, work: impl FnOnce(&Driver) -> Result<T, LabError>) -> Result<Option<T>, LabError> {
+        let Some(TheLab { lab, helm, image }) = &self.lab else { return Ok(None) };
+        chart::uninstall(helm, lab.kubectl())?;
+        lab.import(&image.release)?;
         let backend = lab.ganesha();
-        chart::class(lab.kubectl(), GANESHA_CLASS, DRIVER, &backend)?;
-        Ok(Some(Driver { class: GANESHA_CLASS.to_owned(), backend, ..self.driver.clone() }))
+        let done = chart::apply(lab.kubectl(), &backend).and_then(|()| {
+            // Names of class and driver are the examples' and the chart's, and the same.
+            work(&Driver { backend, ..self.driver.clone() })
+        });
+        chart::remove(lab.kubectl())?;
+        done.map(Some)
     }
 
     fn lab_with_driver(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
@@ -84,12 +97,14 @@ impl Target {
         let lab = Lab::up(state, &parts, timeline)?;
         lab.import(&image.archive)?;
         let backend = lab.kernel_server();
-        let installation = Installation { repository: image.repository, tag: image.tag, backend: backend.clone() };
+        let (repository, tag) = (image.repository.clone(), image.tag.clone());
+        let installation = Installation { repository, tag, backend: backend.clone() };
         timeline.note("installing the chart, until its pods are ready (10 to 40 s usually)");
         chart::install(parts.helm(), lab.kubectl(), &installation)?;
         timeline.step("chart installed");
         let driver = driver(lab.kubectl().clone(), backend, BUSYBOX_IMAGE.to_owned());
-        Ok(Self { lab: Some(lab), driver })
+        let helm = parts.helm().to_owned();
+        Ok(Self { lab: Some(TheLab { lab, helm, image }), driver })
     }
 
     fn foreign(kubeconfig: PathBuf, timeline: &Timeline) -> Result<Self, LabError> {

@@ -3,16 +3,26 @@
 use std::{
     ffi::{OsStr, OsString},
     io::{Read, Write},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::LabError;
 
 /// How much of a failed program's output an error carries, in bytes.
 const TAIL: usize = 2000;
+
+/// How long the outputs of a program that has ended are waited for, when something else still holds them open.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// A program to run to its end.
 #[derive(Debug)]
@@ -74,7 +84,7 @@ impl Tool {
         self
     }
 
-    /// Kills the program when it takes longer than this.
+    /// Kills the program, and whatever it started in its process group, when it takes longer than this.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -82,35 +92,36 @@ impl Tool {
     }
 
     /// Runs the program; any exit status is a result.
+    ///
+    /// The program leads a process group of its own. At the deadline the whole group is killed, and what a process outside
+    /// it still holds open is waited for no longer than [`DRAIN`]: this returns, whatever the program left behind.
     pub fn finish(mut self) -> Result<Finished, LabError> {
         let line = self.line();
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = self
             .command
+            .process_group(0)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| LabError::Start { program: line.clone(), source })?;
-        let input = self.stdin.take();
-        let (mut to, from, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        thread::scope(|scope| {
+        if let Some((mut to, bytes)) = child.stdin.take().zip(self.stdin.take()) {
             // A program may close its input early; what that means shows in its exit status.
-            scope.spawn(move || to.as_mut().zip(input).map(|(pipe, bytes)| pipe.write_all(&bytes)));
-            let stdout = scope.spawn(move || drain(from));
-            let stderr = scope.spawn(move || drain(errors));
-            let status = wait(&mut child, self.deadline);
-            let collect = |handle: thread::ScopedJoinHandle<'_, Vec<u8>>| handle.join().unwrap_or_default();
-            let (stdout, stderr) = (collect(stdout), collect(stderr));
-            match status {
-                Some(status) => Ok(Finished { status, stdout, stderr }),
-                None => Err(LabError::Timeout {
-                    what: format!("the end of `{line}`"),
-                    seconds: self.deadline.as_secs(),
-                    last: tail(&[stdout, stderr].concat()),
-                }),
-            }
-        })
+            thread::spawn(move || to.write_all(&bytes));
+        }
+        let (stdout, stderr) = (Drain::of(child.stdout.take()), Drain::of(child.stderr.take()));
+        let status = wait(&mut child, self.deadline);
+        let end = Instant::now() + DRAIN;
+        let (stdout, stderr) = (stdout.collect(end), stderr.collect(end));
+        match status {
+            Some(status) => Ok(Finished { status, stdout, stderr }),
+            None => Err(LabError::Timeout {
+                what: format!("the end of `{line}`"),
+                seconds: self.deadline.as_secs(),
+                last: tail(&[stdout, stderr].concat()),
+            }),
+        }
     }
 
     /// Runs the program and returns its standard output; a failing status is an error.
@@ -149,16 +160,40 @@ pub(crate) fn tail(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).trim().to_owned()
 }
 
-fn drain(pipe: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        // A read error ends the collection; what arrived until then is what there is to show.
-        let _ = pipe.read_to_end(&mut bytes);
-    }
-    bytes
+/// What comes out of a pipe, collected by a thread of its own.
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Nothing is sent; that the other end is gone says that the pipe is at its end.
+    running: Receiver<()>,
 }
 
-/// Waits for the child; kills it at the deadline and answers `None`.
+impl Drain {
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (ended, running) = mpsc::channel();
+        let kept = Arc::clone(&bytes);
+        thread::spawn(move || {
+            let _ended: Sender<()> = ended;
+            let (mut pipe, mut buffer) = (pipe, [0; 8192]);
+            // A read error ends the collection; what arrived until then is what there is to show.
+            while let Some(count) =
+                pipe.as_mut().and_then(|pipe| pipe.read(&mut buffer).ok()).filter(|&count| count > 0)
+            {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { bytes, running }
+    }
+
+    /// Everything that came until the pipe's end, or until `end`.
+    fn collect(self, end: Instant) -> Vec<u8> {
+        // Both a time-out and the sender's end mean that the bytes are there to be taken.
+        let _ = self.running.recv_timeout(end.saturating_duration_since(Instant::now()));
+        std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Waits for the child; kills its process group at the deadline and answers `None`.
 fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
     let end = Instant::now() + deadline;
     let mut pause = Duration::from_millis(1);
@@ -167,7 +202,9 @@ fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
             Ok(Some(status)) => return Some(status),
             Ok(None) if Instant::now() < end => thread::sleep(pause),
             Ok(None) | Err(_) => {
-                let _ = child.kill();
+                // The child is not reaped yet, so the group's id is still its own.
+                let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                let _ = group.map(|group| kill_process_group(group, Signal::KILL));
                 let _ = child.wait();
                 return None;
             }
@@ -191,11 +228,37 @@ mod tests {
         assert!(matches!(&error, LabError::Command { output, status, .. } if output == "why" && status.contains('3')));
     }
 
+    /// Whether a process is there and no zombie.
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    }
+
     #[test]
-    fn a_program_past_its_deadline_is_killed() {
+    fn a_program_past_its_deadline_is_killed_with_all_that_it_started() {
         let begun = Instant::now();
-        let error = Tool::new("sleep").arg("60").deadline(Duration::from_millis(50)).output().unwrap_err();
-        assert!(matches!(error, LabError::Timeout { .. }));
+        // The grandchild holds the pipe open, as a test program's helpers do.
+        let script = "sleep 600 & echo $!; wait";
+        let error = Tool::new("sh").args(["-c", script]).deadline(Duration::from_millis(500)).output().unwrap_err();
+        let LabError::Timeout { last, .. } = error else { panic!("{error}") };
         assert!(begun.elapsed() < Duration::from_secs(30));
+        let grandchild = last.trim();
+        assert!(grandchild.parse::<u32>().is_ok(), "{grandchild}");
+        // It is init's to reap; until then it is a zombie at most.
+        let end = Instant::now() + Duration::from_secs(10);
+        while runs(grandchild) {
+            assert!(Instant::now() < end, "process {grandchild} outlived the deadline");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_process_that_left_the_group_does_not_keep_the_caller_waiting() {
+        let begun = Instant::now();
+        let done = Tool::new("sh").args(["-c", "setsid sleep 60 & echo $!"]).finish().unwrap();
+        assert!(done.status.success());
+        assert!(begun.elapsed() < DRAIN * 4, "{:?}", begun.elapsed());
+        let left = Pid::from_raw(done.text().trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(left, Signal::KILL).unwrap();
     }
 }

@@ -21,19 +21,10 @@ pub(super) fn image(image: &BerthImage) -> Result<Vec<Line>, LabError> {
 /// Installs the driver on the lab, reads its memory at rest, then makes a hundred claims.
 pub(super) fn on_the_lab(state: &StateDir, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
     let target = Target::prepare(state, timeline)?;
-    let mut lines = Vec::new();
-    if let Some(lab) = target.lab() {
-        std::thread::sleep(REST);
-        lines.push(Line::at_most(
-            "controller RSS at rest (leader), largest",
-            largest(lab, "berth-controller")?,
-            "MB",
-            20.0,
-        ));
-        lines.push(Line::at_most("node RSS at rest, largest", largest(lab, "berth-node")?, "MB", 8.0));
-    }
+    let mut lines = memory(target.lab(), "at rest, before any volume of this run")?;
     let context = Context::open("hundred", target.driver(), target.lab(), timeline)?;
     let Hundred { calls, provisioned, bare } = measure_hundred(&context)?;
+    lines.extend(memory(target.lab(), "at rest, after a hundred claims")?);
     context.close()?;
     let calls = u32::try_from(calls).map_or(f64::MAX, f64::from);
     lines.push(Line::against(
@@ -45,7 +36,20 @@ pub(super) fn on_the_lab(state: &StateDir, timeline: &Timeline) -> Result<Vec<Li
     ));
     lines.push(Line::fact("100 claims until all are Bound", provisioned.as_secs_f64(), "s"));
     lines.push(Line::fact("100 bare volumes and claims until all are Bound", bare.as_secs_f64(), "s"));
+    let over = provisioned.as_secs_f64() / bare.as_secs_f64();
+    lines.push(Line::at_most("100 claims over as many bare volumes and claims", over, "x", 2.0));
     Ok(lines)
+}
+
+/// Memory of both programs on the lab's nodes, after a pause; nothing where the nodes cannot be reached.
+fn memory(lab: Option<&Lab>, when: &str) -> Result<Vec<Line>, LabError> {
+    let Some(lab) = lab else { return Ok(Vec::new()) };
+    std::thread::sleep(REST);
+    let controller = largest(lab, "berth-controller")?;
+    Ok(vec![
+        Line::at_most(&format!("controller RSS {when}, largest (the leader's)"), controller, "MB", 20.0),
+        Line::at_most(&format!("node RSS {when}, largest"), largest(lab, "berth-node")?, "MB", 8.0),
+    ])
 }
 
 /// The largest resident memory of a program over the lab's nodes, in MB.

@@ -2,8 +2,6 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use serde_json::json;
-
 use super::{Kubectl, nfs::Backend};
 use crate::base::{LabError, Tool, checkout};
 
@@ -58,20 +56,49 @@ pub fn install(helm: &Path, kubectl: &Kubectl, installation: &Installation) -> R
         .args(["--wait", "--timeout=5m"])
         .args(["--set-string", &format!("image.repository={repository},image.tag={tag}")])
         .args(["--set-string", &format!("storageClass.server={},storageClass.share={}", backend.server, backend.share)])
-        // A claim that fails shall be tried again soon: scenarios repair what they broke and wait.
-        .args(["--set-string", "controller.retryIntervalMax=10s"])
         .deadline(Duration::from_mins(6))
         .output()
         .map(drop)
 }
 
-/// Makes a class that provisions on another server.
-pub fn class(kubectl: &Kubectl, name: &str, driver: &str, backend: &Backend) -> Result<(), LabError> {
-    let object = json!({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": name },
-        "provisioner": driver, "parameters": { "server": backend.server, "share": backend.share },
-    });
-    kubectl.apply(object.to_string()).map(drop)
+/// Takes away what [`install`] installed.
+pub fn uninstall(helm: &Path, kubectl: &Kubectl) -> Result<(), LabError> {
+    Tool::new(helm)
+        .env("KUBECONFIG", kubectl.kubeconfig())
+        .args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=5m"])
+        .deadline(Duration::from_mins(6))
+        .output()
+        .map(drop)
+}
+
+/// The class of the examples, filled in for a server as its head tells people to.
+const EXAMPLE_CLASS: &str = "manifests/examples/storageclass.yaml";
+
+/// Installs without helm, as `manifests/install.yaml` says: the file as it is, and the example of a class, filled in.
+pub fn apply(kubectl: &Kubectl, backend: &Backend) -> Result<(), LabError> {
+    let path = checkout().join(EXAMPLE_CLASS);
+    let mut class = fs::read_to_string(&path).map_err(LabError::file(&path))?;
+    for (blank, value) in [("replace-me.example.com", &backend.server), ("/replace/me", &backend.share)] {
+        if !class.contains(blank) {
+            return Err(LabError::Unmet(format!("{EXAMPLE_CLASS} has no `{blank}` to be filled in")));
+        }
+        class = class.replace(blank, value);
+    }
+    kubectl.tool().args(["apply", "-f"]).arg(checkout().join(RENDERED)).output()?;
+    kubectl.tool().args(["apply", "-f", "-"]).stdin(class).output()?;
+    for workload in ["deployment/berth-controller", "daemonset/berth-node"] {
+        kubectl.run(&["rollout", "status", workload, "-n", NAMESPACE, "--timeout=150s"])?;
+    }
+    Ok(())
+}
+
+/// Takes away what [`apply`] installed.
+pub fn remove(kubectl: &Kubectl) -> Result<(), LabError> {
+    let mut words = kubectl.tool().args(["delete", "--ignore-not-found", "--timeout=150s"]);
+    for file in [RENDERED, EXAMPLE_CLASS] {
+        words = words.arg("-f").arg(checkout().join(file));
+    }
+    words.output().map(drop)
 }
 
 fn in_checkout(helm: &Path, words: &[&str]) -> Result<String, LabError> {

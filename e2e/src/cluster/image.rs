@@ -25,6 +25,8 @@ pub struct BerthImage {
     pub tag: String,
     /// The archive.
     pub archive: PathBuf,
+    /// The same image under the version that the chart names.
+    pub release: PathBuf,
 }
 
 impl BerthImage {
@@ -46,11 +48,12 @@ impl BerthImage {
 pub fn build(binaries: &Binaries) -> Result<BerthImage, LabError> {
     let dir = checkout().join("target/image");
     fs::create_dir_all(&dir).map_err(LabError::file(&dir))?;
-    write(binaries, &dir.join(format!("berth-{}.tar", env!("CARGO_PKG_VERSION"))), env!("CARGO_PKG_VERSION"))?;
+    let release = dir.join(format!("berth-{}.tar", env!("CARGO_PKG_VERSION")));
+    write(binaries, &release, env!("CARGO_PKG_VERSION"))?;
     let archive = dir.join("berth.tar");
     let tag = contents_tag(binaries)?;
     write(binaries, &archive, &tag)?;
-    Ok(BerthImage { repository: REPOSITORY.to_owned(), tag, archive })
+    Ok(BerthImage { repository: REPOSITORY.to_owned(), tag, archive, release })
 }
 
 fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
@@ -59,8 +62,14 @@ fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
         0o755,
         &binaries.node(),
     );
+    let name = format!("{REPOSITORY}:{tag}");
+    write_archive(path, &name, &[layer], &config()).map(drop).map_err(|source| LabError::Parts(Box::new(source)))
+}
+
+/// How a container of the image starts when nobody says otherwise.
+pub(super) fn config() -> Config {
     let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
-    let config = Config {
+    Config {
         user: USER.to_owned(),
         labels: [
             label("title", "berth"),
@@ -70,9 +79,7 @@ fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
         ]
         .into(),
         ..Config::default()
-    };
-    let name = format!("{REPOSITORY}:{tag}");
-    write_archive(path, &name, &[layer], &config).map(drop).map_err(|source| LabError::Parts(Box::new(source)))
+    }
 }
 
 /// The first characters of a digest over both programs.

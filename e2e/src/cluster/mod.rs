@@ -5,6 +5,7 @@ pub mod api_only;
 pub mod binaries;
 pub mod chart;
 pub mod control_plane;
+pub mod dockerfile;
 pub mod image;
 pub mod kubectl;
 mod lab;

@@ -91,6 +91,11 @@ impl Guest {
         &self.record.name
     }
 
+    /// Where its files live.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where the agent listens.
     pub fn agent(&self) -> SocketAddr {
         self.record.agent

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    BuiltParts, PartError, accelerator, boot, debian,
+    BuiltParts, PartError, accelerator, boot, crates, debian,
     go::{self, Program},
     images, programs,
     store::Inputs,
@@ -45,6 +45,8 @@ pub enum Part {
     Helm,
     /// csi-sanity.
     CsiSanity,
+    /// cargo-nextest.
+    CargoNextest,
     /// Directory with Debian's kernel, the root disk and the files that the initial RAM disk takes from it.
     Debian,
     /// Initial RAM disk with the lab's agent.
@@ -85,6 +87,7 @@ impl Part {
         Self::CniPortmap,
         Self::Helm,
         Self::CsiSanity,
+        Self::CargoNextest,
         Self::Debian,
         Self::Boot,
         Self::Accelerator,
@@ -96,6 +99,7 @@ impl Part {
     /// The name under which the part is kept and spoken of.
     pub fn name(self) -> &'static str {
         match self {
+            Self::CargoNextest => crates::NEXTEST.name,
             Self::Debian => "debian",
             Self::Boot => "boot",
             Self::Accelerator => "accelerator",
@@ -110,6 +114,7 @@ impl Part {
     pub(super) fn usual(self) -> Duration {
         Duration::from_secs(match self {
             Self::KubeApiserver => 225,
+            Self::CargoNextest => 240,
             Self::KubeControllerManager => 48,
             Self::Containerd | Self::Helm => 60,
             Self::Debian => 55,
@@ -138,6 +143,7 @@ impl Part {
     /// The file in the part's directory that is the part.
     pub(super) fn file(self) -> &'static str {
         match self {
+            Self::CargoNextest => crates::NEXTEST.file,
             Self::Debian => "",
             Self::Boot => boot::INITRD,
             Self::Accelerator => accelerator::FILE,
@@ -150,6 +156,7 @@ impl Part {
     /// Adds everything that decides what the part becomes.
     pub(super) fn inputs(self, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
         match self {
+            Self::CargoNextest => crates::inputs(&crates::NEXTEST, inputs, tools)?,
             Self::Debian => debian::inputs(inputs),
             Self::Boot => boot::inputs(inputs, tools)?,
             Self::Accelerator => accelerator::inputs(inputs)?,
@@ -167,6 +174,7 @@ impl Part {
     /// Builds the part into the workshop's directory.
     pub(super) fn build(self, shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
         match self {
+            Self::CargoNextest => crates::build(&crates::NEXTEST, shop),
             Self::Debian => debian::build(shop),
             Self::Boot => boot::build(shop, needs),
             Self::Accelerator => accelerator::build(shop, needs),

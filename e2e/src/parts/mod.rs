@@ -6,6 +6,7 @@
 mod accelerator;
 mod boot;
 mod catalog;
+mod crates;
 mod debian;
 mod error;
 mod go;
@@ -139,7 +140,7 @@ impl Parts {
 
 /// Whether a part is built, or used, by means of the host's Debian packages.
 fn needs_packages(part: Part) -> bool {
-    part.program().is_none()
+    part.program().is_none() && part != Part::CargoNextest
 }
 
 impl BuiltParts {

@@ -87,21 +87,28 @@ fn share_an_image(context: &Context<'_>, pods: &[Value]) -> Result<(), LabError>
 
 /// The example objects, moved into the scenario's namespace and onto the class under test.
 fn examples(context: &Context<'_>) -> Result<Vec<Value>, LabError> {
-    let mut objects = Vec::new();
-    for file in EXAMPLES {
-        let path = checkout().join("manifests/examples").join(file);
-        let words = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f"];
-        let text = context.kubectl().tool().args(words).arg(&path).output()?;
-        for object in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
-            let object = object.map_err(|source| LabError::Reply { what: (*file).to_owned(), source })?;
-            objects.push(moved(object, context));
-        }
-    }
-    Ok(objects)
+    let files = EXAMPLES.iter().map(|file| example(context, file));
+    Ok(files.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|object| moved(object, context)).collect())
+}
+
+/// The objects of one example file, in the scenario's namespace.
+pub(super) fn example(context: &Context<'_>, file: &str) -> Result<Vec<Value>, LabError> {
+    let path = checkout().join("manifests/examples").join(file);
+    let words = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f"];
+    let text = context.kubectl().tool().args(words).arg(&path).output()?;
+    let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    objects
+        .map(|object| {
+            let mut object = object.map_err(|source| LabError::Reply { what: file.to_owned(), source })?;
+            if object["kind"] != "PersistentVolume" {
+                object["metadata"]["namespace"] = json!(context.namespace);
+            }
+            Ok(object)
+        })
+        .collect()
 }
 
 fn moved(mut object: Value, context: &Context<'_>) -> Value {
-    object["metadata"]["namespace"] = json!(context.namespace);
     if object["kind"] == "PersistentVolumeClaim" {
         object["spec"]["storageClassName"] = json!(context.driver.class);
     } else if object["kind"] == "Deployment" {

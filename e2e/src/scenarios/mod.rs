@@ -16,6 +16,7 @@ mod registration;
 mod restart;
 mod share;
 mod squashed;
+mod static_volume;
 mod traffic;
 
 pub use context::Context;
@@ -48,6 +49,7 @@ pub const ALL: &[Scenario] = &[
     bad_input::SCENARIO,
     refused_mount::SCENARIO,
     long_names::SCENARIO,
+    static_volume::SCENARIO,
     squashed::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,

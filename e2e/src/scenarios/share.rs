@@ -9,13 +9,13 @@ use crate::{base::LabError, cluster::nfs::Backend};
 pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {
     let text = match context.lab {
         Some(lab) => lab.list_share(&context.driver.backend.server)?,
-        None => through_a_pod(context)?,
+        None => in_share(context, "ls -A")?,
     };
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// Lists the share's root from a pod that mounts it as a static volume, which goes with the scenario; the share stays as it is.
-fn through_a_pod(context: &Context<'_>) -> Result<String, LabError> {
+/// Runs a shell script in the share's root, in a pod that mounts it as a static volume, which goes with the scenario.
+pub(super) fn in_share(context: &Context<'_>, script: &str) -> Result<String, LabError> {
     let (name, namespace) = (format!("{}-root", context.namespace), &context.namespace);
     let Backend { server, share } = &context.driver.backend;
     if context.kubectl().get("pv", &name, "")?.is_none() {
@@ -35,5 +35,5 @@ fn through_a_pod(context: &Context<'_>) -> Result<String, LabError> {
         context.pod("root", "root", "", "sleep 3600")?;
         context.pod_ready("root")?;
     }
-    context.kubectl().exec_text(namespace, "root", &["ls", "-A", "/data"])
+    context.kubectl().exec_text(namespace, "root", &["sh", "-c", &format!("cd /data && {script}")])
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Account, account, rungs};
+use super::{Account, account};
 use crate::{
     base::LabError,
     cluster::{binaries::Binaries, parts::LabParts, single::Single},
-    report::{Outcome, Timeline},
+    report::{self, Outcome, Timeline},
 };
 
 const REPORT: &str = "/var/tmp/sanity.json";
@@ -45,7 +45,7 @@ pub(super) fn run(
     );
     let done = single.machine().run(&script, Duration::from_mins(15))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    let path = rungs::log_of("conformance")?;
+    let path = report::directory()?.join("csi-sanity.log");
     std::fs::write(&path, &text).map_err(LabError::file(&path))?;
     let mut account = account(&single.machine().sh(&format!("cat {REPORT}"))?)?;
     if done.status != 0 && account.outcome.failed == 0 {

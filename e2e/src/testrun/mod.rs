@@ -1,23 +1,28 @@
 //! The test ladder: every rung, from what runs inside one process to a whole cluster, and one summary.
 
+mod audit;
 mod conformance;
-pub mod programs;
-mod rungs;
+mod in_guest;
+mod nextest;
 mod sanity;
 
-use std::{path::Path, thread};
+use std::{path::PathBuf, thread};
 
 use clap::ValueEnum;
 
+pub use in_guest::run as run_in_guest;
 pub use sanity::{Account, account};
 
 use crate::{
     base::{LabError, chain},
-    cluster::{Lab, api_only::ApiOnly, binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
+    cluster::{
+        Lab, api_only::ApiOnly, binaries::Binaries, dockerfile, parts::LabParts, single::Single, state::StateDir,
+    },
     report::{self, Line, Outcome, Timeline},
     scenarios,
     target::Target,
 };
+use nextest::{Nextest, Place};
 
 /// A step of the ladder. Each needs more of the real world than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +50,11 @@ impl Rung {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
+    /// Whether it consists of Rust test programs.
+    fn is_nextest(self) -> bool {
+        !matches!(self, Self::Conformance | Self::Cluster)
+    }
+
     /// Minutes it takes on two cores when everything but this checkout's own programs is built.
     fn usual(self) -> u32 {
         match self {
@@ -57,53 +67,35 @@ impl Rung {
     }
 }
 
-/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed`.
+/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed, N not run`.
 pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let all = Rung::value_variants();
     let rungs: Vec<Rung> = all.iter().copied().filter(|rung| selected.is_empty() || selected.contains(rung)).collect();
     let mut results = Vec::new();
+    let mut nextest = None;
+    if rungs.iter().any(|rung| rung.is_nextest()) {
+        // Without test programs there is no ladder: what does not build ends the run.
+        let built = Nextest::ensure()?;
+        built.build()?;
+        timeline.step("test programs built");
+        let names: Vec<String> = all.iter().filter(|rung| rung.is_nextest()).map(|rung| rung.name()).collect();
+        results.push(("ladder".to_owned(), audit::run(&built, &names)?));
+        nextest = Some(built);
+    }
     for rung in rungs {
         let name = rung.name();
         timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
-        fresh_log(rung)?;
-        let outcome = one(rung, state, timeline)
+        let outcome = one(rung, nextest.as_ref(), state, timeline)
             .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
-        timeline.step(&format!("rung {name}: {} passed, {} failed", outcome.passed, outcome.failed));
+        timeline.step(&format!("rung {name}: {}", outcome.counts()));
         results.push((name, outcome));
     }
     summarise(results, timeline)
 }
 
-fn fresh_log(rung: Rung) -> Result<(), LabError> {
-    let path = rungs::log_of(&rung.name())?;
-    std::fs::write(&path, "").map_err(LabError::file(&path))
-}
-
-fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
-    match rung {
-        Rung::Unit => rungs::unit(timeline),
-        Rung::Wire => {
-            // For the Debian packages: NFS-Ganesha is one.
-            LabParts::ensure()?;
-            // One of its tests fills a disk, which it mounts for that.
-            rungs::each("wire", timeline, rungs::in_mount_namespace)
-        }
-        Rung::Privileged => rungs::each("privileged", timeline, rungs::in_mount_namespace),
-        // These enter a network namespace, which is a thread's, not the process's: each gets a thread of its own.
-        Rung::Apiserver => apart(|| {
-            let parts = LabParts::ensure()?;
-            let api = ApiOnly::start(state, parts.control_plane())?;
-            let config = api.kubeconfig();
-            let environment: &[(&str, &Path)] = &[("BERTH_TEST_KUBECONFIG", &config), ("KUBECONFIG", &config)];
-            rungs::each("apiserver", timeline, |program| rungs::on_host(program, &[], environment))
-        }),
-        // Each test boots a guest; one at a time is as fast where they are emulated.
-        Rung::Guest => rungs::each("guest", timeline, |program| rungs::on_host(program, &["--test-threads=1"], &[])),
-        Rung::Kernel => apart(|| {
-            let single = Single::start(state, &LabParts::ensure()?)?;
-            rungs::each("kernel", timeline, |program| rungs::in_guest(program, &single))
-        }),
-        Rung::Conformance => {
+fn one(rung: Rung, nextest: Option<&Nextest>, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+    match (rung, nextest) {
+        (Rung::Conformance, _) => {
             let binaries = Binaries::build()?;
             apart(|| {
                 let parts = LabParts::ensure()?;
@@ -111,8 +103,61 @@ fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, Lab
                 Ok(conformance::run(&single, &parts, &binaries, timeline)?.outcome)
             })
         }
-        Rung::Cluster => apart(|| cluster(state, timeline)),
+        (Rung::Cluster, _) => apart(|| cluster(state, timeline)),
+        (_, Some(nextest)) => programs(rung, nextest, state),
+        (_, None) => Err(LabError::Unmet("test programs were not built for this rung".to_owned())),
     }
+}
+
+/// Runs a rung of test programs where its tests find what they need.
+fn programs(rung: Rung, nextest: &Nextest, state: &StateDir) -> Result<Outcome, LabError> {
+    let name = rung.name();
+    let here = |place: &Place| nextest.run(&name, &name, place);
+    match rung {
+        Rung::Unit => {
+            let mut outcome = here(&Place::default())?;
+            outcome.add(nextest::examples()?);
+            Ok(outcome)
+        }
+        Rung::Wire => {
+            // For the Debian packages: NFS-Ganesha is one.
+            LabParts::ensure()?;
+            here(&own_mounts())
+        }
+        Rung::Privileged => here(&own_mounts()),
+        // The namespace that this enters is a thread's, not the process's.
+        Rung::Apiserver => apart(|| {
+            let parts = LabParts::ensure()?;
+            let api = ApiOnly::start(state, parts.control_plane())?;
+            let config = api.kubeconfig().into_os_string();
+            let environment = vec![("BERTH_TEST_KUBECONFIG", config.clone()), ("KUBECONFIG", config)];
+            here(&Place { environment, ..Place::default() })
+        }),
+        Rung::Kernel => apart(|| {
+            let single = Single::start(state, &LabParts::ensure()?)?;
+            let guest = single.machine().guest();
+            let refusal = |source| LabError::Guest { guest: guest.name().to_owned(), source: Box::new(source) };
+            in_guest::copy(&nextest.list(&name)?, guest).map_err(refusal)?;
+            let lab = std::env::current_exe().map_err(LabError::file("/proc/self/exe"))?;
+            let runner = [lab, PathBuf::from("in-guest"), guest.directory().to_owned()];
+            let runner = runner.iter().map(|word| word.display().to_string()).collect();
+            let backend = single.backend();
+            let share = || backend.share.clone().into();
+            let environment = vec![
+                ("BERTH_TEST_SERVER", backend.server.clone().into()),
+                ("BERTH_TEST_SHARE", share()),
+                ("BERTH_TEST_LOCAL", share()),
+            ];
+            here(&Place { runner, environment })
+        }),
+        _ => here(&Place::default()),
+    }
+}
+
+/// Each test with mounts of its own, so that one that dies leaves none behind.
+fn own_mounts() -> Place {
+    let runner = ["unshare", "--mount", "--propagation", "private", "--"].map(str::to_owned).to_vec();
+    Place { runner, ..Place::default() }
 }
 
 /// Runs the scenarios. A lab that was up before stays up; one that was brought up for them goes with them.
@@ -120,14 +165,28 @@ fn cluster(state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let mine = state.note().is_none();
     let target = Target::prepare(state, timeline)?;
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
-    if let Some(driver) = target.second_flavour()? {
-        timeline.note("the same main job on the second server, NFS-Ganesha, as on a cluster that is not the lab's");
-        outcome.add(scenarios::run(&["demo".to_owned()], &driver, None, timeline)?);
+    if target.lab().is_some() {
+        timeline.note("the Dockerfile's stages, held against the image");
+        outcome.add(counted("Dockerfile", dockerfile::check(&Binaries::build()?)));
+        timeline.note(
+            "installed by the manifests, on the second server, NFS-Ganesha, as on a cluster that is not the lab's",
+        );
+        let names = ["demo", "static-volume"].map(str::to_owned);
+        let again = target.by_manifests(|driver| scenarios::run(&names, driver, None, timeline));
+        outcome.add(again.map_or_else(
+            |error| Outcome::failure(format!("installed by the manifests: {}", chain(&error))),
+            Option::unwrap_or_default,
+        ));
     }
     if mine && target.lab().is_some() {
         Lab::end(state)?;
     }
     Ok(outcome)
+}
+
+/// One check as a count.
+fn counted(name: &str, done: Result<(), LabError>) -> Outcome {
+    done.map_or_else(|error| Outcome::failure(format!("{name}: {}", chain(&error))), |()| Outcome::pass())
 }
 
 fn apart<T: Send>(work: impl FnOnce() -> Result<T, LabError> + Send) -> Result<T, LabError> {
@@ -139,8 +198,7 @@ fn summarise(results: Vec<(String, Outcome)>, timeline: &Timeline) -> Result<Out
     let mut lines = Vec::new();
     let mut total = Outcome::default();
     for (name, outcome) in results {
-        let counts = format!("{} passed, {} failed, {} not run", outcome.passed, outcome.failed, outcome.not_run);
-        lines.push(Line::against(&name, counts, "", "0 failed", outcome.failed == 0));
+        lines.push(Line::against(&name, outcome.counts(), "", "0 failed", outcome.failed == 0));
         total.add(outcome);
     }
     lines.push(Line::fact("took", (timeline.elapsed().as_secs_f64() / 60.0 * 10.0).round() / 10.0, "min"));
@@ -149,7 +207,7 @@ fn summarise(results: Vec<(String, Outcome)>, timeline: &Timeline) -> Result<Out
     for failure in &total.failures {
         println!("  FAILED {failure}");
     }
-    println!("logs: {}; figures: {}", rungs::log_of("*")?.display(), path.display());
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!("reports: {}; figures: {}", report::directory()?.display(), path.display());
+    println!("{}", total.counts());
     Ok(total)
 }

@@ -15,8 +15,6 @@ mod outage;
 mod plugin;
 #[cfg(feature = "privileged")]
 mod privileged;
-// In a guest there is only the test program, not the plugin's.
-#[cfg(not(feature = "kernel"))]
 mod program;
 mod registration;
 mod service;

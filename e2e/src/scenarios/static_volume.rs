@@ -1,0 +1,55 @@
+//! A directory that exists already, mounted by the static volume of the examples.
+
+use serde_json::{Value, json};
+
+use super::{Context, Scenario, demo::example, share::in_share};
+use crate::{base::LabError, cluster::nfs::Backend};
+
+/// See [`run`].
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "static-volume",
+    about: "the example of a static volume serves a directory that exists, and leaves it when it goes",
+    needs_lab: false,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<(), LabError> {
+    let Backend { server, share } = &context.driver.backend;
+    let directory = format!("{}-archive", context.namespace);
+    in_share(context, &format!("mkdir {directory} && echo before >{directory}/file"))?;
+    let volume = directory.clone();
+    let mut claim = String::new();
+    for mut object in example(context, "static-volume.yaml")? {
+        if object["kind"] == "PersistentVolume" {
+            fill_in(&mut object, &volume, server, share, &directory)?;
+            object["metadata"]["labels"] = context.labels();
+        } else {
+            object["spec"]["volumeName"] = json!(volume);
+            object["metadata"]["name"].as_str().unwrap_or_default().clone_into(&mut claim);
+        }
+        context.kubectl().create(object.to_string())?;
+    }
+    context.pod("reader", &claim, "", "cat /data/file && echo after >>/data/file && sleep 3600")?;
+    context.pod_ready("reader")?;
+    let words = ["cat", "/data/file"];
+    let seen = context.kubectl().exec_text(&context.namespace, "reader", &words)?;
+    context.check(seen == "before\nafter\n", || format!("the pod reads {seen:?}"))?;
+    context.kubectl().run(&["delete", "pod/reader", &format!("pvc/{claim}"), "-n", &context.namespace])?;
+    context.kubectl().run(&["delete", "pv", &volume])?;
+    let left = in_share(context, &format!("cat {directory}/file && rm -r {directory}"))?;
+    context.check(left == "before\nafter\n", || format!("after the volume was deleted its directory holds {left:?}"))
+}
+
+/// Puts server, share and directory where the example says that they go; it must say so still.
+fn fill_in(volume: &mut Value, name: &str, server: &str, share: &str, directory: &str) -> Result<(), LabError> {
+    let csi = &mut volume["spec"]["csi"];
+    csi["volumeHandle"] = json!(name);
+    for (key, value) in [("server", server), ("share", share), ("subDir", directory)] {
+        if csi["volumeAttributes"].get(key).is_none() {
+            return Err(LabError::Unmet(format!("the example of a static volume does not name {key}")));
+        }
+        csi["volumeAttributes"][key] = json!(value);
+    }
+    volume["metadata"]["name"] = json!(name);
+    Ok(())
+}

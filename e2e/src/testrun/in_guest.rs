@@ -1,0 +1,69 @@
+//! Tests in a guest: nextest starts them on the host, each behind this runner, which starts the same program in the guest.
+
+use std::{
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    base::LabError,
+    guest::{Exec, Guest, GuestError, Stream},
+};
+
+/// Where test programs lie in a guest.
+const FOLDER: &str = "/var/tmp/tests";
+/// Longer than any test: nextest ends what takes too long by ending the runner, and with it the command in the guest.
+const FOREVER: Duration = Duration::from_hours(2);
+/// Variables of these prefixes are the test's, wherever it runs.
+const PASSED_ON: &[&str] = &["BERTH_TEST_", "NEXTEST", "RUST_"];
+
+/// Copies the test programs of a rung, from nextest's list of it, into the guest.
+pub(super) fn copy(list: &Value, guest: &Guest) -> Result<(), GuestError> {
+    for suite in list["rust-suites"].as_object().into_iter().flatten().map(|(_, suite)| suite) {
+        let mut cases = suite["testcases"].as_object().into_iter().flatten().map(|(_, case)| case);
+        if let Some(program) = suite["binary-path"].as_str().map(Path::new)
+            && cases.any(|case| case["filter-match"]["status"] == "matches")
+        {
+            guest.copy_in(program, &inside(program).to_string_lossy(), 0o755)?;
+        }
+    }
+    Ok(())
+}
+
+fn inside(program: &Path) -> PathBuf {
+    Path::new(FOLDER).join(program.file_name().unwrap_or(program.as_os_str()))
+}
+
+/// Runs a test program in the guest whose files are in `directory`, and ends with its status. A program that is asked for
+/// its list of tests answers on the host: the list is the same, and quicker to be had.
+pub fn run(directory: &Path, program: &Path, words: &[String]) -> Result<i32, LabError> {
+    if words.iter().any(|word| word == "--list") {
+        let source = Command::new(program).args(words).exec();
+        return Err(LabError::Start { program: program.display().to_string(), source });
+    }
+    let refusal = |source: GuestError| LabError::Guest {
+        guest: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        source: Box::new(source),
+    };
+    let guest = Guest::attach(directory).map_err(refusal)?;
+    let inside = inside(program).to_string_lossy().into_owned();
+    let mut command = Exec::new([inside].into_iter().chain(words.iter().cloned())).timeout(FOREVER);
+    for (key, value) in std::env::vars() {
+        if PASSED_ON.iter().any(|prefix| key.starts_with(prefix)) {
+            command = command.env(&key, &value);
+        }
+    }
+    let shown = guest.exec_streaming(&command, |stream, bytes| {
+        // Where nobody reads any more, nobody misses it.
+        let _ = match stream {
+            Stream::Output => io::stdout().write_all(bytes),
+            Stream::Error => io::stderr().write_all(bytes),
+        };
+    });
+    shown.map_err(refusal)
+}
