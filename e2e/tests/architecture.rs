@@ -16,13 +16,30 @@ struct Fence {
     forbidden: &'static [&'static str],
 }
 
-/// Our own crates; `csi-proto` may depend on none of them.
-const OURS: &[&str] = &["csi-proto", "volume", "nfs-client", "csi-runtime", "controller", "node-plugin", "e2e"];
+/// Our own crates; `csi-proto` and `onc-rpc` may depend on none of them.
+const OURS: &[&str] =
+    &["csi-proto", "volume", "onc-rpc", "nfs-client", "csi-runtime", "controller", "node-plugin", "e2e"];
 
 const FENCES: &[Fence] = &[
     Fence {
         package: "csi-proto",
-        forbidden: &["volume", "nfs-client", "csi-runtime", "controller", "node-plugin", "e2e"],
+        forbidden: &["volume", "onc-rpc", "nfs-client", "csi-runtime", "controller", "node-plugin", "e2e"],
+    },
+    Fence {
+        package: "onc-rpc",
+        forbidden: &[
+            "csi-proto",
+            "volume",
+            "nfs-client",
+            "csi-runtime",
+            "controller",
+            "node-plugin",
+            "e2e",
+            "tokio",
+            "tonic",
+            "kube",
+            "nix",
+        ],
     },
     Fence { package: "volume", forbidden: &["tokio", "tonic", "kube", "nix"] },
     Fence { package: "nfs-client", forbidden: &["tonic", "kube", "nix"] },

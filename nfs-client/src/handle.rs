@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::xdr::{DecodeError, Reader};
+use onc_rpc::{DecodeError, Reader};
 
 /// Longest handle of NFSv4 (`NFS4_FHSIZE`), in bytes.
 pub const MAX_HANDLE: usize = 128;

@@ -1,6 +1,6 @@
 //! Attribute numbers and sets of them (`bitmap4`, RFC 8881 §3.3.7).
 
-use crate::xdr::{DecodeError, Reader, Writer};
+use onc_rpc::{DecodeError, Reader, Writer};
 
 /// Attributes this client knows, by their number (RFC 8881 §5.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! `fattr4`: a bitmap and the values of its attributes in the order of their numbers.
 
+use onc_rpc::{DecodeError, Reader, Writer};
+
 use super::{Attribute, Attributes, FileType, Mask, ObjectState, Principal, SetAttributes};
-use crate::{
-    FileHandle,
-    xdr::{DecodeError, Reader, Writer},
-};
+use crate::FileHandle;
 
 /// Longest list of attribute values that is looked at, in bytes.
 const MAX_VALUES: usize = 64 * 1024;

@@ -1,5 +1,7 @@
 //! Requests as the server reads them: the inverse of what the client writes.
 
+use onc_rpc::{DecodeError, Reader};
+
 use crate::{
     FileHandle, ObjectState, OpCode, SetAttributes,
     attributes::{Attributes, Mask},
@@ -7,7 +9,6 @@ use crate::{
         Claim, Operation, StateId,
         session::{Limits, Sequence, SessionId},
     },
-    xdr::{DecodeError, Reader},
 };
 
 const MAX_OPERATIONS: usize = 1024;
@@ -189,7 +190,7 @@ mod tests {
     use proptest::{option, prelude::*};
 
     use super::*;
-    use crate::xdr::Writer;
+    use onc_rpc::Writer;
 
     fn any_name() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..40)

@@ -1,5 +1,7 @@
 //! Executes compounds.
 
+use onc_rpc::Writer;
+
 use super::{
     State,
     arguments::Call,
@@ -16,7 +18,6 @@ use crate::{
         Operation, StateId,
         session::{Limits, Sequence, SessionId, StatusFlags},
     },
-    xdr::Writer,
 };
 
 const MAX_CACHED: u32 = 4096;

@@ -1,5 +1,7 @@
 //! Opens, reads and writes.
 
+use onc_rpc::Writer;
+
 use super::{
     State,
     compound::{Position, change},
@@ -10,7 +12,6 @@ use crate::{
     attributes::Mask,
     ops::{Claim, StateId},
     random,
-    xdr::Writer,
 };
 
 impl State {

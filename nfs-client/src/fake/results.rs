@@ -1,6 +1,8 @@
 //! Results as they go on the wire.
 
-use crate::{NfsStatus, OpCode, attributes::Mask, xdr::Writer};
+use onc_rpc::Writer;
+
+use crate::{NfsStatus, OpCode, attributes::Mask};
 
 /// Results of a compound, as they go on the wire.
 #[derive(Default)]

@@ -1,10 +1,11 @@
 //! Arguments of operations (`nfs_argop4`).
 
+use onc_rpc::Writer;
+
 use super::OpCode;
 use crate::{
     FileHandle, SetAttributes,
     attributes::{Attributes, Mask, ObjectState},
-    xdr::Writer,
 };
 
 /// Names an open on its server (`stateid4`).

@@ -1,12 +1,9 @@
 //! Results of operations (`nfs_resop4`).
 
+use onc_rpc::{DecodeError, Reader};
+
 use super::{OpCode, StateId};
-use crate::{
-    Attributes, FileHandle, NfsStatus,
-    attributes::Mask,
-    name,
-    xdr::{DecodeError, Reader},
-};
+use crate::{Attributes, FileHandle, NfsStatus, attributes::Mask, name};
 
 /// Longest symbolic link and longest block of file data that is looked at, in bytes.
 const MAX_DATA: usize = 1 << 20;

@@ -1,10 +1,9 @@
 //! Operations that make, use and end sessions (RFC 8881 §18.34–18.37, 18.46, 18.50).
 
+use onc_rpc::{DecodeError, Reader, Writer};
+
 use super::OpCode;
-use crate::{
-    NfsStatus,
-    xdr::{DecodeError, Reader, Writer},
-};
+use crate::NfsStatus;
 
 /// Names a session (`sessionid4`).
 pub(crate) type SessionId = [u8; 16];

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use onc_rpc::{Reader, Writer};
 use tokio::time::sleep;
 
 use super::{
@@ -20,7 +21,6 @@ use crate::{
         session::{self, CreatedSession, Limits, Sequence},
     },
     transport::{Connection, MAX_RECORD},
-    xdr::{Reader, Writer},
 };
 
 /// Rounds of `EXCHANGE_ID` and `CREATE_SESSION` before a server that keeps forgetting the client is given up.
@@ -220,7 +220,7 @@ impl Engine {
                 .await
                 .map_err(|lost| self.lost(connection, &lost))?;
             let mut reader = Reader::new(&reply);
-            let (status, results) = decode_head(&mut reader).map_err(|refused| self.refused(refused))?;
+            let (status, results) = decode_head(&mut reader).map_err(|refused| self.refused(&refused))?;
             let damaged = |error| self.protocol(format!("damaged reply: {error}"));
             match session::decode_sequence(&mut reader).map_err(damaged)? {
                 Ok(_) => {

@@ -194,7 +194,7 @@ impl Engine {
         self.current().reached
     }
 
-    /// Sends one COMPOUND and returns its reply from behind the xid on.
+    /// Sends one COMPOUND and returns its reply from behind its message type on.
     async fn transmit(&self, connection: &Connection, operations: &[u8], count: u32) -> Result<Vec<u8>, Lost> {
         self.compounds_sent.fetch_add(1, Ordering::Relaxed);
         let build = |xid| request::encode(xid, &self.config.credential, operations, count);
