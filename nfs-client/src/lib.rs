@@ -44,15 +44,10 @@ mod compound;
 mod config;
 mod connector;
 mod error;
-#[cfg(feature = "fake")]
-pub mod fake;
-// With the feature, for tests that start it; without, for the tests of its own, which start nothing.
-#[cfg(any(test, feature = "ganesha"))]
-pub mod ganesha;
 mod handle;
 mod name;
-mod ops;
 mod path;
+pub mod protocol;
 mod random;
 mod session;
 mod status;
@@ -67,6 +62,6 @@ pub use error::Error;
 pub use handle::{FileHandle, MAX_HANDLE};
 pub use name::MAX_NAME;
 pub use onc_rpc::{AuthSys, Credential, DecodeError, MAX_GROUPS, TooManyGroups};
-pub use ops::{DirectoryPage, Entry, OpCode, OpenState, Reply};
 pub use path::{Directory, Found, MAX_FILE, Removed};
+pub use protocol::{DirectoryPage, Entry, OpCode, OpenState, Reply};
 pub use status::NfsStatus;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Error, NfsStatus, OpCode, Replies,
-    ops::session::{self, SequenceReply},
+    protocol::session::{self, SequenceReply},
     transport::Connection,
 };
 

@@ -7,7 +7,7 @@ use super::{Engine, request::decode_head};
 use crate::{
     Error, NfsStatus, OpCode, Replies,
     backoff::Backoff,
-    ops::session::{self, ClientId, SessionId},
+    protocol::session::{self, ClientId, SessionId},
     random,
     transport::Connection,
 };

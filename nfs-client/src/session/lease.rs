@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Engine, Outcome, Request, Session, identity::Identity};
 use crate::{
     Error, OpCode,
-    ops::{Operation, session},
+    protocol::{Operation, session},
     transport::Connection,
 };
 

@@ -25,7 +25,7 @@ pub(crate) use request::{Answer, OVERHEAD, Request};
 use crate::{
     Config, Error,
     connector::{Connector, Target},
-    ops::session::{Limits, SessionId},
+    protocol::session::{ChannelLimits, SessionId},
     transport::{Connection, Lost},
 };
 use identity::Identity;
@@ -35,7 +35,7 @@ use slots::SlotTable;
 #[derive(Debug)]
 pub(crate) struct Session {
     id: SessionId,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ChannelLimits,
     lease: OnceLock<Duration>,
     slots: Arc<SlotTable>,
     ended: Mutex<Option<Ended>>,
@@ -56,7 +56,7 @@ struct Ended {
 }
 
 impl Session {
-    fn new(id: SessionId, limits: Limits) -> Self {
+    fn new(id: SessionId, limits: ChannelLimits) -> Self {
         Self {
             id,
             limits,

@@ -4,7 +4,7 @@ use onc_rpc::{Credential, DecodeError, Procedure, Reader, ReplyError, Writer, me
 
 use crate::{
     NfsStatus, OpCode,
-    ops::{self, Operation, Reply},
+    protocol::{self, Operation, Reply},
 };
 
 /// COMPOUND of NFS version 4 (RFC 8881 §16.2).
@@ -75,7 +75,7 @@ impl Answer {
         }
         let mut answer = Self { replies: Vec::with_capacity(count), failure: None };
         for operation in &operations[..count] {
-            let (code, result, reply) = ops::decode(reader)?;
+            let (code, result, reply) = protocol::decode(reader)?;
             if code != operation.code() && code != OpCode::Illegal {
                 return Err(DecodeError::BadValue { what: "operation number", value: code.to_u32().into() });
             }

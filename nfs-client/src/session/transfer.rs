@@ -14,7 +14,7 @@ use super::{
 use crate::{
     NfsStatus,
     backoff::Backoff,
-    ops::session::{self, Sequence, SequenceReply},
+    protocol::session::{self, Sequence, SequenceReply},
     transport::Connection,
 };
 

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use nfs_client::{ConnectError, Connected, Connecting, Connector, OpCode, Target, protocol::SessionId};
 use onc_rpc::{AuthStatus, Call, DecodeError, Reader, Records, Refusal, Writer, record};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
@@ -15,7 +16,6 @@ use super::{
     arguments::{self, decode_compound},
     fault::Effect,
 };
-use crate::{ConnectError, Connected, Connecting, Connector, OpCode, Target, ops::session::SessionId};
 
 const MAX_REQUEST: usize = 1 << 20;
 const MAX_READ: usize = 64 * 1024;
