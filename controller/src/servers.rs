@@ -181,7 +181,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use nfs_client::fake::FakeServer;
+    use nfs_testkit::fake::FakeServer;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use controller::operations::{Counts, CreateVolume, Operations, Volumes};
 use controller::servers::{Servers, Settings};
 use csi_runtime::metrics::Metrics;
 use nfs_client::SourcePort;
-use nfs_client::ganesha::{Ganesha, GaneshaOptions};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions};
 use tokio::sync::Mutex;
 use tonic::Code;
 use volume::capacity::Range;

@@ -12,7 +12,7 @@ use csi_proto::csi::controller_client::ControllerClient;
 use csi_proto::csi::volume_capability::access_mode::Mode;
 use csi_proto::csi::volume_capability::{AccessMode, AccessType, MountVolume};
 use csi_runtime::Endpoint;
-use nfs_client::ganesha::{Ganesha, GaneshaOptions};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions};
 use tonic::transport::Channel;
 
 /// What an idle controller may take, in KiB (goal of `make bench` for the release build).

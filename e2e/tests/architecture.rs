@@ -16,16 +16,42 @@ struct Fence {
     forbidden: &'static [&'static str],
 }
 
-/// Our own crates; `csi-proto` may depend on none of them.
-const OURS: &[&str] = &["csi-proto", "volume", "nfs-client", "csi-runtime", "controller", "node-plugin", "e2e"];
+/// Our own crates; `csi-proto` and `onc-rpc` may depend on none of them.
+const OURS: &[&str] =
+    &["csi-proto", "volume", "onc-rpc", "nfs-client", "nfs-testkit", "csi-runtime", "controller", "node-plugin", "e2e"];
+
+/// What exists for tests alone: the rooms that may build on it. In every other room it is a dev-dependency.
+const TEST_KIT: &str = "nfs-testkit";
+const MAY_BUILD_ON_TEST_KIT: &[&str] = &["e2e"];
 
 const FENCES: &[Fence] = &[
     Fence {
         package: "csi-proto",
-        forbidden: &["volume", "nfs-client", "csi-runtime", "controller", "node-plugin", "e2e"],
+        forbidden: &["volume", "onc-rpc", "nfs-client", TEST_KIT, "csi-runtime", "controller", "node-plugin", "e2e"],
+    },
+    Fence {
+        package: "onc-rpc",
+        forbidden: &[
+            "csi-proto",
+            "volume",
+            "nfs-client",
+            TEST_KIT,
+            "csi-runtime",
+            "controller",
+            "node-plugin",
+            "e2e",
+            "tokio",
+            "tonic",
+            "kube",
+            "nix",
+        ],
     },
     Fence { package: "volume", forbidden: &["tokio", "tonic", "kube", "nix"] },
     Fence { package: "nfs-client", forbidden: &["tonic", "kube", "nix"] },
+    Fence {
+        package: TEST_KIT,
+        forbidden: &["csi-proto", "volume", "csi-runtime", "controller", "node-plugin", "e2e", "tonic", "kube", "nix"],
+    },
     Fence { package: "csi-runtime", forbidden: &["kube", "nix"] },
     Fence { package: "controller", forbidden: &["nix"] },
     Fence { package: "node-plugin", forbidden: &["kube"] },
@@ -43,16 +69,25 @@ fn manifest(folder: &str) -> Table {
 
 /// Every package that a manifest's dependency tables name, tests and targets included, under its real name.
 fn listed(manifest: &Table) -> BTreeSet<String> {
+    listed_in(manifest, &["dependencies", "dev-dependencies", "build-dependencies"])
+}
+
+/// Every package that these dependency tables of a manifest name, those of targets included, under its real name.
+fn listed_in(manifest: &Table, kinds: &[&str]) -> BTreeSet<String> {
     let mut tables: Vec<&Table> = vec![manifest];
     if let Some(Value::Table(targets)) = manifest.get("target") {
         tables.extend(targets.values().filter_map(Value::as_table));
     }
-    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
     let entries = tables.iter().flat_map(|table| kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()));
     entries
         .flatten()
         .map(|(name, entry)| entry.get("package").and_then(Value::as_str).unwrap_or(name).to_owned())
         .collect()
+}
+
+/// Whether a package is built on the test kit, and not only tested with it.
+fn is_built_on_test_kit(manifest: &Table) -> bool {
+    listed_in(manifest, &["dependencies", "build-dependencies"]).contains(TEST_KIT)
 }
 
 /// The one file that may lift the lint on unsafe code: a module of system calls.
@@ -132,6 +167,22 @@ fn nothing_crosses_a_fence_through_another_crate() {
         let found = crossings(fence, &names);
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
+}
+
+#[test]
+fn what_is_shipped_is_not_built_on_the_test_kit() {
+    let shipped = OURS.iter().filter(|package| !MAY_BUILD_ON_TEST_KIT.contains(package));
+    let found: Vec<_> = shipped.filter(|package| is_built_on_test_kit(&manifest(package))).collect();
+    assert!(found.is_empty(), "{TEST_KIT} must be a dev-dependency of {found:?}");
+    for built_on in [
+        "[dependencies]\nnfs-testkit.workspace = true",
+        "[target.'cfg(unix)'.dependencies]\nkit = { package = 'nfs-testkit', path = 'nfs-testkit' }",
+        "[build-dependencies]\nnfs-testkit = { path = 'nfs-testkit' }",
+    ] {
+        assert!(is_built_on_test_kit(&built_on.parse().expect("test manifest")), "not seen: {built_on}");
+    }
+    let tested: Table = "[dev-dependencies]\nnfs-testkit.workspace = true".parse().expect("test manifest");
+    assert!(!is_built_on_test_kit(&tested));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     Compound, Config, Connector, Error, NfsStatus, OpCode, Replies, TcpConnector,
     backoff::Backoff,
-    ops::Operation,
+    protocol::Operation,
     session::{Answer, Engine, OVERHEAD, Outcome, Request, Session},
 };
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Attributes, DirectoryPage, Error, FileHandle, ObjectState, SetAttributes, name,
-    ops::{Claim, Operation, Reply, StateId},
+    protocol::{Claim, Operation, Reply, StateId},
 };
 
 /// Builds a request. Operations work on a *current* and a *saved* file handle, as in the RFC:

@@ -9,15 +9,12 @@ use std::{
     time::Duration,
 };
 
-use thiserror::Error;
+use onc_rpc::{AuthSys, Credential};
 
 use crate::random;
 
 /// The port NFS servers listen on.
 pub const DEFAULT_PORT: u16 = 2049;
-
-/// Most supplementary groups an `AUTH_SYS` credential can carry (RFC 5531, appendix A).
-pub const MAX_GROUPS: usize = 16;
 
 /// Whether connections come from a source port below 1024, as exports marked "secure" demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,37 +26,6 @@ pub enum SourcePort {
     RequireReserved,
     /// Any port (EFS recommends this: `noresvport`).
     Any,
-}
-
-/// More supplementary groups than `AUTH_SYS` can carry.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{given} supplementary groups: AUTH_SYS carries at most {MAX_GROUPS}")]
-pub struct TooManyGroups {
-    /// How many were given.
-    pub given: usize,
-}
-
-/// An `AUTH_SYS` identity: what the server believes about the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credential {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) groups: Vec<u32>,
-}
-
-impl Credential {
-    /// A user with a group and at most [`MAX_GROUPS`] supplementary groups.
-    pub fn new(uid: u32, gid: u32, groups: &[u32]) -> Result<Self, TooManyGroups> {
-        if groups.len() > MAX_GROUPS {
-            return Err(TooManyGroups { given: groups.len() });
-        }
-        Ok(Self { uid, gid, groups: groups.to_vec() })
-    }
-
-    /// User 0, group 0, no supplementary groups.
-    pub fn root() -> Self {
-        Self { uid: 0, gid: 0, groups: Vec::new() }
-    }
 }
 
 /// Settings of a [`Client`](crate::Client). [`Config::new`] gives defaults for everything but the server.
@@ -97,7 +63,7 @@ impl Config {
             host: host.into(),
             port,
             source_port: SourcePort::default(),
-            credential: Credential::root(),
+            credential: Credential::Sys(AuthSys::root()),
             client_owner: unique_owner(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(15),
@@ -134,12 +100,6 @@ fn unique_owner() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn more_than_sixteen_groups_are_refused() {
-        assert!(Credential::new(0, 0, &[1; 16]).is_ok());
-        assert_eq!(Credential::new(0, 0, &[1; 17]), Err(TooManyGroups { given: 17 }));
-    }
 
     #[test]
     fn every_config_has_an_owner_of_its_own() {

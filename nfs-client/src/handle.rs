@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::xdr::{DecodeError, Reader};
+use onc_rpc::{DecodeError, Reader};
 
 /// Longest handle of NFSv4 (`NFS4_FHSIZE`), in bytes.
 pub const MAX_HANDLE: usize = 128;
@@ -22,7 +22,8 @@ impl FileHandle {
         &self.0
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads a handle as the protocol writes it (`nfs_fh4`).
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.opaque("file handle", MAX_HANDLE).map(|bytes| Self(bytes.into()))
     }
 }

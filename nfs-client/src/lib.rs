@@ -44,31 +44,24 @@ mod compound;
 mod config;
 mod connector;
 mod error;
-#[cfg(feature = "fake")]
-pub mod fake;
-// With the feature, for tests that start it; without, for the tests of its own, which start nothing.
-#[cfg(any(test, feature = "ganesha"))]
-pub mod ganesha;
 mod handle;
 mod name;
-mod ops;
 mod path;
+pub mod protocol;
 mod random;
-mod rpc;
 mod session;
 mod status;
 mod transport;
-mod xdr;
 
 pub use attributes::{Attributes, FileType, ObjectState, Principal, SetAttributes};
 pub use client::Client;
 pub use compound::{Compound, Replies};
-pub use config::{Config, Credential, DEFAULT_PORT, MAX_GROUPS, SourcePort, TooManyGroups};
+pub use config::{Config, DEFAULT_PORT, SourcePort};
 pub use connector::{ConnectError, Connected, Connecting, Connector, Stream, Target, TcpConnector};
 pub use error::Error;
 pub use handle::{FileHandle, MAX_HANDLE};
 pub use name::MAX_NAME;
-pub use ops::{DirectoryPage, Entry, OpCode, OpenState, Reply};
+pub use onc_rpc::{AuthSys, Credential, DecodeError, MAX_GROUPS, TooManyGroups};
 pub use path::{Directory, Found, MAX_FILE, Removed};
+pub use protocol::{DirectoryPage, Entry, OpCode, OpenState, Reply};
 pub use status::NfsStatus;
-pub use xdr::DecodeError;

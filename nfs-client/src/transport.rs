@@ -10,23 +10,22 @@ use std::{
     time::Duration,
 };
 
+use onc_rpc::{Records, message, record};
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
     sync::{mpsc, oneshot},
     task::AbortHandle,
     time::{sleep, timeout},
 };
 
-use crate::{
-    connector::Stream,
-    random,
-    rpc::{message, record_mark},
-};
+use crate::{connector::Stream, random};
 
 /// Longest record that is accepted, in bytes: what sessions allow for a reply, and room for the RPC header.
 pub(crate) const MAX_RECORD: usize = 68 * 1024;
 /// Requests are joined into one write up to this many bytes.
 const MAX_WRITE: usize = 256 * 1024;
+/// Replies are read in pieces of at most this many bytes: most come whole, and several at a time.
+const MAX_READ: usize = 16 * 1024;
 /// How long a failed writer leaves it to the reader to find out why.
 const READ_FIRST: Duration = Duration::from_millis(100);
 
@@ -114,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// Sends what `build` makes for an xid and waits for the reply, from behind its xid on. Without a reply in time
+    /// Sends what `build` makes for an xid and waits for the reply, from behind its message type on. Without a reply in time
     /// the connection is closed: what was sent may still be executed, and only a new connection (RFC 8881 §2.9.2)
     /// allows to ask again.
     pub(crate) async fn call(&self, build: impl FnOnce(u32) -> Vec<u8>, limit: Duration) -> Result<Vec<u8>, Lost> {
@@ -153,10 +152,10 @@ async fn write_requests(
     let mut batch = Vec::new();
     while let Some(request) = requests.recv().await {
         batch.clear();
-        record_mark::frame(&request, &mut batch);
+        record::frame(&request, &mut batch);
         while batch.len() < MAX_WRITE {
             let Ok(request) = requests.try_recv() else { break };
-            record_mark::frame(&request, &mut batch);
+            record::frame(&request, &mut batch);
         }
         if let Err(error) = write(&mut stream, &batch).await {
             // What the server said before it closed the connection is the better reason: the reader comes first.
@@ -173,30 +172,37 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io:
 }
 
 async fn read_replies(mut stream: ReadHalf<Box<dyn Stream>>, shared: Arc<Shared>) {
+    let mut records = Records::new(MAX_RECORD);
+    let mut piece = vec![0; MAX_READ];
     loop {
-        let record = match record_mark::read(&mut stream, MAX_RECORD).await {
-            Ok(record) => record,
-            Err(error) => {
-                let foreign = matches!(error, record_mark::RecordError::TooLong { .. });
-                return shared.lose(error.to_string(), foreign);
+        let mut bytes = match stream.read(&mut piece).await {
+            Ok(0) if records.is_between() => return shared.lose("the server closed the connection", false),
+            Ok(0) => return shared.lose("the connection ended inside a reply", false),
+            Ok(count) => &piece[..count],
+            Err(error) => return shared.lose(format!("the connection failed: {error}"), false),
+        };
+        loop {
+            match records.take(&mut bytes) {
+                Ok(Some(record)) if deliver(&record, &shared) => {}
+                Ok(Some(record)) => {
+                    return shared.lose(format!("{} bytes came that are no RPC reply", record.len()), true);
+                }
+                Ok(None) => break,
+                Err(error) => return shared.lose(error.to_string(), true),
             }
-        };
-        let Some((xid, reply)) = split_reply(&record) else {
-            return shared.lose(format!("{} bytes came that are no RPC reply", record.len()), true);
-        };
-        shared.answered.store(true, Ordering::Relaxed);
-        let waiting = shared.waiting().calls.remove(&xid);
-        if waiting.is_none_or(|waiting| waiting.send(reply.to_vec()).is_err()) {
-            tracing::debug!(xid, "a reply came that nobody waits for");
         }
     }
 }
 
-/// The xid and what follows it, if the record is a reply at all.
-fn split_reply(record: &[u8]) -> Option<(u32, &[u8])> {
-    let (xid, reply) = record.split_first_chunk::<4>()?;
-    let kind = reply.first_chunk::<4>()?;
-    (u32::from_be_bytes(*kind) == message::REPLY).then_some((u32::from_be_bytes(*xid), reply))
+/// Hands a reply to who waits for it; says whether it is a reply at all.
+fn deliver(record: &[u8], shared: &Shared) -> bool {
+    let Some((xid, reply)) = message::split_reply(record) else { return false };
+    shared.answered.store(true, Ordering::Relaxed);
+    let waiting = shared.waiting().calls.remove(&xid);
+    if waiting.is_none_or(|waiting| waiting.send(reply.to_vec()).is_err()) {
+        tracing::debug!(xid, "a reply came that nobody waits for");
+    }
+    true
 }
 
 #[cfg(test)]
@@ -212,11 +218,10 @@ mod tests {
     }
 
     fn reply(xid: [u8; 4], text: &[u8]) -> Vec<u8> {
-        let mut record = xid.to_vec();
-        record.extend(message::REPLY.to_be_bytes());
-        record.extend(text);
+        // An xid and REPLY.
+        let reply = [&xid[..], &[0, 0, 0, 1], text].concat();
         let mut bytes = Vec::new();
-        record_mark::frame(&record, &mut bytes);
+        record::frame(&reply, &mut bytes);
         bytes
     }
 

@@ -7,7 +7,8 @@ mod contract;
 use std::time::Duration;
 
 use contract::World;
-use nfs_client::{Client, Config, fake::FakeServer};
+use nfs_client::{Client, Config};
+use nfs_testkit::fake::FakeServer;
 
 struct Fake(FakeServer);
 

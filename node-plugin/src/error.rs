@@ -111,6 +111,7 @@ fn server(fault: &ServerFault) -> Code {
         | ServerFault::Refused { .. }
         | ServerFault::Silent { .. }
         | ServerFault::Unreachable { .. } => Code::Unavailable,
+        ServerFault::Denied { .. } => Code::PermissionDenied,
         ServerFault::NotNfs { .. } | ServerFault::Versions { .. } => Code::FailedPrecondition,
     }
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onc_rpc::AuthStatus;
 use rustix::io::Errno;
 
 use super::*;
@@ -46,6 +47,7 @@ fn servers() -> Vec<(ServerFault, Code)> {
         (ServerFault::Silent { address }, Code::Unavailable),
         (ServerFault::Unreachable { address, source: io_error() }, Code::Unavailable),
         (ServerFault::NotNfs { address }, Code::FailedPrecondition),
+        (ServerFault::Denied { address, status: AuthStatus::TOO_WEAK }, Code::PermissionDenied),
         (ServerFault::Versions { address, low: 3, high: 3 }, Code::FailedPrecondition),
     ]
 }
@@ -172,6 +174,7 @@ fn every_trouble_with_a_server_names_a_remedy() {
         "let the port through",
         "check the routes and firewalls",
         "correct \"server\" in the StorageClass",
+        "let it accept calls from this node's address",
         "enable NFS version 4.1",
     ];
     let (servers, causes) = (servers(), causes());

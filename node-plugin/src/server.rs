@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use null_call::Answer;
+use onc_rpc::AuthStatus;
 use volume::Server;
 
 /// How long a server may take to accept a connection, and then to answer.
@@ -69,6 +70,13 @@ pub enum ServerFault {
         /// Where.
         address: SocketAddr,
     },
+    /// An RPC server answers, but it does not take calls from here.
+    Denied {
+        /// Where.
+        address: SocketAddr,
+        /// What it has against the call.
+        status: AuthStatus,
+    },
     /// An NFS server of other versions.
     Versions {
         /// Where.
@@ -101,6 +109,7 @@ impl Servers for Network {
         match ask(address) {
             Ok(Answer::Served) => Ok(()),
             Ok(Answer::OtherVersions { low, high }) => Err(ServerFault::Versions { address, low, high }),
+            Ok(Answer::Denied(status)) => Err(ServerFault::Denied { address, status }),
             Ok(Answer::NotNfs) => Err(ServerFault::NotNfs { address }),
             Err(source) => Err(match source.kind() {
                 io::ErrorKind::ConnectionRefused => ServerFault::Refused { address },
@@ -121,9 +130,10 @@ fn ask(address: SocketAddr) -> io::Result<Answer> {
 }
 
 impl ServerFault {
-    /// Whether waiting may help: a server that is down comes back, a web server does not become an NFS server.
+    /// Whether waiting may help: a server that is down comes back; a web server does not become an NFS server, nor does a
+    /// server take back a rule by itself.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Self::NotNfs { .. } | Self::Versions { .. })
+        !matches!(self, Self::NotNfs { .. } | Self::Denied { .. } | Self::Versions { .. })
     }
 
     /// What came of it, without what to do.
@@ -136,6 +146,9 @@ impl ServerFault {
             Self::Unreachable { address, .. } => format!("{address} cannot be reached from this node"),
             Self::NotNfs { address } => {
                 format!("{address} is not an NFS server: what listens there does not answer an RPC call")
+            }
+            Self::Denied { address, status } => {
+                format!("the RPC server at {address} refuses calls from this node: {status}")
             }
             Self::Versions { address, low, high } => {
                 format!("the NFS server at {address} serves versions {low} to {high} only")
@@ -166,6 +179,9 @@ impl fmt::Display for ServerFault {
                 f.write_str(": check the routes and firewalls between this node and the server")
             }
             Self::NotNfs { .. } => f.write_str("; correct \"server\" in the StorageClass and its port"),
+            Self::Denied { .. } => f.write_str(
+                ": let it accept calls from this node's address without a credential (AUTH_NONE), which every mount begins with",
+            ),
             Self::Versions { .. } => f.write_str(": enable NFS version 4.1 on it"),
         }
     }
@@ -179,6 +195,7 @@ impl std::error::Error for ServerFault {
             | Self::Refused { .. }
             | Self::Silent { .. }
             | Self::NotNfs { .. }
+            | Self::Denied { .. }
             | Self::Versions { .. } => None,
         }
     }

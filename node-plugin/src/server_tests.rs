@@ -60,6 +60,18 @@ fn a_web_server_is_none() {
     assert!(matches!(fault, ServerFault::NotNfs { .. }), "hung up: {fault}");
 }
 
+/// `MSG_DENIED` with `AUTH_ERROR` and `AUTH_TOOWEAK`.
+#[test]
+fn a_server_that_refuses_the_caller_is_not_taken_for_something_else() {
+    let words: [u32; 6] = [0x8000_0014, 0x6265_7274, 1, 1, 1, 5];
+    let address = peer(words.iter().flat_map(|word| word.to_be_bytes()).collect());
+    let fault = Network::new().ping(address).unwrap_err();
+    assert!(matches!(fault, ServerFault::Denied { status: AuthStatus::TOO_WEAK, .. }), "{fault}");
+    let text = fault.to_string();
+    assert!(text.contains(&address.to_string()) && text.contains("AUTH_TOOWEAK"), "{text}");
+    assert!(!fault.is_passing());
+}
+
 #[test]
 fn a_server_of_version_three_says_so() {
     let words: [u32; 9] = [0x8000_0020, 0x6265_7274, 1, 0, 0, 0, 2, 3, 3];

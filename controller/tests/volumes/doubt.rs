@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nfs_client::fake::{Effect, Fault};
 use nfs_client::{NfsStatus, OpCode, SetAttributes};
+use nfs_testkit::fake::{Effect, Fault};
 use tonic::Code;
 
 use crate::world::{Object, World};

@@ -1,7 +1,7 @@
 //! Disks that are full.
 
-use nfs_client::fake::{Effect, Fault};
 use nfs_client::{NfsStatus, OpCode};
+use nfs_testkit::fake::{Effect, Fault};
 use tonic::Code;
 
 use crate::world::World;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nfs_client::fake::{Effect, Fault};
 use nfs_client::{NfsStatus, OpCode};
+use nfs_testkit::fake::{Effect, Fault};
 
 use crate::world::World;
 

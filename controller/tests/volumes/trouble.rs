@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nfs_client::fake::{Effect, Fault};
 use nfs_client::{NfsStatus, OpCode};
+use nfs_testkit::fake::{Effect, Fault};
 
 use crate::world::{Controller, Object, World};
 

@@ -7,10 +7,10 @@ use controller::backend::faults::Faults;
 use controller::operations::{Counts, CreateVolume, Created, OperationError, Operations, Volumes};
 use controller::servers::{Servers, Settings};
 use csi_runtime::metrics::Metrics;
-use nfs_client::fake::FakeServer;
-#[cfg(feature = "wire")]
-use nfs_client::ganesha::{Ganesha, GaneshaOptions, Squash};
 use nfs_client::{Client, Config, SetAttributes, SourcePort};
+use nfs_testkit::fake::FakeServer;
+#[cfg(feature = "wire")]
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions, Squash};
 use volume::capacity::Range;
 use volume::{AccessMode, Capability};
 

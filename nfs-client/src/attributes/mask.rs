@@ -1,30 +1,44 @@
 //! Attribute numbers and sets of them (`bitmap4`, RFC 8881 §3.3.7).
 
-use crate::xdr::{DecodeError, Reader, Writer};
+use onc_rpc::{DecodeError, Reader, Writer};
 
 /// Attributes this client knows, by their number (RFC 8881 §5.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Attribute {
+pub enum Attribute {
+    /// `type`
     Type = 1,
+    /// `change`
     Change = 3,
+    /// `size`
     Size = 4,
+    /// `fsid`
     Fsid = 8,
+    /// `lease_time`
     LeaseTime = 10,
+    /// `rdattr_error`
     ReadError = 11,
+    /// `filehandle`
     Handle = 19,
+    /// `fileid`
     Fileid = 20,
+    /// `mode`
     Mode = 33,
+    /// `numlinks`
     Links = 35,
+    /// `owner`
     Owner = 36,
+    /// `owner_group`
     Group = 37,
+    /// `space_used`
     SpaceUsed = 45,
+    /// `time_modify`
     Modified = 53,
 }
 
 impl Attribute {
     /// In the order of their numbers, which is the order of their values on the wire.
-    pub(crate) const ALL: [Self; 14] = [
+    pub const ALL: [Self; 14] = [
         Self::Type,
         Self::Change,
         Self::Size,
@@ -48,10 +62,11 @@ const KEPT_WORDS: usize = 4;
 
 /// A set of attribute numbers below 128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Mask(u128);
+pub struct AttributeMask(u128);
 
-impl Mask {
-    pub(crate) const fn of(attributes: &[Attribute]) -> Self {
+impl AttributeMask {
+    /// The set of these.
+    pub const fn of(attributes: &[Attribute]) -> Self {
         let mut bits = 0;
         let mut index = 0;
         while index < attributes.len() {
@@ -61,11 +76,13 @@ impl Mask {
         Self(bits)
     }
 
-    pub(crate) fn insert(&mut self, attribute: Attribute) {
+    /// Adds one.
+    pub fn insert(&mut self, attribute: Attribute) {
         self.0 |= 1 << attribute as u8;
     }
 
-    pub(crate) fn contains(self, attribute: Attribute) -> bool {
+    /// Whether it is in the set.
+    pub fn contains(self, attribute: Attribute) -> bool {
         self.0 & (1 << attribute as u8) != 0
     }
 
@@ -75,7 +92,8 @@ impl Mask {
         (unknown != 0).then(|| unknown.trailing_zeros())
     }
 
-    pub(crate) fn encode(self, writer: &mut Writer) {
+    /// Writes the set with as few words as it needs.
+    pub fn encode(self, writer: &mut Writer) {
         let used = (u128::BITS - self.0.leading_zeros()).div_ceil(32);
         writer.u32(used);
         for word in 0..used {
@@ -84,7 +102,8 @@ impl Mask {
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads a set; numbers of 128 and above are refused.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let words = reader.length("attribute bitmap", MAX_WORDS)?;
         let mut bits = 0;
         for word in 0..words {
@@ -109,15 +128,15 @@ mod tests {
         #[test]
         fn masks_round_trip(bits: u128) {
             let mut writer = Writer::new();
-            Mask(bits).encode(&mut writer);
+            AttributeMask(bits).encode(&mut writer);
             let bytes = writer.into_vec();
-            prop_assert_eq!(Mask::decode(&mut Reader::new(&bytes)).unwrap(), Mask(bits));
+            prop_assert_eq!(AttributeMask::decode(&mut Reader::new(&bytes)).unwrap(), AttributeMask(bits));
         }
     }
 
     #[test]
     fn an_attribute_without_a_decoder_is_named() {
-        assert_eq!(Mask::of(&Attribute::ALL).first_unknown(), None);
-        assert_eq!(Mask(1 << 62 | 1 << 1).first_unknown(), Some(62));
+        assert_eq!(AttributeMask::of(&Attribute::ALL).first_unknown(), None);
+        assert_eq!(AttributeMask(1 << 62 | 1 << 1).first_unknown(), Some(62));
     }
 }

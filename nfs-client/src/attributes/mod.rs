@@ -6,7 +6,7 @@ mod wire;
 
 pub use principal::Principal;
 
-pub(crate) use mask::{Attribute, Mask};
+pub use mask::{Attribute, AttributeMask};
 
 use crate::FileHandle;
 
@@ -69,7 +69,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// What a plain GETATTR of this client asks for.
-    pub(crate) const STANDARD: Mask = Mask::of(&[
+    pub const STANDARD: AttributeMask = AttributeMask::of(&[
         Attribute::Type,
         Attribute::Change,
         Attribute::Size,
@@ -83,8 +83,8 @@ impl Attributes {
         Attribute::Modified,
     ]);
 
-    /// What a directory listing asks for about each entry.
-    pub(crate) const LISTING: Mask = Mask::of(&[
+    /// What a directory listing of this client asks for about each entry.
+    pub const LISTING: AttributeMask = AttributeMask::of(&[
         Attribute::Type,
         Attribute::ReadError,
         Attribute::Handle,

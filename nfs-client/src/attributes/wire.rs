@@ -1,10 +1,9 @@
 //! `fattr4`: a bitmap and the values of its attributes in the order of their numbers.
 
-use super::{Attribute, Attributes, FileType, Mask, ObjectState, Principal, SetAttributes};
-use crate::{
-    FileHandle,
-    xdr::{DecodeError, Reader, Writer},
-};
+use onc_rpc::{DecodeError, Reader, Writer};
+
+use super::{Attribute, AttributeMask, Attributes, FileType, ObjectState, Principal, SetAttributes};
+use crate::FileHandle;
 
 /// Longest list of attribute values that is looked at, in bytes.
 const MAX_VALUES: usize = 64 * 1024;
@@ -12,8 +11,7 @@ const MAX_VALUES: usize = 64 * 1024;
 const MAX_OWNER: usize = 1024;
 
 impl FileType {
-    #[cfg(any(test, feature = "fake"))]
-    pub(crate) fn to_u32(self) -> u32 {
+    fn to_u32(self) -> u32 {
         match self {
             Self::Regular => 1,
             Self::Directory => 2,
@@ -27,7 +25,7 @@ impl FileType {
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match reader.u32()? {
             1 => Self::Regular,
             2 => Self::Directory,
@@ -44,8 +42,10 @@ impl FileType {
 }
 
 impl Attributes {
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mask = Mask::decode(reader)?;
+    /// Reads a bitmap and the values that it announces; an attribute that this crate does not know is refused, because
+    /// nothing after it can be read.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mask = AttributeMask::decode(reader)?;
         let mut values = Reader::new(reader.opaque("attribute values", MAX_VALUES)?);
         if let Some(number) = mask.first_unknown() {
             return Err(DecodeError::BadValue { what: "attribute that was not asked for", value: number.into() });
@@ -80,10 +80,9 @@ impl Attributes {
         Ok(())
     }
 
-    /// Writes those of `wanted` that are there: what a server does.
-    #[cfg(any(test, feature = "fake"))]
-    pub(crate) fn encode(&self, wanted: Mask, writer: &mut Writer) {
-        let mut mask = Mask::default();
+    /// Writes a bitmap and values of those of `wanted` that are there: what a server does.
+    pub fn encode(&self, wanted: AttributeMask, writer: &mut Writer) {
+        let mut mask = AttributeMask::default();
         let mut values = Writer::new();
         for attribute in Attribute::ALL.into_iter().filter(|attribute| wanted.contains(*attribute)) {
             if self.encode_value(attribute, &mut values).is_some() {
@@ -94,7 +93,6 @@ impl Attributes {
         writer.opaque(values.as_slice());
     }
 
-    #[cfg(any(test, feature = "fake"))]
     fn encode_value(&self, attribute: Attribute, values: &mut Writer) -> Option<()> {
         match attribute {
             Attribute::Type => values.u32(self.file_type?.to_u32()),
@@ -130,7 +128,7 @@ fn decode_principal(values: &mut Reader<'_>) -> Result<Principal, DecodeError> {
 }
 
 impl ObjectState {
-    const MASK: Mask = Mask::of(&[Attribute::Change, Attribute::Fileid, Attribute::Mode]);
+    const MASK: AttributeMask = AttributeMask::of(&[Attribute::Change, Attribute::Fileid, Attribute::Mode]);
 
     pub(crate) fn encode(self, writer: &mut Writer) {
         let mut values = Writer::new();
@@ -144,7 +142,7 @@ impl ObjectState {
 
 impl SetAttributes {
     pub(crate) fn encode(&self, writer: &mut Writer) {
-        let mut mask = Mask::default();
+        let mut mask = AttributeMask::default();
         let mut values = Writer::new();
         if let Some(size) = self.size {
             mask.insert(Attribute::Size);
@@ -195,7 +193,7 @@ mod tests {
         #[test]
         fn attributes_round_trip(attributes in any_attributes()) {
             let mut writer = Writer::new();
-            attributes.encode(Mask::of(&Attribute::ALL), &mut writer);
+            attributes.encode(AttributeMask::of(&Attribute::ALL), &mut writer);
             let bytes = writer.into_vec();
             let mut reader = Reader::new(&bytes);
             prop_assert_eq!(Attributes::decode(&mut reader).unwrap(), attributes);
@@ -212,7 +210,7 @@ mod tests {
             attributes in any_attributes(), at: prop::sample::Index, value: u8, cut: prop::sample::Index,
         ) {
             let mut writer = Writer::new();
-            attributes.encode(Mask::of(&Attribute::ALL), &mut writer);
+            attributes.encode(AttributeMask::of(&Attribute::ALL), &mut writer);
             let mut bytes = writer.into_vec();
             let position = at.index(bytes.len());
             bytes[position] = value;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Found, MAX_ATTEMPTS, interrupted};
 use crate::{
     Client, Compound, Error, FileHandle, NfsStatus, OpCode, Replies, Reply, SetAttributes,
-    ops::{Claim, StateId},
+    protocol::{Claim, StateId},
     random,
 };
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use onc_rpc::{Reader, Writer};
 use tokio::time::sleep;
 
 use super::{
@@ -13,14 +14,12 @@ use super::{
 };
 use crate::{
     Error, NfsStatus, OpCode, Reply,
-    attributes::{Attribute, Mask},
     backoff::Backoff,
-    ops::{
-        Operation,
-        session::{self, CreatedSession, Limits, Sequence},
+    protocol::{
+        Attribute, AttributeMask, ChannelLimits, Operation, Sequence,
+        session::{self, CreatedSession},
     },
     transport::{Connection, MAX_RECORD},
-    xdr::{Reader, Writer},
 };
 
 /// Rounds of `EXCHANGE_ID` and `CREATE_SESSION` before a server that keeps forgetting the client is given up.
@@ -30,9 +29,9 @@ const MAX_ROUNDS: u32 = 4;
 const REPLY_HEADER: usize = 1024;
 
 impl Engine {
-    fn wanted_limits(&self) -> Limits {
+    fn wanted_limits(&self) -> ChannelLimits {
         let max_bytes = u32::try_from(MAX_RECORD - REPLY_HEADER).unwrap_or(u32::MAX);
-        Limits {
+        ChannelLimits {
             max_request: max_bytes,
             max_response: max_bytes,
             // Enough for every reply to a change; a small wish gets more slots from servers that budget memory.
@@ -165,7 +164,7 @@ impl Engine {
         let session = Arc::new(Session::new(created.id, created.limits));
         let operations = vec![
             Operation::PutRootHandle,
-            Operation::GetAttributes(Mask::of(&[Attribute::LeaseTime])),
+            Operation::GetAttributes(AttributeMask::of(&[Attribute::LeaseTime])),
             Operation::ReclaimComplete,
         ];
         let reclaimed = operations.len() - 1;
@@ -220,7 +219,7 @@ impl Engine {
                 .await
                 .map_err(|lost| self.lost(connection, &lost))?;
             let mut reader = Reader::new(&reply);
-            let (status, results) = decode_head(&mut reader).map_err(|refused| self.refused(refused))?;
+            let (status, results) = decode_head(&mut reader).map_err(|refused| self.refused(&refused))?;
             let damaged = |error| self.protocol(format!("damaged reply: {error}"));
             match session::decode_sequence(&mut reader).map_err(damaged)? {
                 Ok(_) => {

@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use onc_rpc::{AuthStatus, Reader, Refusal, ReplyError, Writer};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -21,10 +22,8 @@ use super::{
 };
 use crate::{
     Error, NfsStatus, OpCode, Replies,
-    ops::session::{self, SequenceReply},
-    rpc::message::CallRefused,
+    protocol::session::{self, SequenceReply},
     transport::Connection,
-    xdr::{Reader, Writer},
 };
 
 /// How an exchange ended.
@@ -81,11 +80,24 @@ impl Engine {
         }
     }
 
-    pub(super) fn refused(&self, refused: CallRefused) -> Error {
-        match refused {
-            CallRefused::Denied(detail) => Error::RpcDenied { server: self.server.clone(), detail: detail.to_owned() },
-            CallRefused::NotNfs(detail) => self.not_nfs(&detail),
-            CallRefused::Fault(_) | CallRefused::Damaged(_) => self.protocol(refused.to_string()),
+    /// The error for a reply without results.
+    pub(super) fn refused(&self, error: &ReplyError) -> Error {
+        let ReplyError::Refused(refusal) = error else { return self.protocol(error.to_string()) };
+        match refusal {
+            Refusal::Denied(status) => {
+                let remedy = match *status {
+                    AuthStatus::TOO_WEAK => ": the export may demand Kerberos or a source port below 1024",
+                    _ => "",
+                };
+                Error::RpcDenied { server: self.server.clone(), detail: format!("{status}{remedy}") }
+            }
+            Refusal::ProgramUnavailable => self.not_nfs("it serves RPC but not the NFS program"),
+            Refusal::ProgramMismatch { low, high } => {
+                self.not_nfs(&format!("it serves NFS versions {low} to {high} only"))
+            }
+            Refusal::ProcedureUnavailable => self.not_nfs("it serves NFS 4 without compounds"),
+            Refusal::RpcMismatch { .. } => self.not_nfs("it does not speak RPC version 2"),
+            Refusal::GarbageArguments | Refusal::SystemError => self.protocol(refusal.to_string()),
         }
     }
 

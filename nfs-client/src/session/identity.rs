@@ -1,15 +1,15 @@
 //! The client's identity with its server, and the operations that need no session.
 
+use onc_rpc::{DecodeError, Reader, Writer};
 use tokio::time::sleep;
 
 use super::{Engine, request::decode_head};
 use crate::{
     Error, NfsStatus, OpCode, Replies,
     backoff::Backoff,
-    ops::session::{self, ClientId, SessionId},
+    protocol::session::{self, ClientId, SessionId},
     random,
     transport::Connection,
-    xdr::{DecodeError, Reader, Writer},
 };
 
 /// Who this client is to its server (RFC 8881 §2.4), and what the server has made of it.
@@ -112,7 +112,7 @@ impl Engine {
         loop {
             let reply = self.transmit(connection, &operation, 1).await.map_err(|lost| self.lost(connection, &lost))?;
             let mut reader = Reader::new(&reply);
-            let (status, count) = decode_head(&mut reader).map_err(|refused| self.refused(refused))?;
+            let (status, count) = decode_head(&mut reader).map_err(|refused| self.refused(&refused))?;
             if status.asks_to_wait() && attempt < MAX_DELAYS {
                 attempt += 1;
                 sleep(backoff.next()).await;

@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
+use onc_rpc::Writer;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Engine, Outcome, Request, Session, identity::Identity};
 use crate::{
     Error, OpCode,
-    ops::{Operation, session},
+    protocol::{Operation, session},
     transport::Connection,
-    xdr::Writer,
 };
 
 /// The lease of a server that does not tell: as short as any sensible server's.

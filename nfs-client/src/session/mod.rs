@@ -25,7 +25,7 @@ pub(crate) use request::{Answer, OVERHEAD, Request};
 use crate::{
     Config, Error,
     connector::{Connector, Target},
-    ops::session::{Limits, SessionId},
+    protocol::session::{ChannelLimits, SessionId},
     transport::{Connection, Lost},
 };
 use identity::Identity;
@@ -35,7 +35,7 @@ use slots::SlotTable;
 #[derive(Debug)]
 pub(crate) struct Session {
     id: SessionId,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ChannelLimits,
     lease: OnceLock<Duration>,
     slots: Arc<SlotTable>,
     ended: Mutex<Option<Ended>>,
@@ -56,7 +56,7 @@ struct Ended {
 }
 
 impl Session {
-    fn new(id: SessionId, limits: Limits) -> Self {
+    fn new(id: SessionId, limits: ChannelLimits) -> Self {
         Self {
             id,
             limits,
@@ -194,7 +194,7 @@ impl Engine {
         self.current().reached
     }
 
-    /// Sends one COMPOUND and returns its reply from behind the xid on.
+    /// Sends one COMPOUND and returns its reply from behind its message type on.
     async fn transmit(&self, connection: &Connection, operations: &[u8], count: u32) -> Result<Vec<u8>, Lost> {
         self.compounds_sent.fetch_add(1, Ordering::Relaxed);
         let build = |xid| request::encode(xid, &self.config.credential, operations, count);

@@ -1,13 +1,14 @@
 //! A compound as bytes, and its reply as values.
 
+use onc_rpc::{Credential, DecodeError, Procedure, Reader, ReplyError, Writer, message};
+
 use crate::{
     NfsStatus, OpCode,
-    config::Credential,
-    ops::{self, Operation, Reply},
-    rpc::message::{self, CallRefused},
-    xdr::{DecodeError, Reader, Writer},
+    protocol::{self, Operation, Reply},
 };
 
+/// COMPOUND of NFS version 4 (RFC 8881 §16.2).
+const COMPOUND: Procedure = Procedure { program: 100_003, version: 4, procedure: 1 };
 const MINOR_VERSION: u32 = 1;
 const MAX_TAG: usize = 1024;
 /// Bytes before the operations of a compound, at most: RPC header, credential with 16 groups, tag, minor version,
@@ -36,7 +37,7 @@ impl Request {
 /// Writes a whole COMPOUND call.
 pub(super) fn encode(xid: u32, credential: &Credential, operations: &[u8], count: u32) -> Vec<u8> {
     let mut writer = Writer::new();
-    message::encode_call(xid, credential, &mut writer);
+    message::encode_call(xid, COMPOUND, credential, &mut writer);
     writer.opaque(b""); // tag
     writer.u32(MINOR_VERSION);
     writer.u32(count);
@@ -45,7 +46,7 @@ pub(super) fn encode(xid: u32, credential: &Credential, operations: &[u8], count
 }
 
 /// Reads the head of a COMPOUND reply: its status and how many results follow.
-pub(super) fn decode_head(reader: &mut Reader<'_>) -> Result<(NfsStatus, usize), CallRefused> {
+pub(super) fn decode_head(reader: &mut Reader<'_>) -> Result<(NfsStatus, usize), ReplyError> {
     message::decode_reply(reader)?;
     let status = NfsStatus::from_u32(reader.u32()?);
     reader.opaque("compound tag", MAX_TAG)?;
@@ -74,7 +75,7 @@ impl Answer {
         }
         let mut answer = Self { replies: Vec::with_capacity(count), failure: None };
         for operation in &operations[..count] {
-            let (code, result, reply) = ops::decode(reader)?;
+            let (code, result, reply) = protocol::decode(reader)?;
             if code != operation.code() && code != OpCode::Illegal {
                 return Err(DecodeError::BadValue { what: "operation number", value: code.to_u32().into() });
             }

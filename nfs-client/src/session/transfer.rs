@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use onc_rpc::{DecodeError, Reader, Refusal, ReplyError, Writer};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -13,10 +14,8 @@ use super::{
 use crate::{
     NfsStatus,
     backoff::Backoff,
-    ops::session::{self, Sequence, SequenceReply},
-    rpc::message::CallRefused,
+    protocol::session::{self, Sequence, SequenceReply},
     transport::Connection,
-    xdr::{DecodeError, Reader, Writer},
 };
 
 /// Replies that cannot be read, or that the RPC layer calls damaged, after which a request is given up.
@@ -157,11 +156,11 @@ impl Transfer {
                 Step::End(Seen::Taken, answer)
             }
             Ok(Read::Sequence(status)) => self.sequence_failed(status, probe, connection).await,
-            Err(refused) => self.call_refused(refused, connection),
+            Err(refused) => self.call_refused(&refused, connection),
         }
     }
 
-    fn read(&self, slot: &HeldSlot, probe: bool, reply: &[u8]) -> Result<Read, CallRefused> {
+    fn read(&self, slot: &HeldSlot, probe: bool, reply: &[u8]) -> Result<Read, ReplyError> {
         let mut reader = Reader::new(reply);
         let (status, count) = decode_head(&mut reader)?;
         if count == 0 && status != NfsStatus::Ok {
@@ -220,26 +219,26 @@ impl Transfer {
         }
     }
 
-    fn call_refused(&mut self, refused: CallRefused, connection: &Connection) -> Step {
-        let error = self.engine.refused(refused.clone());
-        match refused {
-            // The RPC layer turns a call away before it looks at its arguments.
-            CallRefused::Denied(_) | CallRefused::NotNfs(_) if !self.uncertain => {
-                Step::End(Seen::Never, Outcome::Failed(error))
-            }
-            CallRefused::Damaged(_) | CallRefused::Fault(_) if self.damaged + 1 < MAX_DAMAGED => {
-                self.damaged += 1;
-                self.uncertain = true;
-                connection.close(refused.to_string(), false);
-                self.ticket.note(error);
-                Step::Later
-            }
-            refused => {
-                self.session.end(refused.to_string(), false);
-                let mutates = self.request.mutates;
-                Step::Abandon(if mutates { Outcome::Unknown(refused.to_string()) } else { Outcome::Failed(error) })
-            }
+    fn call_refused(&mut self, refused: &ReplyError, connection: &Connection) -> Step {
+        let error = self.engine.refused(refused);
+        let was_looked_at = matches!(
+            refused,
+            ReplyError::Damaged(_) | ReplyError::Refused(Refusal::GarbageArguments | Refusal::SystemError)
+        );
+        if was_looked_at && self.damaged + 1 < MAX_DAMAGED {
+            self.damaged += 1;
+            self.uncertain = true;
+            connection.close(refused.to_string(), false);
+            self.ticket.note(error);
+            return Step::Later;
         }
+        // Otherwise the RPC layer has turned the call away before anybody looked at its arguments.
+        if !was_looked_at && !self.uncertain {
+            return Step::End(Seen::Never, Outcome::Failed(error));
+        }
+        self.session.end(refused.to_string(), false);
+        let mutates = self.request.mutates;
+        Step::Abandon(if mutates { Outcome::Unknown(refused.to_string()) } else { Outcome::Failed(error) })
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use nfs_client::{
-    OpCode,
-    fake::{Effect, Fault},
-};
+use nfs_client::OpCode;
+use nfs_testkit::fake::{Effect, Fault};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::world_with;

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use nfs_client::{
-    Compound, Error, OpCode, SetAttributes,
-    fake::{Effect, FakeServer, Fault},
-};
+use nfs_client::{Compound, Error, OpCode, SetAttributes};
+use nfs_testkit::fake::{Effect, FakeServer, Fault};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},

@@ -11,7 +11,8 @@ mod resolved;
 mod session;
 mod waiting;
 
-use nfs_client::{Client, Config, FileHandle, fake::FakeServer};
+use nfs_client::{Client, Config, FileHandle};
+use nfs_testkit::fake::FakeServer;
 
 /// A fake with an export, a client that has a session with it, and the export's handle.
 async fn world() -> (FakeServer, Client, FileHandle) {

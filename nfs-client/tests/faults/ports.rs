@@ -1,10 +1,8 @@
 //! Source ports, over real TCP. Binding one below 1024 takes root or `CAP_NET_BIND_SERVICE`: those tests are with the
 //! ones against NFS-Ganesha.
 
-use nfs_client::{
-    Client, Config, Error, SourcePort,
-    fake::{FakeServer, Options},
-};
+use nfs_client::{Client, Config, Error, SourcePort};
+use nfs_testkit::fake::{FakeServer, Options};
 
 #[tokio::test]
 async fn an_unreserved_port_is_told_from_other_denials() {

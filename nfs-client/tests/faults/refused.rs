@@ -1,9 +1,7 @@
 //! Servers that say no, and peers that are no NFS servers.
 
-use nfs_client::{
-    Client, Config, Error, NfsStatus, OpCode, Principal, SourcePort,
-    fake::{Effect, FakeServer, Fault, Options},
-};
+use nfs_client::{Client, Config, Error, NfsStatus, OpCode, Principal, SourcePort};
+use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use crate::{client, world};

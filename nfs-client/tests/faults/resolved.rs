@@ -2,10 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
-use nfs_client::{
-    Error, NfsStatus, OpCode, SetAttributes,
-    fake::{Effect, FakeServer, Fault},
-};
+use nfs_client::{Error, NfsStatus, OpCode, SetAttributes};
+use nfs_testkit::fake::{Effect, FakeServer, Fault};
 use tokio::time::sleep;
 
 use crate::{world, world_with};

@@ -1,9 +1,7 @@
 //! Lost sessions: what was not executed is sent in a new one, what may have been executed is not.
 
-use nfs_client::{
-    Compound, Error, NfsStatus, OpCode, SetAttributes,
-    fake::{Effect, Fault},
-};
+use nfs_client::{Compound, Error, NfsStatus, OpCode, SetAttributes};
+use nfs_testkit::fake::{Effect, Fault};
 use std::time::Duration;
 use tokio::time::sleep;
 

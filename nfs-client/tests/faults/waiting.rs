@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use nfs_client::{
-    Compound, NfsStatus, OpCode, SetAttributes,
-    fake::{Effect, Fault},
-};
+use nfs_client::{Compound, NfsStatus, OpCode, SetAttributes};
+use nfs_testkit::fake::{Effect, Fault};
 use tokio::time::Instant;
 
 use crate::{world, world_with};

@@ -10,10 +10,8 @@ use std::{
     time::Duration,
 };
 
-use nfs_client::{
-    Client, Config, ConnectError, Connected, Connecting, Connector, SourcePort, Target, TcpConnector,
-    ganesha::{Ganesha, GaneshaOptions},
-};
+use nfs_client::{Client, Config, ConnectError, Connected, Connecting, Connector, SourcePort, Target, TcpConnector};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     sync::watch,

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use nfs_client::{
-    Client, Config, NfsStatus,
-    ganesha::{Ganesha, GaneshaOptions},
-};
+use nfs_client::{Client, Config, NfsStatus};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grace_period_is_waited_out_within_the_budget_and_reported_beyond_it() {

@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nfs_client::{
-    Client, Config, Error, FileHandle, NfsStatus,
-    ganesha::{Ganesha, GaneshaOptions},
-};
+use nfs_client::{Client, Config, Error, FileHandle, NfsStatus};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions};
 use tokio::{
     task::{JoinSet, spawn_blocking},
     time::sleep,

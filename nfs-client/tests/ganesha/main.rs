@@ -13,10 +13,8 @@ mod squash;
 use std::{os::unix::fs::symlink, time::Duration};
 
 use contract::World;
-use nfs_client::{
-    Client, Config,
-    ganesha::{Ganesha, GaneshaOptions},
-};
+use nfs_client::{Client, Config};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions};
 
 struct Wire {
     ganesha: Ganesha,

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use nfs_client::{
-    Client, Config, Error, NfsStatus, SourcePort,
+use nfs_client::{Client, Config, Error, NfsStatus, SourcePort};
+use nfs_testkit::{
     fake::{FakeServer, Options},
     ganesha::{Ganesha, GaneshaOptions},
 };

@@ -1,9 +1,7 @@
 //! An export that squashes root.
 
-use nfs_client::{
-    Client, Config, Error,
-    ganesha::{Ganesha, GaneshaOptions, Squash},
-};
+use nfs_client::{Client, Config, Error};
+use nfs_testkit::ganesha::{Ganesha, GaneshaOptions, Squash};
 
 #[tokio::test]
 async fn a_chown_that_a_squashed_root_may_not_do_is_named_and_leaves_nothing_behind() {

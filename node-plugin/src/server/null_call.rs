@@ -1,24 +1,13 @@
-//! One ONC RPC call without arguments (RFC 5531 §9, record marking §11).
+//! One ONC RPC call without arguments: procedure 0 of NFS version 4.
 
 use std::io::{self, Read, Write};
 
-const CALL: u32 = 0;
-const REPLY: u32 = 1;
-const RPC_VERSION: u32 = 2;
-const NFS_PROGRAM: u32 = 100_003;
-const NFS_VERSION: u32 = 4;
-const NULL_PROCEDURE: u32 = 0;
-const AUTH_NONE: u32 = 0;
+use onc_rpc::{AuthStatus, Credential, Procedure, Reader, Records, Refusal, ReplyError, Writer, message, record};
 
-const MSG_ACCEPTED: u32 = 0;
-const SUCCESS: u32 = 0;
-const PROG_MISMATCH: u32 = 2;
-
-/// Set in the record mark of the last fragment.
-const LAST_FRAGMENT: u32 = 1 << 31;
+const NULL: Procedure = Procedure { program: 100_003, version: 4, procedure: 0 };
 
 /// A reply has 24 bytes and a verifier, which is at most 400 bytes (RFC 5531 §8.2). Whoever announces more is no RPC server.
-const LARGEST_REPLY: u32 = 512;
+const LARGEST_REPLY: usize = 512;
 
 /// Any number does: there is one call on the connection.
 const XID: u32 = 0x6265_7274;
@@ -29,6 +18,8 @@ pub(super) enum Answer {
     Served,
     /// NFS is, in these versions.
     OtherVersions { low: u32, high: u32 },
+    /// An RPC server that does not let us call it.
+    Denied(AuthStatus),
     /// What answers is no NFS server.
     NotNfs,
 }
@@ -36,55 +27,47 @@ pub(super) enum Answer {
 /// Sends the call and reads the reply. Errors are the stream's.
 pub(super) fn exchange(stream: &mut (impl Read + Write)) -> io::Result<Answer> {
     stream.write_all(&call())?;
-    let mut mark = [0; 4];
-    stream.read_exact(&mut mark)?;
-    let length = u32::from_be_bytes(mark) & !LAST_FRAGMENT;
-    if length > LARGEST_REPLY {
-        return Ok(Answer::NotNfs);
+    let (mut records, mut piece) = (Records::new(LARGEST_REPLY), [0; LARGEST_REPLY]);
+    loop {
+        let count = stream.read(&mut piece)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match records.take(&mut &piece[..count]) {
+            Ok(Some(reply)) => return Ok(read(&reply)),
+            Ok(None) => {}
+            Err(_foreign) => return Ok(Answer::NotNfs),
+        }
     }
-    let mut reply = vec![0; length as usize];
-    stream.read_exact(&mut reply)?;
-    Ok(read(&reply).unwrap_or(Answer::NotNfs))
 }
 
 fn call() -> Vec<u8> {
-    let words = [
-        XID,
-        CALL,
-        RPC_VERSION,
-        NFS_PROGRAM,
-        NFS_VERSION,
-        NULL_PROCEDURE,
-        // Credential and verifier, each without a body.
-        AUTH_NONE,
-        0,
-        AUTH_NONE,
-        0,
-    ];
-    let body: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-    // Forty bytes.
-    let mark = LAST_FRAGMENT + 40;
-    [mark.to_be_bytes().as_slice(), &body].concat()
+    let mut call = Writer::new();
+    message::encode_call(XID, NULL, &Credential::None, &mut call);
+    let mut bytes = Vec::new();
+    record::frame(call.as_slice(), &mut bytes);
+    bytes
 }
 
-fn read(reply: &[u8]) -> Option<Answer> {
-    let mut words = reply.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
-    if words.next()? != XID || words.next()? != REPLY || words.next()? != MSG_ACCEPTED {
-        return None;
-    }
-    let _flavor = words.next()?;
-    let verifier = words.next()?.div_ceil(4);
-    let mut words = words.skip(verifier as usize);
-    match words.next()? {
-        SUCCESS => Some(Answer::Served),
-        PROG_MISMATCH => Some(Answer::OtherVersions { low: words.next()?, high: words.next()? }),
-        _ => None,
+fn read(record: &[u8]) -> Answer {
+    let Some((XID, body)) = message::split_reply(record) else { return Answer::NotNfs };
+    match message::decode_reply(&mut Reader::new(body)) {
+        Ok(()) => Answer::Served,
+        Err(ReplyError::Refused(Refusal::ProgramMismatch { low, high })) => Answer::OtherVersions { low, high },
+        Err(ReplyError::Refused(Refusal::Denied(status))) => Answer::Denied(status),
+        Err(_) => Answer::NotNfs,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const REPLY: u32 = 1;
+    const MSG_ACCEPTED: u32 = 0;
+    const MSG_DENIED: u32 = 1;
+    const SUCCESS: u32 = 0;
+    const PROG_MISMATCH: u32 = 2;
 
     /// Keeps what is written and gives what it was told to.
     struct Peer {
@@ -114,8 +97,9 @@ mod tests {
 
     fn record(words: &[u32]) -> Vec<u8> {
         let body: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-        let length = u32::try_from(body.len()).unwrap();
-        [(LAST_FRAGMENT | length).to_be_bytes().as_slice(), &body].concat()
+        let mut bytes = Vec::new();
+        record::frame(&body, &mut bytes);
+        bytes
     }
 
     #[test]
@@ -135,8 +119,10 @@ mod tests {
         assert_eq!(answer(mismatch).unwrap(), Answer::OtherVersions { low: 2, high: 3 });
         let no_program = record(&[XID, REPLY, MSG_ACCEPTED, 0, 0, 1]);
         assert_eq!(answer(no_program).unwrap(), Answer::NotNfs);
-        let denied = record(&[XID, REPLY, 1, 0, 2, 2]);
-        assert_eq!(answer(denied).unwrap(), Answer::NotNfs);
+        let denied = record(&[XID, REPLY, MSG_DENIED, 1, 5]);
+        assert_eq!(answer(denied).unwrap(), Answer::Denied(AuthStatus::TOO_WEAK));
+        let other_rpc = record(&[XID, REPLY, MSG_DENIED, 0, 3, 3]);
+        assert_eq!(answer(other_rpc).unwrap(), Answer::NotNfs);
         assert_eq!(answer(record(&[1, REPLY, MSG_ACCEPTED, 0, 0, SUCCESS])).unwrap(), Answer::NotNfs);
         assert_eq!(answer(record(&[XID, REPLY])).unwrap(), Answer::NotNfs);
     }

@@ -1,6 +1,7 @@
 //! Results as they go on the wire.
 
-use crate::{NfsStatus, OpCode, attributes::Mask, xdr::Writer};
+use nfs_client::{NfsStatus, OpCode, protocol::AttributeMask};
+use onc_rpc::Writer;
 
 /// Results of a compound, as they go on the wire.
 #[derive(Default)]
@@ -28,7 +29,7 @@ impl Results {
             Err(status) => {
                 self.encoded.u32(status.to_u32());
                 if code == OpCode::SetAttr {
-                    Mask::default().encode(&mut self.encoded);
+                    AttributeMask::default().encode(&mut self.encoded);
                 }
                 self.status = Some(status);
                 false

@@ -1,16 +1,15 @@
 //! Opens, reads and writes.
 
+use nfs_client::{
+    NfsStatus,
+    protocol::{AttributeMask, Claim, StateId},
+};
+use onc_rpc::Writer;
+
 use super::{
     State,
     compound::{Position, change},
     tree::Content,
-};
-use crate::{
-    NfsStatus,
-    attributes::Mask,
-    ops::{Claim, StateId},
-    random,
-    xdr::Writer,
 };
 
 impl State {
@@ -43,7 +42,7 @@ impl State {
             Content::Symlink(_) => return Err(NfsStatus::Symlink),
         }
         let mut other = [0; 12];
-        other[..8].copy_from_slice(&random::u64().to_be_bytes());
+        other[..8].copy_from_slice(&fastrand::u64(..).to_be_bytes());
         let state = StateId { seqid: 1, other };
         self.opens.insert(other);
         at.current = Some(found);
@@ -51,7 +50,7 @@ impl State {
         state.encode(body);
         change(body);
         body.u32(0);
-        Mask::default().encode(body);
+        AttributeMask::default().encode(body);
         body.u32(0); // no delegation
         Ok(())
     }

@@ -1,5 +1,11 @@
 //! Executes compounds.
 
+use nfs_client::{
+    NfsStatus, OpCode, SetAttributes,
+    protocol::{Attribute, AttributeMask, ChannelLimits, Operation, Sequence, SessionId, StateId, StatusFlags},
+};
+use onc_rpc::Writer;
+
 use super::{
     State,
     arguments::Call,
@@ -8,15 +14,6 @@ use super::{
     results::{Results, only},
     sessions::Admission,
     tree::{Content, ROOT},
-};
-use crate::{
-    NfsStatus, OpCode, SetAttributes,
-    attributes::{Attribute, Mask},
-    ops::{
-        Operation, StateId,
-        session::{Limits, Sequence, SessionId, StatusFlags},
-    },
-    xdr::Writer,
 };
 
 const MAX_CACHED: u32 = 4096;
@@ -99,8 +96,8 @@ impl State {
         reply
     }
 
-    fn granted(&self, wanted: Option<Limits>) -> Limits {
-        let own = Limits {
+    fn granted(&self, wanted: Option<ChannelLimits>) -> ChannelLimits {
+        let own = ChannelLimits {
             max_request: 64 * 1024,
             max_response: self.options.max_response,
             max_cached: MAX_CACHED,
@@ -108,7 +105,7 @@ impl State {
             max_slots: self.options.slots,
         };
         let wanted = wanted.unwrap_or(own);
-        Limits {
+        ChannelLimits {
             max_request: own.max_request.min(wanted.max_request),
             max_response: own.max_response.min(wanted.max_response),
             max_cached: own.max_cached.min(wanted.max_cached),
@@ -172,7 +169,7 @@ impl State {
             Operation::GetAttributes(mask) => self.get_attributes(at.current()?, *mask, &mut body)?,
             Operation::SetAttributes(attributes) => {
                 self.set_attributes(at.current()?, attributes)?;
-                Mask::default().encode(&mut body);
+                AttributeMask::default().encode(&mut body);
             }
             Operation::Verify(seen) => {
                 if self.tree.attributes(at.current()?, None)?.state() != Some(*seen) {
@@ -183,13 +180,13 @@ impl State {
                 let content = Content::Directory(std::collections::BTreeMap::new());
                 at.current = Some(self.create(at.current()?, name, content, attributes)?);
                 change(&mut body);
-                Mask::default().encode(&mut body);
+                AttributeMask::default().encode(&mut body);
             }
             Operation::CreateSymlink { name, target } => {
                 let content = Content::Symlink(target.clone());
                 at.current = Some(self.create(at.current()?, name, content, &SetAttributes::mode(0o777))?);
                 change(&mut body);
-                Mask::default().encode(&mut body);
+                AttributeMask::default().encode(&mut body);
             }
             Operation::ReadLink => match &self.tree.object(at.current()?)?.content {
                 Content::Symlink(target) => body.opaque(target),
@@ -219,7 +216,7 @@ impl State {
         Ok(body)
     }
 
-    fn get_attributes(&self, object: u64, mask: Mask, body: &mut Writer) -> Result<(), NfsStatus> {
+    fn get_attributes(&self, object: u64, mask: AttributeMask, body: &mut Writer) -> Result<(), NfsStatus> {
         let mut attributes = self.tree.attributes(object, self.options.domain.as_deref())?;
         if mask.contains(Attribute::LeaseTime) {
             attributes.lease_time = u32::try_from(self.options.lease.as_secs()).ok();
@@ -271,14 +268,14 @@ impl Position {
     }
 }
 
-fn sequence_result(sequence: &Sequence, limits: Limits, reclaim_needed: bool) -> Writer {
+fn sequence_result(sequence: &Sequence, limits: ChannelLimits, reclaim_needed: bool) -> Writer {
     let mut body = Writer::new();
     body.fixed(&sequence.session);
     body.u32(sequence.sequence);
     body.u32(sequence.slot);
     body.u32(limits.max_slots - 1);
     body.u32(limits.max_slots - 1);
-    body.u32(if reclaim_needed { StatusFlags::restart_reclaim_needed().0 } else { 0 });
+    body.u32(if reclaim_needed { StatusFlags::RESTART_RECLAIM_NEEDED } else { 0 });
     body
 }
 

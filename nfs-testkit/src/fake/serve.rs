@@ -2,8 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use nfs_client::{ConnectError, Connected, Connecting, Connector, OpCode, Target, protocol::SessionId};
+use onc_rpc::{AuthStatus, Call, DecodeError, Reader, Records, Refusal, Writer, record};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
     net::TcpListener,
     sync::{mpsc, watch},
     time::sleep,
@@ -11,17 +13,16 @@ use tokio::{
 
 use super::{
     FakeServer, Shared,
-    arguments::{Call, decode_compound},
+    arguments::{self, decode_compound},
     fault::Effect,
-};
-use crate::{
-    ConnectError, Connected, Connecting, Connector, OpCode, Target,
-    ops::session::SessionId,
-    rpc::{message, record_mark},
-    xdr::{DecodeError, Reader, Writer},
 };
 
 const MAX_REQUEST: usize = 1 << 20;
+const MAX_READ: usize = 64 * 1024;
+const NFS: u32 = 100_003;
+const VERSION: u32 = 4;
+const NULL: u32 = 0;
+const COMPOUND: u32 = 1;
 const PIPE: usize = 256 * 1024;
 const FIRST_UNRESERVED: u16 = 1024;
 
@@ -95,19 +96,23 @@ async fn serve(
     let (replies, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
     let mut bound = Vec::new();
     let reading = async {
-        while let Ok(record) = record_mark::read(&mut read, MAX_REQUEST).await {
-            let Ok(then) = handle(&shared, &record, denied, &mut bound) else { return Vec::new() };
-            match then {
-                Then::Reply(reply) => drop(replies.send(framed(&reply))),
-                Then::ReplyLater(reply, pause) => {
-                    let replies = replies.clone();
-                    tokio::spawn(async move {
-                        sleep(pause).await;
-                        drop(replies.send(framed(&reply)));
-                    });
+        let (mut records, mut piece) = (Records::new(MAX_REQUEST), vec![0; MAX_READ]);
+        while let Ok(count @ 1..) = read.read(&mut piece).await {
+            let mut bytes = &piece[..count];
+            while let Ok(Some(record)) = records.take(&mut bytes) {
+                let Ok(then) = handle(&shared, &record, denied, &mut bound) else { return Vec::new() };
+                match then {
+                    Then::Reply(reply) => drop(replies.send(framed(&reply))),
+                    Then::ReplyLater(reply, pause) => {
+                        let replies = replies.clone();
+                        tokio::spawn(async move {
+                            sleep(pause).await;
+                            drop(replies.send(framed(&reply)));
+                        });
+                    }
+                    Then::Nothing => {}
+                    Then::Drop(last) => return last,
                 }
-                Then::Nothing => {}
-                Then::Drop(last) => return last,
             }
         }
         Vec::new()
@@ -134,23 +139,28 @@ async fn serve(
 
 fn framed(record: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    record_mark::frame(record, &mut bytes);
+    record::frame(record, &mut bytes);
     bytes
 }
 
 fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<SessionId>) -> Result<Then, DecodeError> {
     let mut reader = Reader::new(record);
-    let xid = reader.u32()?;
-    for _ in 0..5 {
-        reader.u32()?; // call, RPC version, program, version, procedure
+    let call = Call::decode(&mut reader)?;
+    let refused = |refusal| {
+        let mut reply = Writer::new();
+        call.refuse(refusal, &mut reply);
+        Ok(Then::Reply(reply.into_vec()))
+    };
+    match (call.to.program, call.to.version, call.to.procedure) {
+        (NFS, VERSION, COMPOUND) => {}
+        (NFS, VERSION, NULL) => return Ok(Then::Reply(accepted(call, &[]))),
+        (NFS, VERSION, _) => return refused(Refusal::ProcedureUnavailable),
+        (NFS, ..) => return refused(Refusal::ProgramMismatch { low: VERSION, high: VERSION }),
+        _ => return refused(Refusal::ProgramUnavailable),
     }
-    reader.u32()?;
-    reader.opaque("credential", 400)?;
-    reader.u32()?;
-    reader.opaque("verifier", 400)?;
     let raw = &record[record.len() - reader.left()..];
     let calls = decode_compound(&mut reader)?;
-    let codes: Vec<OpCode> = calls.iter().map(Call::code).collect();
+    let codes: Vec<OpCode> = calls.iter().map(arguments::Call::code).collect();
     let server = FakeServer { shared: shared.clone() };
     let fault = shared.state().faults.next(&codes);
     let effect = fault.as_ref().map(|(_, effect)| effect.clone());
@@ -164,12 +174,12 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
             server.set_reachable(false);
             return Ok(Then::Drop(Vec::new()));
         }
-        Some(Effect::Denied) => return Ok(Then::Reply(denial(xid))),
-        _ if denied => return Ok(Then::Reply(denial(xid))),
+        Some(Effect::Denied) => return refused(Refusal::Denied(AuthStatus::TOO_WEAK)),
+        _ if denied => return refused(Refusal::Denied(AuthStatus::TOO_WEAK)),
         _ => {}
     }
     let results = shared.state().execute(&calls, raw, fault.as_ref(), bound);
-    let reply = accepted(xid, &results);
+    let reply = accepted(call, &results);
     Ok(match effect {
         Some(Effect::DropAfterExecution) => Then::Drop(Vec::new()),
         Some(Effect::RestartAfterExecution) => {
@@ -188,7 +198,7 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
             Then::Drop(bytes)
         }
         Some(Effect::GarbageReply) => {
-            let mut bytes = accepted(xid, &[]);
+            let mut bytes = accepted(call, &[]);
             bytes.extend([0xa5; 64]);
             Then::Reply(bytes)
         }
@@ -197,20 +207,9 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
     })
 }
 
-fn accepted(xid: u32, results: &[u8]) -> Vec<u8> {
+fn accepted(call: Call, results: &[u8]) -> Vec<u8> {
     let mut writer = Writer::new();
-    for word in [xid, message::REPLY, 0, 0, 0, 0] {
-        writer.u32(word);
-    }
+    call.accept(&mut writer);
     writer.append(results);
-    writer.into_vec()
-}
-
-/// `AUTH_ERROR` with `AUTH_TOOWEAK`
-fn denial(xid: u32) -> Vec<u8> {
-    let mut writer = Writer::new();
-    for word in [xid, message::REPLY, 1, 1, 5] {
-        writer.u32(word);
-    }
     writer.into_vec()
 }

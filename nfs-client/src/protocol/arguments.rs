@@ -1,62 +1,140 @@
 //! Arguments of operations (`nfs_argop4`).
 
+use onc_rpc::{DecodeError, Reader, Writer};
+
 use super::OpCode;
 use crate::{
     FileHandle, SetAttributes,
-    attributes::{Attributes, Mask, ObjectState},
-    xdr::Writer,
+    attributes::{AttributeMask, Attributes, ObjectState},
 };
 
 /// Names an open on its server (`stateid4`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StateId {
-    pub(crate) seqid: u32,
-    pub(crate) other: [u8; 12],
+pub struct StateId {
+    /// Counts changes of the state; not compared for the special values below.
+    pub seqid: u32,
+    /// What the server knows the state by.
+    pub other: [u8; 12],
 }
 
 impl StateId {
     /// The special state id for "no open": what SETATTR without a size carries (RFC 8881 §8.2.3).
-    pub(crate) const ANONYMOUS: Self = Self { seqid: 0, other: [0; 12] };
+    pub const ANONYMOUS: Self = Self { seqid: 0, other: [0; 12] };
     /// The special state id for "the one an operation before me in this compound returned" (RFC 8881 §16.2.3.1.2).
-    pub(crate) const CURRENT: Self = Self { seqid: 1, other: [0; 12] };
+    pub const CURRENT: Self = Self { seqid: 1, other: [0; 12] };
 
-    pub(crate) fn encode(self, writer: &mut Writer) {
+    /// Writes it.
+    pub fn encode(self, writer: &mut Writer) {
         writer.u32(self.seqid);
         writer.fixed(&self.other);
+    }
+
+    /// Reads one.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { seqid: reader.u32()?, other: reader.array()? })
     }
 }
 
 /// How OPEN finds or makes its file; the name is relative to the current directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Claim {
+pub enum Claim {
     /// The file exists; it is opened for reading.
     Existing,
     /// `EXCLUSIVE4_1`: the file is made, or was made by an earlier OPEN with the same verifier. Opened for writing.
-    Create { verifier: [u8; 8], attributes: SetAttributes },
+    Create {
+        /// Tells a repetition from another creator.
+        verifier: [u8; 8],
+        /// What the file is made with.
+        attributes: SetAttributes,
+    },
 }
 
-/// One operation with its arguments.
+/// One operation with its arguments, as far as this client sends it: SETATTR without a state, WRITE to stable storage,
+/// READDIR of the attributes in [`Attributes::LISTING`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// PUTROOTFH.
     PutRootHandle,
+    /// PUTFH.
     PutHandle(FileHandle),
+    /// GETFH.
     GetHandle,
+    /// SAVEFH.
     SaveHandle,
+    /// RESTOREFH.
     RestoreHandle,
+    /// LOOKUP of a name.
     Lookup(Vec<u8>),
-    GetAttributes(Mask),
+    /// GETATTR of these.
+    GetAttributes(AttributeMask),
+    /// SETATTR.
     SetAttributes(SetAttributes),
+    /// VERIFY that the object is the one that was seen, and untouched.
     Verify(ObjectState),
-    CreateDirectory { name: Vec<u8>, attributes: SetAttributes },
-    CreateSymlink { name: Vec<u8>, target: Vec<u8> },
+    /// CREATE of a directory.
+    CreateDirectory {
+        /// Its name.
+        name: Vec<u8>,
+        /// What it is made with.
+        attributes: SetAttributes,
+    },
+    /// CREATE of a symbolic link.
+    CreateSymlink {
+        /// Its name.
+        name: Vec<u8>,
+        /// Its text.
+        target: Vec<u8>,
+    },
+    /// READLINK.
     ReadLink,
-    Rename { old: Vec<u8>, new: Vec<u8> },
+    /// RENAME from the saved directory to the current one.
+    Rename {
+        /// Name in the saved directory.
+        old: Vec<u8>,
+        /// Name in the current directory.
+        new: Vec<u8>,
+    },
+    /// REMOVE of a name.
     Remove(Vec<u8>),
-    ReadDirectory { cookie: u64, verifier: [u8; 8], max_bytes: u32 },
-    Open { name: Vec<u8>, owner: Vec<u8>, claim: Claim },
-    Read { state: StateId, offset: u64, count: u32 },
-    Write { state: StateId, offset: u64, data: Vec<u8> },
+    /// READDIR.
+    ReadDirectory {
+        /// Where to go on; 0 is the beginning.
+        cookie: u64,
+        /// What the server returned with the cookie.
+        verifier: [u8; 8],
+        /// Most bytes of the result.
+        max_bytes: u32,
+    },
+    /// OPEN of a name.
+    Open {
+        /// The name.
+        name: Vec<u8>,
+        /// The open owner, unique to this open.
+        owner: Vec<u8>,
+        /// Whether the file is made.
+        claim: Claim,
+    },
+    /// READ.
+    Read {
+        /// The open.
+        state: StateId,
+        /// First byte.
+        offset: u64,
+        /// Most bytes.
+        count: u32,
+    },
+    /// WRITE.
+    Write {
+        /// The open.
+        state: StateId,
+        /// First byte.
+        offset: u64,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// CLOSE.
     Close(StateId),
+    /// `RECLAIM_COMPLETE` for the whole server.
     ReclaimComplete,
 }
 
@@ -73,7 +151,8 @@ const CLAIM_NULL: u32 = 0;
 const WRITE_FILE_SYNC: u32 = 2;
 
 impl Operation {
-    pub(crate) fn code(&self) -> OpCode {
+    /// Its number.
+    pub fn code(&self) -> OpCode {
         match self {
             Self::PutRootHandle => OpCode::PutRootFh,
             Self::PutHandle(_) => OpCode::PutFh,
@@ -98,7 +177,7 @@ impl Operation {
     }
 
     /// Whether a second execution could have another outcome than the first.
-    pub(crate) fn is_mutation(&self) -> bool {
+    pub fn is_mutation(&self) -> bool {
         match self {
             Self::SetAttributes(_)
             | Self::CreateDirectory { .. }
@@ -125,7 +204,7 @@ impl Operation {
     }
 
     /// Writes number and arguments.
-    pub(crate) fn encode(&self, writer: &mut Writer) {
+    pub fn encode(&self, writer: &mut Writer) {
         writer.u32(self.code().to_u32());
         match self {
             Self::PutRootHandle | Self::GetHandle | Self::SaveHandle | Self::RestoreHandle | Self::ReadLink => {}

@@ -1,11 +1,12 @@
 //! An NFSv4.1 server in memory, for tests: files, sessions with reply caches, leases, and faults on demand.
 //!
-//! It shares the XDR code with the client and nothing else. Connect a client through [`FakeServer::connector`]
+//! It shares the codec of XDR, operations and attributes with the client and nothing else. Connect a client through [`FakeServer::connector`]
 //! (memory) or [`FakeServer::listen`] (TCP on loopback), tell it what should go wrong with [`FakeServer::inject`], and
 //! look afterwards what it executed with [`FakeServer::executed`] and what its tree holds.
 //!
 //! ```
-//! # use nfs_client::{Client, Config, OpCode, fake::{Effect, FakeServer, Fault}};
+//! # use nfs_client::{Client, Config, OpCode};
+//! # use nfs_testkit::fake::{Effect, FakeServer, Fault};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), nfs_client::Error> {
 //! let server = FakeServer::new();
@@ -39,12 +40,12 @@ use std::{
     time::Duration,
 };
 
+use nfs_client::OpCode;
 use tokio::sync::watch;
 
 pub use fault::{Effect, Fault};
 pub use serve::FakeConnector;
 
-use crate::OpCode;
 use fault::Faults;
 use sessions::Sessions;
 use tree::Tree;

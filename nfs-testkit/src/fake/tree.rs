@@ -5,7 +5,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{Attributes, FileHandle, FileType, NfsStatus, Principal, SetAttributes};
+use nfs_client::{Attributes, FileHandle, FileType, NfsStatus, Principal, SetAttributes};
 
 pub(super) const ROOT: u64 = 1;
 const MAX_NAME: usize = 255;

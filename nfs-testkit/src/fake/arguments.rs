@@ -1,14 +1,10 @@
 //! Requests as the server reads them: the inverse of what the client writes.
 
-use crate::{
-    FileHandle, ObjectState, OpCode, SetAttributes,
-    attributes::{Attributes, Mask},
-    ops::{
-        Claim, Operation, StateId,
-        session::{Limits, Sequence, SessionId},
-    },
-    xdr::{DecodeError, Reader},
+use nfs_client::{
+    Attributes, FileHandle, ObjectState, OpCode, Principal, SetAttributes,
+    protocol::{AttributeMask, ChannelLimits, Claim, Operation, Sequence, SessionId, StateId},
 };
+use onc_rpc::{DecodeError, Reader};
 
 const MAX_OPERATIONS: usize = 1024;
 const MAX_BYTES: usize = 1 << 20;
@@ -18,7 +14,7 @@ const MAX_BYTES: usize = 1 << 20;
 pub(super) enum Call {
     Sequence(Sequence),
     ExchangeId { owner: Vec<u8>, verifier: [u8; 8] },
-    CreateSession { client: u64, sequence: u32, wanted: Limits },
+    CreateSession { client: u64, sequence: u32, wanted: ChannelLimits },
     BindConnection(SessionId),
     DestroySession(SessionId),
     DestroyClient(u64),
@@ -54,13 +50,7 @@ fn decode_call(reader: &mut Reader<'_>) -> Result<Call, DecodeError> {
     let number = reader.u32()?;
     let code = OpCode::from_u32(number).ok_or(DecodeError::BadValue { what: "operation", value: number.into() })?;
     Ok(match code {
-        OpCode::Sequence => Call::Sequence(Sequence {
-            session: reader.array()?,
-            sequence: reader.u32()?,
-            slot: reader.u32()?,
-            highest_slot: reader.u32()?,
-            cache_this: reader.bool()?,
-        }),
+        OpCode::Sequence => Call::Sequence(Sequence::decode(reader)?),
         OpCode::ExchangeId => {
             let verifier = reader.array()?;
             let owner = reader.opaque("client owner", 1024)?.to_vec();
@@ -72,8 +62,8 @@ fn decode_call(reader: &mut Reader<'_>) -> Result<Call, DecodeError> {
         OpCode::CreateSession => {
             let (client, sequence) = (reader.u64()?, reader.u32()?);
             reader.u32()?;
-            let wanted = Limits::decode(reader)?;
-            Limits::decode(reader)?;
+            let wanted = ChannelLimits::decode(reader)?;
+            ChannelLimits::decode(reader)?;
             reader.u32()?;
             for _ in 0..reader.length("callback credentials", 4)? {
                 reader.u32()?;
@@ -100,9 +90,9 @@ fn decode_operation(code: OpCode, reader: &mut Reader<'_>) -> Result<Operation, 
         OpCode::SaveFh => Operation::SaveHandle,
         OpCode::RestoreFh => Operation::RestoreHandle,
         OpCode::Lookup => Operation::Lookup(bytes(reader)?),
-        OpCode::GetAttr => Operation::GetAttributes(Mask::decode(reader)?),
+        OpCode::GetAttr => Operation::GetAttributes(AttributeMask::decode(reader)?),
         OpCode::SetAttr => {
-            state(reader)?;
+            StateId::decode(reader)?;
             Operation::SetAttributes(attributes(reader)?)
         }
         OpCode::Verify => Operation::Verify(seen(reader)?),
@@ -114,19 +104,21 @@ fn decode_operation(code: OpCode, reader: &mut Reader<'_>) -> Result<Operation, 
             let (cookie, verifier) = (reader.u64()?, reader.array()?);
             reader.u32()?;
             let max_bytes = reader.u32()?;
-            Mask::decode(reader)?;
+            AttributeMask::decode(reader)?;
             Operation::ReadDirectory { cookie, verifier, max_bytes }
         }
         OpCode::Open => decode_open(reader)?,
-        OpCode::Read => Operation::Read { state: state(reader)?, offset: reader.u64()?, count: reader.u32()? },
+        OpCode::Read => {
+            Operation::Read { state: StateId::decode(reader)?, offset: reader.u64()?, count: reader.u32()? }
+        }
         OpCode::Write => {
-            let (state, offset) = (state(reader)?, reader.u64()?);
+            let (state, offset) = (StateId::decode(reader)?, reader.u64()?);
             reader.u32()?;
             Operation::Write { state, offset, data: bytes(reader)? }
         }
         OpCode::Close => {
             reader.u32()?;
-            Operation::Close(state(reader)?)
+            Operation::Close(StateId::decode(reader)?)
         }
         OpCode::ReclaimComplete => {
             reader.bool()?;
@@ -169,10 +161,6 @@ fn bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
     reader.opaque("bytes", MAX_BYTES).map(<[u8]>::to_vec)
 }
 
-fn state(reader: &mut Reader<'_>) -> Result<StateId, DecodeError> {
-    Ok(StateId { seqid: reader.u32()?, other: reader.array()? })
-}
-
 fn seen(reader: &mut Reader<'_>) -> Result<ObjectState, DecodeError> {
     let attributes = Attributes::decode(reader)?;
     attributes.state().ok_or(DecodeError::BadValue { what: "attributes to verify", value: 0 })
@@ -180,7 +168,7 @@ fn seen(reader: &mut Reader<'_>) -> Result<ObjectState, DecodeError> {
 
 fn attributes(reader: &mut Reader<'_>) -> Result<SetAttributes, DecodeError> {
     let read = Attributes::decode(reader)?;
-    let id = |principal: Option<crate::Principal>| principal.and_then(|principal| principal.id());
+    let id = |principal: Option<Principal>| principal.and_then(|principal| principal.id());
     Ok(SetAttributes { size: read.size, mode: read.mode, owner: id(read.owner), group: id(read.group) })
 }
 
@@ -189,7 +177,7 @@ mod tests {
     use proptest::{option, prelude::*};
 
     use super::*;
-    use crate::xdr::Writer;
+    use onc_rpc::Writer;
 
     fn any_name() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..40)

@@ -1,12 +1,9 @@
 //! Results of operations (`nfs_resop4`).
 
+use onc_rpc::{DecodeError, Reader};
+
 use super::{OpCode, StateId};
-use crate::{
-    Attributes, FileHandle, NfsStatus,
-    attributes::Mask,
-    name,
-    xdr::{DecodeError, Reader},
-};
+use crate::{Attributes, FileHandle, NfsStatus, attributes::AttributeMask, name};
 
 /// Longest symbolic link and longest block of file data that is looked at, in bytes.
 const MAX_DATA: usize = 1 << 20;
@@ -83,11 +80,11 @@ pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<(OpCode, NfsStatus, Repl
         OpCode::Open | OpCode::Read | OpCode::Write | OpCode::Close => decode_file(code, reader)?,
         OpCode::Create => {
             skip_change(reader)?;
-            Mask::decode(reader)?;
+            AttributeMask::decode(reader)?;
             Reply::Done
         }
         OpCode::SetAttr => {
-            Mask::decode(reader)?;
+            AttributeMask::decode(reader)?;
             Reply::Done
         }
         OpCode::Remove => {
@@ -134,7 +131,7 @@ fn decode_file(code: OpCode, reader: &mut Reader<'_>) -> Result<Reply, DecodeErr
             Reply::Written(count)
         }
         _ => {
-            decode_state(reader)?;
+            StateId::decode(reader)?;
             Reply::Done
         }
     })
@@ -146,10 +143,6 @@ fn skip_change(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     reader.u64()?;
     reader.u64()?;
     Ok(())
-}
-
-fn decode_state(reader: &mut Reader<'_>) -> Result<StateId, DecodeError> {
-    Ok(StateId { seqid: reader.u32()?, other: reader.array()? })
 }
 
 fn decode_page(reader: &mut Reader<'_>) -> Result<DirectoryPage, DecodeError> {
@@ -173,10 +166,10 @@ const WHY_CONTENTION: u32 = 1;
 const WHY_RESOURCE: u32 = 2;
 
 fn decode_open(reader: &mut Reader<'_>) -> Result<Reply, DecodeError> {
-    let state = decode_state(reader)?;
+    let state = StateId::decode(reader)?;
     skip_change(reader)?;
     reader.u32()?; // rflags: nothing this client acts on
-    Mask::decode(reader)?;
+    AttributeMask::decode(reader)?;
     match reader.u32()? {
         DELEGATE_NONE => {}
         DELEGATE_NONE_EXT => {

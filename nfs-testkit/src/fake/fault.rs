@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{NfsStatus, OpCode};
+use nfs_client::{NfsStatus, OpCode};
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

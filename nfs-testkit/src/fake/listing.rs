@@ -1,7 +1,9 @@
 //! READDIR, a page at a time.
 
+use nfs_client::{Attributes, NfsStatus};
+use onc_rpc::Writer;
+
 use super::tree::Tree;
-use crate::{NfsStatus, attributes::Attributes, xdr::Writer};
 
 /// Cookies below it mean `.` and `..` in NFSv4, so entries are counted from there.
 const FIRST_COOKIE: u64 = 3;

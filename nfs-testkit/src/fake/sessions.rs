@@ -2,13 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::time::Instant;
-
-use crate::{
+use nfs_client::{
     NfsStatus,
-    ops::session::{Limits, Sequence, SessionId},
-    random,
+    protocol::{ChannelLimits, Sequence, SessionId},
 };
+use tokio::time::Instant;
 
 struct ClientRecord {
     owner: Vec<u8>,
@@ -17,7 +15,7 @@ struct ClientRecord {
     /// Sequence number the next `CREATE_SESSION` must have.
     next: u32,
     /// The session the last `CREATE_SESSION` made, for a repetition.
-    last: Option<(SessionId, Limits)>,
+    last: Option<(SessionId, ChannelLimits)>,
     reclaimed: bool,
     renewed: Instant,
 }
@@ -34,7 +32,7 @@ struct Slot {
 struct Session {
     client: u64,
     slots: Vec<Slot>,
-    limits: Limits,
+    limits: ChannelLimits,
 }
 
 /// What becomes of a request with a SEQUENCE.
@@ -54,7 +52,7 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn new() -> Self {
         // Random, so that ids of another incarnation of the server are unknown to this one.
-        Self { clients: HashMap::new(), live: HashMap::new(), next: random::u64() }
+        Self { clients: HashMap::new(), live: HashMap::new(), next: fastrand::u64(..) }
     }
 
     pub(super) fn live(&self) -> usize {
@@ -105,9 +103,9 @@ impl Sessions {
         &mut self,
         client: u64,
         sequence: u32,
-        limits: Limits,
+        limits: ChannelLimits,
         lease: Duration,
-    ) -> Result<(SessionId, Limits), NfsStatus> {
+    ) -> Result<(SessionId, ChannelLimits), NfsStatus> {
         self.expire(lease);
         let number = self.number();
         let record = self.clients.get_mut(&client).ok_or(NfsStatus::StaleClientId)?;
@@ -150,7 +148,7 @@ impl Sessions {
         self.live.contains_key(&id)
     }
 
-    pub(super) fn limits(&self, id: SessionId) -> Option<Limits> {
+    pub(super) fn limits(&self, id: SessionId) -> Option<ChannelLimits> {
         self.live.get(&id).map(|session| session.limits)
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use nfs_client::OpCode;
+
 use super::{
     FakeServer, State,
     tree::{Content, Object, ROOT},
 };
-use crate::OpCode;
 
 impl FakeServer {
     /// How often an operation was executed; answers from the reply cache do not count.

@@ -1,4 +1,4 @@
-//! XDR (RFC 4506): what NFS and RPC messages are made of. A [`Writer`] appends, a [`Reader`] takes from a slice and
+//! XDR (RFC 4506): what RPC messages are made of. A [`Writer`] appends, a [`Reader`] takes from a slice and
 //! never reads past its end, whatever the bytes say.
 
 use thiserror::Error;
@@ -36,66 +36,73 @@ pub enum DecodeError {
 
 /// Appends XDR items to a growing buffer.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Writer {
+pub struct Writer {
     buffer: Vec<u8>,
 }
 
 impl Writer {
-    pub(crate) fn new() -> Self {
+    /// An empty buffer.
+    pub fn new() -> Self {
         Self::default()
     }
 
-    pub(crate) fn u32(&mut self, value: u32) {
+    /// Unsigned integer (§4.2); enumerations (§4.3) too.
+    pub fn u32(&mut self, value: u32) {
         self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
-    pub(crate) fn u64(&mut self, value: u64) {
+    /// Unsigned hyper integer (§4.5).
+    pub fn u64(&mut self, value: u64) {
         self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
-    #[cfg(any(test, feature = "fake"))]
-    pub(crate) fn i64(&mut self, value: i64) {
+    /// Hyper integer (§4.5).
+    pub fn i64(&mut self, value: i64) {
         self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
-    pub(crate) fn bool(&mut self, value: bool) {
+    /// Boolean (§4.4).
+    pub fn bool(&mut self, value: bool) {
         self.u32(u32::from(value));
     }
 
-    /// Bytes of a length both sides know; padded to four.
-    pub(crate) fn fixed(&mut self, bytes: &[u8]) {
+    /// Bytes of a length both sides know; padded to four (§4.9).
+    pub fn fixed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         self.buffer.resize(self.buffer.len() + padding(bytes.len()), 0);
     }
 
-    /// Length, bytes, padding. Lengths of outgoing items are bounded by their types, far below 4 GiB.
-    pub(crate) fn opaque(&mut self, bytes: &[u8]) {
+    /// Length, bytes, padding (§4.10). The caller keeps items below 4 GiB.
+    pub fn opaque(&mut self, bytes: &[u8]) {
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.fixed(bytes);
     }
 
     /// Appends what another writer holds; both are multiples of four bytes long.
-    pub(crate) fn append(&mut self, bytes: &[u8]) {
+    pub fn append(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    /// What has been written.
+    pub fn as_slice(&self) -> &[u8] {
         &self.buffer
     }
 
-    pub(crate) fn into_vec(self) -> Vec<u8> {
+    /// What has been written.
+    pub fn into_vec(self) -> Vec<u8> {
         self.buffer
     }
 }
 
 /// Takes XDR items from the front of a slice.
 #[derive(Debug, Clone)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Reads from the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -107,26 +114,31 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    /// Bytes of a length both sides know, and their padding (§4.9).
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         self.take(padding(N))?;
         Ok(array)
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+    /// Unsigned integer (§4.2); enumerations (§4.3) too.
+    pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+    /// Unsigned hyper integer (§4.5).
+    pub fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_be_bytes)
     }
 
-    pub(crate) fn i64(&mut self) -> Result<i64, DecodeError> {
+    /// Hyper integer (§4.5).
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_be_bytes)
     }
 
-    pub(crate) fn bool(&mut self) -> Result<bool, DecodeError> {
+    /// Boolean (§4.4); any other value than 0 and 1 is refused.
+    pub fn bool(&mut self) -> Result<bool, DecodeError> {
         match self.u32()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -134,16 +146,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Length (at most `limit`), bytes, padding.
-    pub(crate) fn opaque(&mut self, what: &'static str, limit: usize) -> Result<&'a [u8], DecodeError> {
+    /// Length (at most `limit`), bytes, padding (§4.10). `what` names the item in the error.
+    pub fn opaque(&mut self, what: &'static str, limit: usize) -> Result<&'a [u8], DecodeError> {
         let length = self.length(what, limit)?;
         let bytes = self.take(length)?;
         self.take(padding(length))?;
         Ok(bytes)
     }
 
-    /// The item count or byte length that precedes an array.
-    pub(crate) fn length(&mut self, what: &'static str, limit: usize) -> Result<usize, DecodeError> {
+    /// The item count or byte length that precedes an array, at most `limit`. `what` names the array in the error.
+    pub fn length(&mut self, what: &'static str, limit: usize) -> Result<usize, DecodeError> {
         let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         if length > limit {
             return Err(DecodeError::TooLong { what, length, limit });
@@ -151,7 +163,8 @@ impl<'a> Reader<'a> {
         Ok(length)
     }
 
-    pub(crate) fn left(&self) -> usize {
+    /// Bytes that have not been taken yet.
+    pub fn left(&self) -> usize {
         self.rest.len()
     }
 }

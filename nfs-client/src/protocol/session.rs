@@ -1,13 +1,12 @@
 //! Operations that make, use and end sessions (RFC 8881 §18.34–18.37, 18.46, 18.50).
 
+use onc_rpc::{DecodeError, Reader, Writer};
+
 use super::OpCode;
-use crate::{
-    NfsStatus,
-    xdr::{DecodeError, Reader, Writer},
-};
+use crate::NfsStatus;
 
 /// Names a session (`sessionid4`).
-pub(crate) type SessionId = [u8; 16];
+pub type SessionId = [u8; 16];
 
 /// `EXCHGID4_FLAG_CONFIRMED_R`: the client id has a session already, so the sequence number in the reply means nothing.
 const CONFIRMED: u32 = 0x8000_0000;
@@ -38,22 +37,27 @@ pub(crate) fn decode_exchange_id(reader: &mut Reader<'_>) -> Result<ClientId, De
     Ok(ClientId { id, sequence: (flags & CONFIRMED == 0).then_some(sequence) })
 }
 
-/// Limits of a session's fore channel (`channel_attrs4`), in bytes, operations and slots.
+/// Limits of a session's fore channel (`channel_attrs4`, RFC 8881 §18.36).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the names of the RFC, whose fields all start with ca_max")]
-pub(crate) struct Limits {
-    pub(crate) max_request: u32,
-    pub(crate) max_response: u32,
-    pub(crate) max_cached: u32,
-    pub(crate) max_operations: u32,
-    pub(crate) max_slots: u32,
+pub struct ChannelLimits {
+    /// `ca_maxrequestsize`: bytes of a request, RPC header included.
+    pub max_request: u32,
+    /// `ca_maxresponsesize`: bytes of a reply, RPC header included.
+    pub max_response: u32,
+    /// `ca_maxresponsesize_cached`: bytes of a reply that is kept for a repetition.
+    pub max_cached: u32,
+    /// `ca_maxoperations`: operations in a compound, SEQUENCE included.
+    pub max_operations: u32,
+    /// `ca_maxrequests`: slots.
+    pub max_slots: u32,
 }
 
-impl Limits {
+impl ChannelLimits {
     /// knfsd refuses a session whose back channel could not carry its callbacks, although none is ever sent.
     const BACK: Self = Self { max_request: 4096, max_response: 4096, max_cached: 0, max_operations: 2, max_slots: 1 };
 
-    pub(crate) fn encode(self, writer: &mut Writer) {
+    /// Writes them.
+    pub fn encode(self, writer: &mut Writer) {
         writer.u32(0); // header padding
         writer.u32(self.max_request);
         writer.u32(self.max_response);
@@ -63,7 +67,8 @@ impl Limits {
         writer.u32(0); // no RDMA
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads them.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.u32()?;
         let limits = Self {
             max_request: reader.u32()?,
@@ -79,13 +84,13 @@ impl Limits {
     }
 }
 
-pub(crate) fn encode_create_session(client: u64, sequence: u32, wanted: Limits, writer: &mut Writer) {
+pub(crate) fn encode_create_session(client: u64, sequence: u32, wanted: ChannelLimits, writer: &mut Writer) {
     writer.u32(OpCode::CreateSession.to_u32());
     writer.u64(client);
     writer.u32(sequence);
     writer.u32(0); // no back channel, no persistence
     wanted.encode(writer);
-    Limits::BACK.encode(writer);
+    ChannelLimits::BACK.encode(writer);
     writer.u32(0); // callback program
     writer.u32(1); // one callback credential: AUTH_NONE
     writer.u32(0);
@@ -95,14 +100,14 @@ pub(crate) fn encode_create_session(client: u64, sequence: u32, wanted: Limits, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CreatedSession {
     pub(crate) id: SessionId,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ChannelLimits,
 }
 
 pub(crate) fn decode_create_session(reader: &mut Reader<'_>) -> Result<CreatedSession, DecodeError> {
     let id = reader.array()?;
     reader.u32()?; // sequence
     reader.u32()?; // flags
-    let limits = Limits::decode(reader)?;
+    let limits = ChannelLimits::decode(reader)?;
     Ok(CreatedSession { id, limits })
 }
 
@@ -123,25 +128,41 @@ pub(crate) fn encode_destroy_client(client: u64, writer: &mut Writer) {
     writer.u64(client);
 }
 
-/// Arguments of SEQUENCE.
+/// Arguments of SEQUENCE (RFC 8881 §18.46).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "sa_sequenceid is the name of the RFC")]
-pub(crate) struct Sequence {
-    pub(crate) session: SessionId,
-    pub(crate) sequence: u32,
-    pub(crate) slot: u32,
-    pub(crate) highest_slot: u32,
-    pub(crate) cache_this: bool,
+pub struct Sequence {
+    /// `sa_sessionid`
+    pub session: SessionId,
+    /// `sa_sequenceid`: one more than the last request on the slot.
+    pub sequence: u32,
+    /// `sa_slotid`
+    pub slot: u32,
+    /// `sa_highest_slotid`: the highest slot in use.
+    pub highest_slot: u32,
+    /// `sa_cachethis`: the reply must be kept for a repetition.
+    pub cache_this: bool,
 }
 
 impl Sequence {
-    pub(crate) fn encode(self, writer: &mut Writer) {
+    /// Writes number and arguments.
+    pub fn encode(self, writer: &mut Writer) {
         writer.u32(OpCode::Sequence.to_u32());
         writer.fixed(&self.session);
         writer.u32(self.sequence);
         writer.u32(self.slot);
         writer.u32(self.highest_slot);
         writer.bool(self.cache_this);
+    }
+
+    /// Reads the arguments from behind the number.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            session: reader.array()?,
+            sequence: reader.u32()?,
+            slot: reader.u32()?,
+            highest_slot: reader.u32()?,
+            cache_this: reader.bool()?,
+        })
     }
 }
 
@@ -158,13 +179,17 @@ pub(crate) struct SequenceReply {
 
 /// `sr_status_flags` (RFC 8881 §18.46.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct StatusFlags(pub(crate) u32);
+pub struct StatusFlags(
+    /// The bits.
+    pub u32,
+);
 
 impl StatusFlags {
     const EXPIRED_ALL_STATE_REVOKED: u32 = 0x8;
     const EXPIRED_SOME_STATE_REVOKED: u32 = 0x10;
     const ADMIN_STATE_REVOKED: u32 = 0x20;
-    const RESTART_RECLAIM_NEEDED: u32 = 0x100;
+    /// `SEQ4_STATUS_RESTART_RECLAIM_NEEDED`
+    pub const RESTART_RECLAIM_NEEDED: u32 = 0x100;
 
     /// The server has restarted, kept the session, and waits for `RECLAIM_COMPLETE`.
     pub(crate) fn wants_reclaim_complete(self) -> bool {
@@ -175,11 +200,6 @@ impl StatusFlags {
     /// should know.
     pub(crate) fn state_was_revoked(self) -> bool {
         self.0 & (Self::EXPIRED_ALL_STATE_REVOKED | Self::EXPIRED_SOME_STATE_REVOKED | Self::ADMIN_STATE_REVOKED) != 0
-    }
-
-    #[cfg(feature = "fake")]
-    pub(crate) fn restart_reclaim_needed() -> Self {
-        Self(Self::RESTART_RECLAIM_NEEDED)
     }
 }
 
