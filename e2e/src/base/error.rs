@@ -62,6 +62,15 @@ pub enum LabError {
         #[source]
         source: serde_json::Error,
     },
+    /// A key or certificate could not be made.
+    #[error("certificate of {name}")]
+    Certificate {
+        /// Who it is for.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Building or finding a part failed.
     #[error("parts of the lab")]
     Parts(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -95,6 +104,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl LabError {
+    /// For `map_err` on making the certificate of `name`.
+    pub(crate) fn certificate<E: std::error::Error + Send + Sync + 'static>(name: &str) -> impl FnOnce(E) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Certificate { name, source: Box::new(source) }
+    }
+
     /// A file error at `path`.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -26,7 +26,7 @@ impl ApiOnly {
         let holder = network::hold(&api.state)?;
         network::enter(holder.pid)?;
         network::build(&[])?;
-        let pki = Pki::open(&api.state.file("pki"))?;
+        let pki = Pki::create(&api.state.file("pki"))?;
         control_plane::start_api(programs, &api.state, &pki)?;
         control_plane::start_controllers(programs, &api.state, &pki)?;
         Ok(api)

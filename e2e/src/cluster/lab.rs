@@ -100,7 +100,7 @@ impl Lab {
         network::enter(holder.pid)?;
         network::build(&places().map(|(_, nic)| nic).collect::<Vec<_>>())?;
         note.daemons.push(holder);
-        let pki = Pki::open(&state.file("pki"))?;
+        let pki = Pki::create(&state.file("pki"))?;
         timeline.note("starting three guests and the control plane (about a minute usually, with emulated guests)");
         let (machines, api) = thread::scope(|scope| {
             let boots: Vec<_> = places()
