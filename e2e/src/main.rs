@@ -142,11 +142,11 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
         }
         Command::Status => {
             let lab = Lab::attach(state)?;
-            print!("{}", lab.kubectl().run(&["get", "nodes,pods", "-A", "-o", "wide"])?);
+            print!("{}", lab.cluster().kubectl().run(&["get", "nodes,pods", "-A", "-o", "wide"])?);
         }
         Command::Kubectl { words } => {
-            let kubectl = Lab::attach(state)?.kubectl().clone();
-            let source = kubectl.command(words).exec();
+            let lab = Lab::attach(state)?;
+            let source = lab.cluster().kubectl().command(words).exec();
             return Err(LabError::Start { program: "kubectl".to_owned(), source });
         }
         Command::Exec { machine, words } => {

@@ -62,6 +62,15 @@ pub enum LabError {
         #[source]
         source: serde_json::Error,
     },
+    /// The API server could not be asked, or refused.
+    #[error("API server: {what}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A key or certificate could not be made.
     #[error("certificate of {name}")]
     Certificate {
@@ -108,6 +117,14 @@ impl LabError {
     pub(crate) fn certificate<E: std::error::Error + Send + Sync + 'static>(name: &str) -> impl FnOnce(E) -> Self {
         let name = name.to_owned();
         move |source| Self::Certificate { name, source: Box::new(source) }
+    }
+
+    /// For `map_err` on asking the API server for `what`.
+    pub(crate) fn api<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        what: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::Api { what, source: source.into() }
     }
 
     /// A file error at `path`.

@@ -2,16 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use serde_json::{Value, json};
 
 use super::{
     Context, Scenario,
     context::{PATIENCE, claim},
 };
-use crate::base::LabError;
+use crate::{base::LabError, cluster::api::name_of};
 
 /// Claims made at once.
 const CLAIMS: usize = 100;
+/// Label of the volumes that the driver has nothing to do with.
+const BARE: &str = "berth-lab=bare";
 
 /// See [`measure`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -74,25 +77,32 @@ fn bare(context: &Context<'_>) -> Result<Duration, LabError> {
         objects.push(claim);
     }
     let took = until_bound(context, &objects)?;
-    context.kubectl().run(&["delete", "pvc", "--all", "-n", &context.namespace, "--timeout=120s"])?;
-    context.kubectl().run(&["delete", "pv", "-l", "berth-lab=bare", "--timeout=120s"])?;
+    let cluster = context.cluster();
+    cluster.begin_delete_all::<PersistentVolumeClaim>(&context.namespace, "")?;
+    cluster.begin_delete_all::<PersistentVolume>("", BARE)?;
+    cluster.until::<PersistentVolumeClaim, _>("the end of the bare claims", &context.namespace, "", PATIENCE, none)?;
+    cluster.until::<PersistentVolume, _>("the end of the bare volumes", "", BARE, PATIENCE, none)?;
     Ok(took)
+}
+
+fn none(objects: &[Value]) -> Result<(), String> {
+    if objects.is_empty() { Ok(()) } else { Err(format!("{} left", objects.len())) }
 }
 
 fn until_bound(context: &Context<'_>, objects: &[Value]) -> Result<Duration, LabError> {
     let begun = Instant::now();
-    context.kubectl().create(json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string())?;
-    context.kubectl().wait(&context.namespace, &["pvc", "--all"], "jsonpath={.status.phase}=Bound", PATIENCE)?;
+    context.cluster().create_all(objects)?;
+    context.all_bound(CLAIMS)?;
     Ok(begun.elapsed())
 }
 
 /// `CreateVolume` calls that all controllers together have counted since they started.
 fn create_calls(context: &Context<'_>) -> Result<u64, LabError> {
     let namespace = &context.driver.namespace;
-    let pods = context.kubectl().list("pods", namespace, "app.kubernetes.io/component=controller")?;
+    let pods = context.cluster().list::<Pod>(namespace, "app.kubernetes.io/component=controller")?;
     let mut calls = 0;
-    for pod in pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()) {
-        let text = context.kubectl().raw(&format!("/api/v1/namespaces/{namespace}/pods/{pod}:9808/proxy/metrics"))?;
+    for pod in pods.iter().map(name_of) {
+        let text = context.cluster().text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}:9808/proxy/metrics"))?;
         calls += total(&text, "berth_operations_total", "CreateVolume");
     }
     Ok(calls)

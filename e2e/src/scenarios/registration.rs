@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::{core::v1::Pod, storage::v1::CSINode};
+use serde_json::Value;
+
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, eventually};
+use crate::{
+    base::{LabError, chain, eventually},
+    cluster::api::name_of,
+};
 
 /// Metrics of a node's plugin, read on the node: it listens on loopback alone unless the chart's values say otherwise.
 const METRICS: &str = "http://127.0.0.1:9809/metrics";
@@ -37,7 +43,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     // A plugin that starts anew makes its socket anew, and kubelet takes it again: no stale entry stands in the way.
     let node = &context.nodes()?[0];
     let pod = super::restart::plugin_pod(context, node)?;
-    context.kubectl().run(&["delete", "pod", &pod, "-n", &context.driver.namespace, "--wait=true"])?;
+    context.cluster().delete::<Pod>(&context.driver.namespace, &pod)?;
     super::restart::plugin_ready(context, node)?;
     registered_anew(context, node, &pod)?;
     registered(context, node)
@@ -48,14 +54,13 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
 fn registered_anew(context: &Context<'_>, node: &str, before: &str) -> Result<(), LabError> {
     let machine = context.lab()?.machine(node)?;
     eventually(&format!("registration of the new plugin on {node}"), PATIENCE, Duration::from_secs(1), || {
-        let metrics = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| error.to_string())?;
+        let metrics = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| chain(&error))?;
         if notified(&metrics) == 0 {
             return Err("kubelet has not notified it".to_owned());
         }
         // A refusal is notified by the same call; the log tells the two apart.
-        let pod = super::restart::plugin_pod(context, node).map_err(|error| error.to_string())?;
-        let words = ["logs", &pod, "-n", &context.driver.namespace];
-        let log = context.kubectl().run(&words).map_err(|error| error.to_string())?;
+        let pod = super::restart::plugin_pod(context, node).map_err(|error| chain(&error))?;
+        let log = context.cluster().log(&context.driver.namespace, &pod).map_err(|error| chain(&error))?;
         let accepted = pod != before && log.contains("registered with kubelet");
         if accepted { Ok(()) } else { Err(format!("log of {pod}:\n{log}")) }
     })
@@ -69,14 +74,13 @@ fn notified(metrics: &str) -> u64 {
 
 /// Waits until the node's `CSINode` lists the driver.
 fn registered(context: &Context<'_>, node: &str) -> Result<(), LabError> {
-    eventually(&format!("registration on {node}"), PATIENCE, Duration::from_secs(1), || {
-        let object = context.kubectl().get("csinode", node, "").map_err(|error| error.to_string())?;
-        let drivers = object.unwrap_or_default()["spec"]["drivers"].take();
-        let mut entries = drivers.as_array().into_iter().flatten();
+    context.cluster().until::<CSINode, _>(&format!("registration on {node}"), "", "", PATIENCE, |known| {
+        let drivers = known.iter().find(|found| name_of(found) == node).map(|found| &found["spec"]["drivers"]);
+        let mut entries = drivers.and_then(Value::as_array).into_iter().flatten();
         let entry = entries.find(|entry| entry["name"] == context.driver.name.as_str());
         match entry {
             Some(entry) if entry["nodeID"] == node => Ok(()),
-            _ => Err(format!("CSINode {node} lists {drivers}")),
+            _ => Err(format!("CSINode {node} lists {drivers:?}")),
         }
     })
 }

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, eventually};
+use crate::base::{LabError, chain, eventually};
 
 const SERVER: &str = "web";
 const CLIENT: &str = "client";
@@ -35,8 +36,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     start(context, &page)?;
     through_the_service(context, &page)?;
     let log = eventually("the server's log", PATIENCE, Duration::from_secs(1), || {
-        let words = ["logs", SERVER, "-n", &context.namespace];
-        context.kubectl().run(&words).map_err(|error| error.to_string())
+        context.cluster().log(&context.namespace, SERVER).map_err(|error| chain(&error))
     })?;
     context.check(log.lines().any(|line| line == GREETING), || format!("the server's log lacks a line: {log:?}"))?;
     let forward = Forward::start(context)?;
@@ -57,26 +57,25 @@ fn start(context: &Context<'_>, page: &str) -> Result<(), LabError> {
     let serve = format!("echo '{page}' >/data/index.html && echo '{GREETING}' && exec httpd -f -p {PORT} -h /data");
     context.pod(SERVER, &claim, first, &serve)?;
     context.pod(CLIENT, &claim, last, "exec sleep 3600")?;
-    context.kubectl().run(&["label", "pod", SERVER, &format!("app={SERVER}"), "-n", &context.namespace])?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "name": SERVER, "namespace": context.namespace },
         "spec": { "selector": { "app": SERVER }, "ports": [{ "port": 80, "targetPort": PORT }] },
     });
-    context.kubectl().create(service.to_string())?;
+    context.cluster().create(&service)?;
     context.pod_ready(SERVER)?;
     context.pod_ready(CLIENT)
 }
 
 /// Fetches the page in the client's pod by the Service's address, which no machine has: it works if the nodes translate it.
 fn through_the_service(context: &Context<'_>, page: &str) -> Result<(), LabError> {
-    let service = context.kubectl().get("service", SERVER, &context.namespace)?.unwrap_or_default();
+    let service = context.cluster().get::<Service>(&context.namespace, SERVER)?.unwrap_or_default();
     let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
     let url = if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
     let answer = eventually("an answer through the Service", PATIENCE, Duration::from_secs(1), || {
         // Not with its own -T: Debian's static busybox dies of it.
         let words = ["timeout", "10", "wget", "-q", "-O", "-", &url];
-        context.kubectl().exec_text(&context.namespace, CLIENT, &words).map_err(|error| error.to_string())
+        context.cluster().kubectl().exec_text(&context.namespace, CLIENT, &words).map_err(|error| chain(&error))
     })?;
     context.check(answer.trim() == page, || format!("the Service brought something else: {answer:?}"))
 }
@@ -91,7 +90,7 @@ impl Forward {
     fn start(context: &Context<'_>) -> Result<Self, LabError> {
         let (pod, port) = (format!("pod/{SERVER}"), format!(":{PORT}"));
         let words = ["port-forward", "--address=127.0.0.1", "-n", &context.namespace, &pod, &port].map(str::to_owned);
-        let child = context.kubectl().command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let child = context.cluster().kubectl().command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = child.map_err(|source| LabError::Start { program: "kubectl port-forward".to_owned(), source })?;
         // From here on, whatever happens, the program ends with the value.
         let mut forward = Self { child, port: 0 };
