@@ -1,9 +1,12 @@
-//! What every room of the lab stands on: errors, programs that are run to their end or stay, waiting, places.
+//! What every room of the lab stands on: errors, programs that are run to their end or stay, waiting, places, and what a
+//! program tells about itself by HTTP.
 
 mod checkout;
 mod command;
 mod error;
 mod hex;
+pub(crate) mod http;
+pub(crate) mod metrics;
 pub mod process;
 mod wait;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Context, Scenario, context::PATIENCE};
 use crate::{
-    base::{LabError, chain, eventually},
+    base::{LabError, chain, eventually, metrics},
     cluster::api::name_of,
 };
 
@@ -15,9 +15,9 @@ use crate::{
 const METRICS: &str = "http://127.0.0.1:9809/metrics";
 
 /// Calls by which kubelet told the plugin what became of its registration, and that the plugin answered well.
-const NOTIFIED: &str = concat!(
+const NOTIFIED: (&str, [(&str, &str); 2]) = (
     "berth_rpc_duration_seconds_count",
-    r#"{method="pluginregistration.Registration/NotifyRegistrationStatus",code="OK"}"#
+    [("method", "pluginregistration.Registration/NotifyRegistrationStatus"), ("code", "OK")],
 );
 
 /// See [`run`].
@@ -54,8 +54,8 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
 fn registered_anew(context: &Context<'_>, node: &str, before: &str) -> Result<(), LabError> {
     let machine = context.lab()?.machine(node)?;
     eventually(&format!("registration of the new plugin on {node}"), PATIENCE, Duration::from_secs(1), || {
-        let metrics = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| chain(&error))?;
-        if notified(&metrics) == 0 {
+        let text = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| chain(&error))?;
+        if metrics::total(&text, NOTIFIED.0, &NOTIFIED.1) < 1.0 {
             return Err("kubelet has not notified it".to_owned());
         }
         // A refusal is notified by the same call; the log tells the two apart.
@@ -64,12 +64,6 @@ fn registered_anew(context: &Context<'_>, node: &str, before: &str) -> Result<()
         let accepted = pod != before && log.contains("registered with kubelet");
         if accepted { Ok(()) } else { Err(format!("log of {pod}:\n{log}")) }
     })
-}
-
-/// How often kubelet told the plugin what became of its registration.
-fn notified(metrics: &str) -> u64 {
-    let count = metrics.lines().find_map(|line| line.strip_prefix(NOTIFIED));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
 }
 
 /// Waits until the node's `CSINode` lists the driver.
@@ -83,20 +77,4 @@ fn registered(context: &Context<'_>, node: &str) -> Result<(), LabError> {
             _ => Err(format!("CSINode {node} lists {drivers:?}")),
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_answered_notifications_count() {
-        let line = |method: &str, code: &str, count: u64| {
-            let method = format!("pluginregistration.Registration/{method}");
-            format!("berth_rpc_duration_seconds_count{{method=\"{method}\",code=\"{code}\"}} {count}\n")
-        };
-        let other = line("GetInfo", "OK", 3) + &line("NotifyRegistrationStatus", "CANCELLED", 4);
-        assert_eq!(notified(&other), 0);
-        assert_eq!(notified(&(other + &line("NotifyRegistrationStatus", "OK", 2))), 2);
-    }
 }

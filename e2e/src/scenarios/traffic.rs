@@ -1,8 +1,8 @@
 //! The cluster carries what people do with it: requests between pods by way of a Service, and into pods from outside.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    io::{BufRead, BufReader},
+    net::Ipv4Addr,
     process::{Child, Stdio},
     sync::mpsc,
     thread,
@@ -13,15 +13,13 @@ use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, chain, eventually};
+use crate::base::{LabError, chain, eventually, http};
 
 const SERVER: &str = "web";
 const CLIENT: &str = "client";
 const PORT: u16 = 8080;
 /// What the server writes into its log when it starts.
 const GREETING: &str = "the web server starts";
-/// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -41,7 +39,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.check(log.lines().any(|line| line == GREETING), || format!("the server's log lacks a line: {log:?}"))?;
     let forward = Forward::start(context)?;
     let answer = eventually("the page through port-forward", PATIENCE, Duration::from_secs(1), || {
-        fetch(forward.port).map_err(|error| error.to_string())
+        http::get((Ipv4Addr::LOCALHOST, forward.port).into(), "/index.html").map_err(|error| error.to_string())
     })?;
     context.check(answer.contains(&page), || format!("port-forward brought something else: {answer:?}"))?;
     context.timeline.step("traffic: a Service, logs, exec and port-forward work");
@@ -121,16 +119,6 @@ impl Drop for Forward {
 /// The port in `Forwarding from 127.0.0.1:PORT -> 8080`.
 fn port_in(line: &str) -> Option<u16> {
     line.strip_prefix("Forwarding from 127.0.0.1:")?.split(' ').next()?.parse().ok()
-}
-
-/// The whole answer to a request for the page at a port of this host.
-fn fetch(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 #[cfg(test)]
