@@ -36,11 +36,6 @@ impl ApiOnly {
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.file("pki/admin.kubeconfig")
     }
-
-    /// Logs of every part.
-    pub fn logs(&self) -> PathBuf {
-        self.state.logs()
-    }
 }
 
 impl Drop for ApiOnly {

@@ -174,11 +174,6 @@ impl Lab {
         &self.nodes
     }
 
-    /// The lab's directory.
-    pub fn state(&self) -> &StateDir {
-        &self.state
-    }
-
     /// The machine behind a node, or the NFS server.
     pub fn machine(&self, name: &str) -> Result<&Machine, LabError> {
         let mut machines = self.nodes.iter().chain([&self.nfs]);

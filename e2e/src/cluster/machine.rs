@@ -1,9 +1,6 @@
 //! A guest of the lab with its name and its place in the network.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use super::network;
 use crate::{
@@ -46,11 +43,6 @@ impl Machine {
     /// The guest itself.
     pub fn guest(&self) -> &Guest {
         &self.guest
-    }
-
-    /// What its kernel and init printed.
-    pub fn console_log(&self) -> PathBuf {
-        self.guest.console_log()
     }
 
     /// Runs a shell script; the first failing command fails it. Returns what it printed.

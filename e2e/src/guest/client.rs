@@ -81,9 +81,6 @@ fn request(stream: &mut TcpStream, command: &Exec) -> io::Result<()> {
     for (key, value) in &command.variables {
         send(stream, Kind::Variable, format!("{key}={value}").as_bytes())?;
     }
-    if let Some(directory) = &command.directory {
-        send(stream, Kind::Directory, directory.as_bytes())?;
-    }
     send(stream, Kind::Start, b"")
 }
 

@@ -10,7 +10,6 @@ use crate::base::tail;
 pub struct Exec {
     pub(super) words: Vec<String>,
     pub(super) variables: Vec<(String, String)>,
-    pub(super) directory: Option<String>,
     pub(super) input: Input,
     pub(super) timeout: Duration,
 }
@@ -47,7 +46,6 @@ impl Exec {
         Self {
             words: words.into_iter().map(Into::into).collect(),
             variables: Vec::new(),
-            directory: None,
             input: Input::Bytes(Vec::new()),
             timeout: Duration::from_mins(2),
         }
@@ -62,13 +60,6 @@ impl Exec {
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.variables.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Sets the working directory.
-    #[must_use]
-    pub fn dir(mut self, directory: &str) -> Self {
-        self.directory = Some(directory.to_owned());
         self
     }
 
@@ -148,6 +139,11 @@ impl Guest {
         printed.trim().parse().map_err(|_| GuestError::Failed { command: command.line(), status: 0, printed })
     }
 
+    /// Starts the kernel's NFS server in the guest with the exports that `serve-nfs` lists; one that runs stays.
+    pub fn serve_nfs(&self) -> Result<(), GuestError> {
+        self.run(&Exec::new(["/run/lab/serve-nfs"])).map(drop)
+    }
+
     /// Writes a file of the guest, at once or not at all; missing directories are made.
     pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), GuestError> {
         self.run(&receive(path, mode).stdin(bytes)).map(drop)
@@ -156,16 +152,6 @@ impl Guest {
     /// Copies a file of the host into the guest.
     pub fn copy_in(&self, from: &Path, to: &str, mode: u32) -> Result<(), GuestError> {
         self.run(&receive(to, mode).stdin_file(from).timeout(Duration::from_mins(10))).map(drop)
-    }
-
-    /// Reads a file of the guest.
-    pub fn read(&self, path: &str) -> Result<Vec<u8>, GuestError> {
-        self.run(&Exec::new(["cat", "--", path])).map(|output| output.stdout)
-    }
-
-    /// Copies a file of the guest out to the host.
-    pub fn copy_out(&self, from: &str, to: &Path) -> Result<(), GuestError> {
-        std::fs::write(to, self.read(from)?).map_err(GuestError::file(to))
     }
 }
 

@@ -8,7 +8,6 @@ mod client;
 pub(crate) mod cpio;
 mod error;
 mod exec;
-mod kernel_rung;
 mod qemu;
 mod record;
 mod seed;
@@ -25,7 +24,6 @@ use std::{
 
 pub use error::GuestError;
 pub use exec::{Exec, Output, Stream};
-pub use kernel_rung::KernelRung;
 pub(crate) use qemu::qemu_command;
 pub use record::Record;
 pub use spec::{Disk, Image, Nic, Spec};
@@ -101,11 +99,6 @@ impl Guest {
         self.record.agent
     }
 
-    /// Process id of its qemu.
-    pub fn pid(&self) -> u32 {
-        self.record.process.pid
-    }
-
     /// Whether its qemu runs.
     pub fn alive(&self) -> bool {
         self.record.process.alive()
@@ -139,17 +132,6 @@ impl Guest {
         let read = |name: &str| fs::read(self.directory.join(name)).unwrap_or_default();
         let said = [read("qemu.log"), read("console.log")].concat();
         GuestError::Lost { why, said: crate::base::tail(&said), console: self.console_log() }
-    }
-
-    /// Powers the guest off: file systems are synced first. One that is not off within `deadline` is killed.
-    pub fn shutdown(&self, deadline: Duration) -> Result<(), GuestError> {
-        let end = Instant::now() + deadline;
-        // The connection may break before the answer: the guest is going down.
-        let _ = self.exec(&Exec::sh("sync; exec busybox poweroff -f").timeout(deadline));
-        while self.alive() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(50));
-        }
-        self.kill()
     }
 
     /// Ends the guest like a power cut. One that does not run is fine.
