@@ -10,7 +10,8 @@ use std::{
 };
 
 use e2e::{
-    guest::{Disk, Exec, Guest, GuestError, Image, Spec},
+    base::LabError,
+    guest::{Disk, Exec, Guest, Image, Spec},
     parts::{BUSYBOX_IMAGE, Part, Parts},
     progress::Lines,
 };
@@ -54,11 +55,11 @@ fn a_guest_runs_commands_and_keeps_files() {
     assert!(again.alive());
     assert!(matches!(
         Guest::boot(&Spec::new("talk"), &image(), home.path()),
-        Err(GuestError::Running { name, .. }) if name == "talk"
+        Err(LabError::Precondition(why)) if why.contains("talk already runs")
     ));
     again.kill().unwrap();
     assert!(!guest.alive());
-    assert!(matches!(guest.exec(&Exec::new(["true"])), Err(GuestError::Lost { .. })));
+    assert!(matches!(guest.exec(&Exec::new(["true"])), Err(LabError::Part { .. })));
     assert!(fs::read_to_string(guest.console_log()).unwrap().contains("lab: ready"));
 }
 
@@ -66,8 +67,8 @@ fn status_and_streams(guest: &Guest) {
     let output = guest.exec(&Exec::sh("cat; echo $WORD >&2; exit 7").stdin("in").env("WORD", "x")).unwrap();
     assert_eq!((output.status, output.text().as_str(), output.stderr.as_slice()), (7, "in", &b"x\n"[..]));
     assert_eq!(guest.exec(&Exec::sh("kill -9 $$")).unwrap().status, 137);
-    assert!(matches!(guest.exec(&Exec::new(["no-such-program"])), Err(GuestError::Start { .. })));
-    assert!(matches!(guest.run(&Exec::new(["false"])), Err(GuestError::Failed { status: 1, .. })));
+    assert!(matches!(guest.exec(&Exec::new(["no-such-program"])), Err(LabError::Start { .. })));
+    assert!(matches!(guest.run(&Exec::new(["false"])), Err(LabError::Command { status, .. }) if status == "1"));
     // What a command leaves running does not keep its caller waiting.
     let begun = Instant::now();
     assert_eq!(guest.exec(&Exec::sh("sleep 60 & echo left")).unwrap().text(), "left\n");
@@ -77,7 +78,7 @@ fn status_and_streams(guest: &Guest) {
 fn deadlines(guest: &Guest) {
     let slow = Exec::sh("echo begun; sleep 613 & sleep 613").timeout(Duration::from_secs(3));
     match guest.exec(&slow) {
-        Err(GuestError::Timeout { printed, .. }) => assert_eq!(printed, "begun"),
+        Err(LabError::Timeout { last, .. }) => assert_eq!(last, "begun"),
         other => panic!("{other:?}"),
     }
     // The command is ended in the guest too, with its children.

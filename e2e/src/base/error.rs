@@ -83,14 +83,16 @@ pub enum LabError {
     /// Building or finding a part failed.
     #[error("parts of the lab")]
     Parts(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A guest refused.
-    #[error("guest {guest}")]
-    Guest {
+    /// The agent in a guest could not be talked to.
+    #[error("no talk with the agent of guest {guest} at {address}")]
+    Agent {
         /// Name of the guest.
         guest: String,
+        /// Where it was looked for.
+        address: std::net::SocketAddr,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: std::io::Error,
     },
     /// The surroundings do not allow what was asked.
     #[error("{0}")]

@@ -4,7 +4,6 @@
 mod checkout;
 mod command;
 mod error;
-mod hex;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub mod process;
@@ -14,6 +13,5 @@ pub use checkout::checkout;
 pub(crate) use command::tail;
 pub use command::{Finished, Tool};
 pub use error::{LabError, chain};
-pub(crate) use hex::hex;
 pub use process::Daemon;
 pub use wait::eventually;

@@ -62,7 +62,7 @@ fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
     let name = format!("{REPOSITORY}:{tag}");
     // The binaries are those of this machine.
     let image = Image { name: &name, architecture: Arch::default(), layers: &[layer], config: config() };
-    image.write(path).map(drop).map_err(|source| LabError::Parts(Box::new(source)))
+    image.write(path).map(drop)
 }
 
 /// How a container of the image starts when nobody says otherwise.

@@ -256,9 +256,7 @@ fn boot(name: &str, nic: Nic, dir: &Path, parts: &LabParts) -> Result<Machine, L
         };
         Spec { nic: card, disks: vec![programs], ..Spec::new(name) }
     };
-    let booted = Guest::boot(&spec, parts.guest_image(), dir);
-    let guest = booted.map_err(|source| LabError::Guest { guest: name.to_owned(), source: Box::new(source) })?;
-    Ok(Machine::new(guest, nic))
+    Ok(Machine::new(Guest::boot(&spec, parts.guest_image(), dir)?, nic))
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, LabError>>) -> Result<T, LabError> {

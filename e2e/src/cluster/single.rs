@@ -37,8 +37,7 @@ impl Single {
         let spec = Spec { disks: vec![disk("share"), disk("ext4")], ..Spec::new("single") };
         let booted = Guest::boot(&spec, parts.guest_image(), &state.guest("single"));
         let guest = booted.and_then(|guest| guest.serve_nfs().map(|()| guest));
-        let guest = guest.map_err(|source| LabError::Guest { guest: spec.name, source: Box::new(source) })?;
-        Ok(Self { state, machine: Machine::new(guest, network::Nic::of(1)) })
+        Ok(Self { state, machine: Machine::new(guest?, network::Nic::of(1)) })
     }
 
     /// The guest.

@@ -2,8 +2,8 @@
 
 use std::{path::Path, path::PathBuf, time::Duration};
 
-use super::{Guest, GuestError};
-use crate::base::tail;
+use super::Guest;
+use crate::base::{LabError, tail};
 
 /// A command to run in a guest, as root.
 #[derive(Debug, Clone)]
@@ -83,11 +83,6 @@ impl Exec {
         self.timeout = timeout;
         self
     }
-
-    /// The command as a person would type it.
-    pub fn line(&self) -> String {
-        self.words.join(" ")
-    }
 }
 
 impl Output {
@@ -104,7 +99,7 @@ impl Output {
 
 impl Guest {
     /// Runs a command to its end; any exit status is a result.
-    pub fn exec(&self, command: &Exec) -> Result<Output, GuestError> {
+    pub fn exec(&self, command: &Exec) -> Result<Output, LabError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let result = self.exec_streaming(command, |stream, bytes| match stream {
             Stream::Output => stdout.extend_from_slice(bytes),
@@ -112,45 +107,45 @@ impl Guest {
         });
         match result {
             Ok(status) => Ok(Output { status, stdout, stderr }),
-            Err(GuestError::Timeout { command, seconds, .. }) => {
-                Err(GuestError::Timeout { command, seconds, printed: tail(&[stdout, stderr].concat()) })
+            Err(LabError::Timeout { what, seconds, .. }) => {
+                Err(LabError::Timeout { what, seconds, last: tail(&[stdout, stderr].concat()) })
             }
             Err(error) => Err(error),
         }
     }
 
     /// Runs a command that has to succeed.
-    pub fn run(&self, command: &Exec) -> Result<Output, GuestError> {
+    pub fn run(&self, command: &Exec) -> Result<Output, LabError> {
         let output = self.exec(command)?;
         if output.status == 0 {
             return Ok(output);
         }
-        let printed = output.printed();
-        Err(GuestError::Failed { command: command.line(), status: output.status, printed })
+        let status = output.status.to_string();
+        Err(LabError::Command { command: self.line(command), status, output: output.printed() })
     }
 
     /// Starts a program that runs on by itself, its output appended to `log` (a path in the guest); returns its process
     /// id. It leads a session of its own, and ends with the guest.
-    pub fn spawn(&self, words: &[&str], log: &str) -> Result<u32, GuestError> {
+    pub fn spawn(&self, words: &[&str], log: &str) -> Result<u32, LabError> {
         let script = "log=$1; shift; setsid -- \"$@\" </dev/null >>\"$log\" 2>&1 & echo $!";
         let command = Exec::new(["sh", "-ec", script, "spawn", log].iter().chain(words).copied());
         let output = self.run(&command)?;
         let printed = output.text();
-        printed.trim().parse().map_err(|_| GuestError::Failed { command: command.line(), status: 0, printed })
+        printed.trim().parse().map_err(|_| LabError::Unmet(format!("{} printed {printed:?}", self.line(&command))))
     }
 
     /// Starts the kernel's NFS server in the guest with the exports that `serve-nfs` lists; one that runs stays.
-    pub fn serve_nfs(&self) -> Result<(), GuestError> {
+    pub fn serve_nfs(&self) -> Result<(), LabError> {
         self.run(&Exec::new(["/run/lab/serve-nfs"])).map(drop)
     }
 
     /// Writes a file of the guest, at once or not at all; missing directories are made.
-    pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), GuestError> {
+    pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), LabError> {
         self.run(&receive(path, mode).stdin(bytes)).map(drop)
     }
 
     /// Copies a file of the host into the guest.
-    pub fn copy_in(&self, from: &Path, to: &str, mode: u32) -> Result<(), GuestError> {
+    pub fn copy_in(&self, from: &Path, to: &str, mode: u32) -> Result<(), LabError> {
         self.run(&receive(to, mode).stdin_file(from).timeout(Duration::from_mins(10))).map(drop)
     }
 }

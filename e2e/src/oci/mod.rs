@@ -7,7 +7,7 @@ mod tree;
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 pub use oci_spec::image::{Arch, Config};
@@ -22,46 +22,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 pub use tree::Tree;
 
-use crate::base::hex;
+use crate::base::LabError;
 
 /// Annotation by which containerd names an image that it imports.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-/// An image could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum OciError {
-    /// A file of the host could not be read or written.
-    #[error("{}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Something could not be added to a tar file.
-    #[error("entry `{path}` of an image")]
-    Entry {
-        /// Path inside of it.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A document of the image is not as the specification has it.
-    #[error("document of an image")]
-    Document(#[from] OciSpecError),
-    /// The name is not a full one. containerd finds an imported image under its full name only.
-    #[error("`{0}` is not a full image name such as docker.io/library/busybox:1.36")]
-    Name(String),
-}
-
-impl OciError {
-    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
-    }
-}
 
 /// The image that an archive holds: programs of one architecture, under a full name such as
 /// `docker.io/library/busybox:1.36`.
@@ -79,13 +43,13 @@ pub struct Image<'a> {
 
 impl Image<'_> {
     /// Puts the image's archive in its place at once or not at all, and returns the digest of its manifest, `sha256:…`.
-    pub fn write(self, path: &Path) -> Result<String, OciError> {
+    pub fn write(self, path: &Path) -> Result<String, LabError> {
         let mut archive = Archive::default();
         let manifest = archive.image(self)?;
         let fresh = path.with_extension("new");
-        let to = BufWriter::new(File::create(&fresh).map_err(OciError::file(&fresh))?);
-        archive.tree.write(to)?.flush().map_err(OciError::file(&fresh))?;
-        fs::rename(&fresh, path).map_err(OciError::file(path))?;
+        let to = BufWriter::new(File::create(&fresh).map_err(LabError::file(&fresh))?);
+        archive.tree.write(to)?.flush().map_err(LabError::file(&fresh))?;
+        fs::rename(&fresh, path).map_err(LabError::file(path))?;
         Ok(manifest)
     }
 }
@@ -97,10 +61,10 @@ struct Archive {
 }
 
 impl Archive {
-    fn image(&mut self, Image { name, architecture, layers, config }: Image<'_>) -> Result<String, OciError> {
+    fn image(&mut self, Image { name, architecture, layers, config }: Image<'_>) -> Result<String, LabError> {
         let tag = tag(name)?;
         let layers = layers.iter().map(|layer| self.blob(MediaType::ImageLayer, layer.write(Vec::new())?));
-        let layers = layers.collect::<Result<Vec<Descriptor>, OciError>>()?;
+        let layers = layers.collect::<Result<Vec<Descriptor>, LabError>>()?;
         // Layers are not compressed, so a layer's DiffID is its digest.
         let mut rootfs = RootFs::default();
         rootfs.set_diff_ids(layers.iter().map(|layer| layer.digest().to_string()).collect());
@@ -111,26 +75,30 @@ impl Archive {
             .media_type(MediaType::ImageManifest)
             .config(self.blob(MediaType::ImageConfig, document(&image)?)?)
             .layers(layers)
-            .build()?;
+            .build()
+            .map_err(malformed)?;
         let mut manifest = self.blob(MediaType::ImageManifest, document(&manifest)?)?;
         let digest = manifest.digest().to_string();
-        manifest.set_platform(Some(PlatformBuilder::default().architecture(architecture).os(Os::Linux).build()?));
+        manifest.set_platform(Some(
+            PlatformBuilder::default().architecture(architecture).os(Os::Linux).build().map_err(malformed)?,
+        ));
         let names = [(CONTAINERD_NAME, name), (ANNOTATION_REF_NAME, tag)];
         manifest.set_annotations(Some(names.map(|(key, value)| (key.to_owned(), value.to_owned())).into()));
         let index = ImageIndexBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageIndex)
             .manifests([manifest])
-            .build()?;
+            .build()
+            .map_err(malformed)?;
         self.file("index.json", document(&index)?);
-        let layout = OciLayoutBuilder::default().image_layout_version("1.0.0".to_owned()).build()?;
+        let layout = OciLayoutBuilder::default().image_layout_version("1.0.0".to_owned()).build().map_err(malformed)?;
         self.file("oci-layout", document(&layout)?);
         Ok(digest)
     }
 
-    fn blob(&mut self, kind: MediaType, bytes: Vec<u8>) -> Result<Descriptor, OciError> {
-        let digest = hex(Sha256::digest(&bytes));
-        let descriptor = Descriptor::new(kind, bytes.len() as u64, digest.parse::<Sha256Digest>()?);
+    fn blob(&mut self, kind: MediaType, bytes: Vec<u8>) -> Result<Descriptor, LabError> {
+        let digest = format!("{:x}", Sha256::digest(&bytes));
+        let descriptor = Descriptor::new(kind, bytes.len() as u64, digest.parse::<Sha256Digest>().map_err(malformed)?);
         self.file(&format!("blobs/sha256/{digest}"), bytes);
         Ok(descriptor)
     }
@@ -140,22 +108,29 @@ impl Archive {
     }
 }
 
+fn malformed(why: OciSpecError) -> LabError {
+    LabError::File { path: "a document of an image".into(), source: io::Error::other(why) }
+}
+
 /// A document's bytes, by way of a value that sorts its keys: the types themselves keep labels and annotations in an order
 /// that differs from run to run.
-fn document(value: &impl Serialize) -> Result<Vec<u8>, OciError> {
-    let value = serde_json::to_value(value).map_err(OciSpecError::from)?;
+fn document(value: &impl Serialize) -> Result<Vec<u8>, LabError> {
+    let value = serde_json::to_value(value)
+        .map_err(|source| LabError::Reply { what: "a document of an image".to_owned(), source })?;
     Ok(value.to_string().into_bytes())
 }
 
 /// The tag of a full image name.
-fn tag(name: &str) -> Result<&str, OciError> {
+fn tag(name: &str) -> Result<&str, LabError> {
     let full = |name: &str| {
         let (registry, rest) = name.split_once('/')?;
         let (repository, tag) = rest.rsplit_once(':')?;
         let host = registry == "localhost" || registry.contains(['.', ':']);
         (host && !repository.is_empty() && !tag.is_empty() && !tag.contains('/')).then_some(tag.len())
     };
-    full(name).map(|length| &name[name.len() - length..]).ok_or_else(|| OciError::Name(name.to_owned()))
+    // containerd finds an imported image under its full name only.
+    let why = || format!("`{name}` is not a full image name such as docker.io/library/busybox:1.36");
+    full(name).map(|length| &name[name.len() - length..]).ok_or_else(|| LabError::Precondition(why()))
 }
 
 #[cfg(test)]
@@ -222,7 +197,7 @@ mod tests {
     #[test]
     fn short_names_are_refused() {
         for name in ["busybox", "busybox:1", "library/busybox:1", "docker.io/library/busybox", "docker.io/x:"] {
-            assert!(matches!(tag(name), Err(OciError::Name(_))), "{name}");
+            assert!(matches!(tag(name), Err(LabError::Precondition(_))), "{name}");
         }
         assert_eq!(tag("localhost/berth:0.1.0").unwrap(), "0.1.0");
         assert_eq!(tag("registry.k8s.io/pause:3.10").unwrap(), "3.10");

@@ -9,7 +9,7 @@ use std::{
 
 use tar::{Builder, EntryType, Header};
 
-use super::OciError;
+use crate::base::LabError;
 
 /// A set of files and directories, owned by root unless the mode says who may use them, and dated 1970. Missing parent
 /// directories are added with mode 0755. It becomes a layer, or an archive of blobs.
@@ -61,22 +61,22 @@ impl Tree {
     }
 
     /// Writes the tree as a tar file. Parents come before their children because they sort before them.
-    pub(super) fn write<W: Write>(&self, to: W) -> Result<W, OciError> {
+    pub(super) fn write<W: Write>(&self, to: W) -> Result<W, LabError> {
         let mut archive = Builder::new(to);
         for (path, entry) in &self.entries {
-            let failed = |source| OciError::Entry { path: path.clone(), source };
+            let failed = |source| LabError::File { path: format!("{path} in an image").into(), source };
             match entry {
                 Entry::Directory(mode) => add(&mut archive, EntryType::Directory, &format!("{path}/"), *mode, b""),
                 Entry::Bytes(mode, bytes) => add(&mut archive, EntryType::Regular, path, *mode, bytes),
                 Entry::Host(mode, from) => {
-                    let bytes = fs::read(from).map_err(OciError::file(from))?;
+                    let bytes = fs::read(from).map_err(LabError::file(from))?;
                     add(&mut archive, EntryType::Regular, path, *mode, &bytes)
                 }
                 Entry::Link(target) => archive.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target),
             }
             .map_err(failed)?;
         }
-        archive.into_inner().map_err(|source| OciError::Entry { path: "end".to_owned(), source })
+        archive.into_inner().map_err(|source| LabError::File { path: "the end of an image".into(), source })
     }
 }
 
@@ -155,6 +155,6 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let error = Tree::default().host_file("/prog", 0o755, Path::new("/no/such/file")).write(Vec::new());
-        assert!(matches!(error, Err(OciError::File { path, .. }) if path == Path::new("/no/such/file")));
+        assert!(matches!(error, Err(LabError::File { path, .. }) if path == Path::new("/no/such/file")));
     }
 }

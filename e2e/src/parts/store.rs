@@ -12,7 +12,6 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::PartError;
-use crate::base::hex;
 
 /// Where the cache is: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
 pub fn default_root() -> Result<PathBuf, PartError> {
@@ -151,7 +150,7 @@ impl Inputs {
 
     /// 64 bits of the hash as hexadecimal text.
     pub(super) fn key(self) -> String {
-        hex(self.hash.finalize().into_iter().take(8))
+        format!("{:x}", self.hash.finalize())[..16].to_owned()
     }
 }
 
