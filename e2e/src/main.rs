@@ -10,9 +10,10 @@ use e2e::{
         Lab,
         binaries::Binaries,
         chart, image,
-        parts::{self, LabParts},
+        parts::{LabParts, clients},
         state::StateDir,
     },
+    parts,
     report::Timeline,
     scenarios,
     target::{self, Target},
@@ -32,6 +33,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build every part of the lab into its cache (`BERTH_LAB_CACHE`, or berth-lab in the user's cache directory).
+    #[command(after_help = cache())]
     Parts,
     /// Bring the cluster up, or find it up already.
     Up,
@@ -118,7 +120,7 @@ fn run(args: &Args) -> Result<ExitCode, LabError> {
             println!("{} ({:.1} MB) in {}", image.name(), image.megabytes()?, image.archive.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Manifests { check } => chart::manifests(&parts::clients()?.helm, *check).map(success),
+        Command::Manifests { check } => chart::manifests(&clients()?.helm, *check).map(success),
         Command::InGuest { guest, program, words } => {
             let status = testrun::run_in_guest(guest, program, words)?;
             Ok(u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from))
@@ -142,11 +144,11 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
         }
         Command::Status => {
             let lab = Lab::attach(state)?;
-            print!("{}", lab.kubectl().run(&["get", "nodes,pods", "-A", "-o", "wide"])?);
+            print!("{}", lab.cluster().kubectl().run(&["get", "nodes,pods", "-A", "-o", "wide"])?);
         }
         Command::Kubectl { words } => {
-            let kubectl = Lab::attach(state)?.kubectl().clone();
-            let source = kubectl.command(words).exec();
+            let lab = Lab::attach(state)?;
+            let source = lab.cluster().kubectl().command(words).exec();
             return Err(LabError::Start { program: "kubectl".to_owned(), source });
         }
         Command::Exec { machine, words } => {
@@ -200,6 +202,11 @@ fn privileged() -> Result<(), LabError> {
         return Ok(());
     }
     Err(LabError::Precondition("the lab makes network namespaces and tap devices: run it as root".to_owned()))
+}
+
+/// Where the parts of this machine's labs are.
+fn cache() -> String {
+    parts::cache().map_or_else(|error| chain(&error), |path| format!("On this machine it is {}.", path.display()))
 }
 
 fn success<T>(_: T) -> ExitCode {

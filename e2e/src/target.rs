@@ -5,7 +5,7 @@ use std::{env, path::PathBuf};
 use crate::{
     base::LabError,
     cluster::{
-        Kubectl, Lab,
+        Cluster, Lab,
         binaries::Binaries,
         chart::{self, Installation, NAMESPACE},
         image::{self, BerthImage},
@@ -26,7 +26,7 @@ const CLASS: &str = "efs-sc";
 #[derive(Debug, Clone)]
 pub struct Driver {
     /// The cluster it runs on.
-    pub kubectl: Kubectl,
+    pub cluster: Cluster,
     /// Namespace of its pods.
     pub namespace: String,
     /// Name under which it is registered.
@@ -77,14 +77,14 @@ impl Target {
     /// `work` with it; it is taken away then. `None` on another cluster, whose installation is not the lab's to replace.
     pub fn by_manifests<T>(&self, work: impl FnOnce(&Driver) -> Result<T, LabError>) -> Result<Option<T>, LabError> {
         let Some(TheLab { lab, helm, image }) = &self.lab else { return Ok(None) };
-        chart::uninstall(helm, lab.kubectl())?;
+        chart::uninstall(helm, lab.cluster())?;
         lab.import(&image.release)?;
         let backend = lab.ganesha();
-        let done = chart::apply(lab.kubectl(), &backend).and_then(|()| {
+        let done = chart::apply(lab.cluster(), &backend).and_then(|()| {
             // Names of class and driver are the examples' and the chart's, and the same.
             work(&Driver { backend, ..self.driver.clone() })
         });
-        chart::remove(lab.kubectl())?;
+        chart::remove(lab.cluster())?;
         done.map(Some)
     }
 
@@ -100,9 +100,9 @@ impl Target {
         let (repository, tag) = (image.repository.clone(), image.tag.clone());
         let installation = Installation { repository, tag, backend: backend.clone() };
         timeline.note("installing the chart, until its pods are ready (10 to 40 s usually)");
-        chart::install(parts.helm(), lab.kubectl(), &installation)?;
+        chart::install(parts.helm(), lab.cluster(), &installation)?;
         timeline.step("chart installed");
-        let driver = driver(lab.kubectl().clone(), backend, BUSYBOX_IMAGE.to_owned());
+        let driver = driver(lab.cluster().clone(), backend, BUSYBOX_IMAGE.to_owned());
         let helm = parts.helm().to_owned();
         Ok(Self { lab: Some(TheLab { lab, helm, image }), driver })
     }
@@ -124,13 +124,13 @@ impl Target {
             .rsplit_once(':')
             .ok_or_else(|| LabError::Precondition(format!("BERTH_IMAGE={image} is not REPOSITORY:TAG")))?;
         let clients = parts::clients()?;
-        let kubectl = Kubectl::new(clients.kubectl, kubeconfig);
+        let cluster = Cluster::new(clients.kubectl, kubeconfig)?;
         let installation =
             Installation { repository: repository.to_owned(), tag: tag.to_owned(), backend: backend.clone() };
-        chart::install(&clients.helm, &kubectl, &installation)?;
+        chart::install(&clients.helm, &cluster, &installation)?;
         timeline.step("chart installed");
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
-        Ok(Self { lab: None, driver: driver(kubectl, backend, shell_image) })
+        Ok(Self { lab: None, driver: driver(cluster, backend, shell_image) })
     }
 }
 
@@ -143,9 +143,9 @@ fn foreign_kubeconfig() -> Option<PathBuf> {
     env::var_os("KUBECONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-fn driver(kubectl: Kubectl, backend: Backend, shell_image: String) -> Driver {
+fn driver(cluster: Cluster, backend: Backend, shell_image: String) -> Driver {
     Driver {
-        kubectl,
+        cluster,
         namespace: NAMESPACE.to_owned(),
         name: DRIVER.to_owned(),
         class: CLASS.to_owned(),

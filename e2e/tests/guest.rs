@@ -10,7 +10,8 @@ use std::{
 };
 
 use e2e::{
-    guest::{Disk, Exec, Guest, GuestError, Image, KernelRung, Nic, Spec, Stream},
+    base::LabError,
+    guest::{Disk, Exec, Guest, Image, Spec},
     parts::{BUSYBOX_IMAGE, Part, Parts},
     progress::Lines,
 };
@@ -51,24 +52,23 @@ fn a_guest_runs_commands_and_keeps_files() {
 
     // Another program finds the guest by its directory.
     let again = Guest::attach(home.path()).unwrap();
-    assert_eq!(again.pid(), guest.pid());
+    assert!(again.alive());
     assert!(matches!(
         Guest::boot(&Spec::new("talk"), &image(), home.path()),
-        Err(GuestError::Running { pid, .. }) if pid == guest.pid()
+        Err(LabError::Precondition(why)) if why.contains("talk already runs")
     ));
-    again.shutdown(Duration::from_secs(30)).unwrap();
+    again.kill().unwrap();
     assert!(!guest.alive());
-    assert!(matches!(guest.exec(&Exec::new(["true"])), Err(GuestError::Lost { .. })));
+    assert!(matches!(guest.exec(&Exec::new(["true"])), Err(LabError::Part { .. })));
     assert!(fs::read_to_string(guest.console_log()).unwrap().contains("lab: ready"));
 }
 
 fn status_and_streams(guest: &Guest) {
-    let command = Exec::sh("cat; echo $WORD >&2; pwd; exit 7").stdin("in").env("WORD", "x").dir("/usr");
-    let output = guest.exec(&command).unwrap();
-    assert_eq!((output.status, output.text().as_str(), output.stderr.as_slice()), (7, "in/usr\n", &b"x\n"[..]));
+    let output = guest.exec(&Exec::sh("cat; echo $WORD >&2; exit 7").stdin("in").env("WORD", "x")).unwrap();
+    assert_eq!((output.status, output.text().as_str(), output.stderr.as_slice()), (7, "in", &b"x\n"[..]));
     assert_eq!(guest.exec(&Exec::sh("kill -9 $$")).unwrap().status, 137);
-    assert!(matches!(guest.exec(&Exec::new(["no-such-program"])), Err(GuestError::Start { .. })));
-    assert!(matches!(guest.run(&Exec::new(["false"])), Err(GuestError::Failed { status: 1, .. })));
+    assert!(matches!(guest.exec(&Exec::new(["no-such-program"])), Err(LabError::Start { .. })));
+    assert!(matches!(guest.run(&Exec::new(["false"])), Err(LabError::Command { status, .. }) if status == "1"));
     // What a command leaves running does not keep its caller waiting.
     let begun = Instant::now();
     assert_eq!(guest.exec(&Exec::sh("sleep 60 & echo left")).unwrap().text(), "left\n");
@@ -78,7 +78,7 @@ fn status_and_streams(guest: &Guest) {
 fn deadlines(guest: &Guest) {
     let slow = Exec::sh("echo begun; sleep 613 & sleep 613").timeout(Duration::from_secs(3));
     match guest.exec(&slow) {
-        Err(GuestError::Timeout { printed, .. }) => assert_eq!(printed, "begun"),
+        Err(LabError::Timeout { last, .. }) => assert_eq!(last, "begun"),
         other => panic!("{other:?}"),
     }
     // The command is ended in the guest too, with its children.
@@ -92,21 +92,21 @@ fn deadlines(guest: &Guest) {
 
 fn files(guest: &Guest, home: &Path) {
     let bytes: Vec<u8> = (0..3_000_000u32).map(|number| u8::try_from(number % 251).unwrap()).collect();
-    let (from, back) = (home.join("from"), home.join("back"));
+    let from = home.join("from");
+    let read = |path: &str| guest.run(&Exec::new(["cat", path])).unwrap().stdout;
     fs::write(&from, &bytes).unwrap();
     guest.copy_in(&from, "/var/tmp/new/file", 0o640).unwrap();
     assert_eq!(guest.run(&Exec::sh("stat -c %a /var/tmp/new/file")).unwrap().text(), "640\n");
-    guest.copy_out("/var/tmp/new/file", &back).unwrap();
-    assert_eq!(fs::read(&back).unwrap(), bytes);
+    assert_eq!(read("/var/tmp/new/file"), bytes);
     assert!(guest.copy_in(Path::new("/no/such/file"), "/var/tmp/none", 0o644).is_err());
     assert_eq!(guest.exec(&Exec::new(["test", "-e", "/var/tmp/none"])).unwrap().status, 1);
 
     let pid = guest.spawn(&["sh", "-c", "echo here; exec sleep 614"], "/var/log/spawned").unwrap();
     let end = Instant::now() + Duration::from_secs(20);
-    while guest.read("/var/log/spawned").unwrap() != b"here\n" {
+    while read("/var/log/spawned") != b"here\n" {
         assert!(Instant::now() < end, "a spawned program says nothing");
     }
-    let line = guest.read(&format!("/proc/{pid}/cmdline")).unwrap();
+    let line = read(&format!("/proc/{pid}/cmdline"));
     assert!(String::from_utf8(line).unwrap().contains("614"));
 }
 
@@ -130,31 +130,21 @@ fn a_guest_serves_nfs_and_mounts_it() {
     let home = tempfile::tempdir().unwrap();
     let image = image();
     let begun = Instant::now();
-    let rung = KernelRung::boot("kernel", Nic::Alone, &image, home.path()).unwrap();
-    let ended = Ended(rung.guest().clone());
-    println!("kernel rung: ready {:.1} s after power-on", begun.elapsed().as_secs_f64());
+    let disk = |name: &str| Disk::Empty { name: name.to_owned(), gib: 8 };
+    let spec = Spec { memory_mib: 1024, disks: vec![disk("share"), disk("ext4")], ..Spec::new("kernel") };
+    let ended = Ended(Guest::boot(&spec, &image, home.path()).unwrap());
+    ended.0.serve_nfs().unwrap();
+    println!("server: ready {:.1} s after power-on", begun.elapsed().as_secs_f64());
 
-    let script = home.path().join("mounts");
-    fs::write(
-        &script,
-        "#!/bin/sh\nset -eu\nmkdir -p /mnt/nfs\nmount -t nfs4 -o vers=4.2 \"$BERTH_TEST_SERVER:$BERTH_TEST_SHARE\" /mnt/nfs\n\
-         echo hello >/mnt/nfs/\"$1\"\ncat \"$BERTH_TEST_LOCAL/$1\"\numount /mnt/nfs\n",
-    )
-    .unwrap();
-    let mut printed = Vec::new();
-    let timeout = Duration::from_mins(1);
-    let status = rung.run(&script, &["greeting"], &[], timeout, |stream, bytes| {
-        assert_eq!(stream, Stream::Output, "{}", String::from_utf8_lossy(bytes));
-        printed.extend_from_slice(bytes);
-    });
-    assert_eq!((status.unwrap(), printed.as_slice()), (0, &b"hello\n"[..]));
+    let script = "mkdir -p /mnt/nfs; mount -t nfs4 -o vers=4.2 127.0.0.1:/srv/share /mnt/nfs\n\
+         echo hello >/mnt/nfs/greeting; cat /srv/share/greeting; umount /mnt/nfs";
+    assert_eq!(ended.0.run(&Exec::sh(script)).unwrap().text(), "hello\n");
 
     let types = "for share in share ext4 small; do stat -f -c %T /srv/$share; done; exportfs | wc -l";
     let output = ended.0.run(&Exec::sh(types)).unwrap().text();
     assert!(output.starts_with("xfs\next2/ext3\next2/ext3\n"), "{output}");
     let refused = "mkdir -p /mnt/no; ! mount -t nfs4 -o vers=4.1,retry=0 127.0.0.1:/srv/restricted /mnt/no 2>/dev/null";
     ended.0.run(&Exec::sh(refused)).unwrap();
-    rung.end().unwrap();
 }
 
 #[test]

@@ -62,7 +62,6 @@ fn serve(mut stream: TcpStream, token: &[u8]) -> io::Result<()> {
 fn request(stream: &mut TcpStream) -> io::Result<Option<Command>> {
     let mut command: Option<Command> = None;
     let mut variables = Vec::new();
-    let mut directory = None;
     while let Some((kind, bytes)) = receive(stream)? {
         match (kind, &mut command) {
             (Kind::Argument, None) => command = Some(Command::new(OsString::from_vec(bytes))),
@@ -70,7 +69,6 @@ fn request(stream: &mut TcpStream) -> io::Result<Option<Command>> {
                 command.arg(OsString::from_vec(bytes));
             }
             (Kind::Variable, _) => variables.push(bytes),
-            (Kind::Directory, _) => directory = Some(OsString::from_vec(bytes)),
             (Kind::Start, Some(_)) => break,
             (other, _) => return Err(io::Error::other(format!("a frame out of place: {other:?}"))),
         }
@@ -80,9 +78,6 @@ fn request(stream: &mut TcpStream) -> io::Result<Option<Command>> {
         let mut parts = variable.splitn(2, |&byte| byte == b'=').map(<[u8]>::to_vec);
         let (key, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         command.env(OsString::from_vec(key), OsString::from_vec(value));
-    }
-    if let Some(directory) = directory {
-        command.current_dir(directory);
     }
     Ok(Some(command))
 }

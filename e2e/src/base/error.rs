@@ -62,17 +62,37 @@ pub enum LabError {
         #[source]
         source: serde_json::Error,
     },
-    /// Building or finding a part failed.
-    #[error("parts of the lab")]
-    Parts(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A guest refused.
-    #[error("guest {guest}")]
-    Guest {
-        /// Name of the guest.
-        guest: String,
+    /// The API server could not be asked, or refused.
+    #[error("API server: {what}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A key or certificate could not be made.
+    #[error("certificate of {name}")]
+    Certificate {
+        /// Who it is for.
+        name: String,
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Building or finding a part failed.
+    #[error("parts of the lab")]
+    Parts(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The agent in a guest could not be talked to.
+    #[error("no talk with the agent of guest {guest} at {address}")]
+    Agent {
+        /// Name of the guest.
+        guest: String,
+        /// Where it was looked for.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// The surroundings do not allow what was asked.
     #[error("{0}")]
@@ -95,6 +115,20 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl LabError {
+    /// For `map_err` on making the certificate of `name`.
+    pub(crate) fn certificate<E: std::error::Error + Send + Sync + 'static>(name: &str) -> impl FnOnce(E) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Certificate { name, source: Box::new(source) }
+    }
+
+    /// For `map_err` on asking the API server for `what`.
+    pub(crate) fn api<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        what: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::Api { what, source: source.into() }
+    }
+
     /// A file error at `path`.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

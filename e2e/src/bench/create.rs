@@ -1,12 +1,18 @@
 //! How many volumes a second one controller makes, and how often it asks the server for each.
 
-use std::{fs, net::SocketAddr, os::unix::net::UnixStream, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use serde_json::Value;
 
-use super::http;
 use crate::{
-    base::{Daemon, LabError, Tool, eventually, process},
+    base::{Daemon, LabError, Tool, eventually, http, metrics, process},
     cluster::{binaries::Binaries, network, nfs, state::StateDir},
     report::Line,
 };
@@ -16,7 +22,7 @@ const VOLUMES: usize = 4000;
 /// Volumes made before the clock starts: connection, session and cached handles are in place then, as in a controller
 /// that runs for days.
 const WARM_UP: usize = 64;
-const METRICS: &str = "127.0.0.1:9808";
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9808);
 /// Requests that the controller sent to NFS servers.
 const ROUND_TRIPS: &str = "berth_nfs_round_trips_total";
 
@@ -98,9 +104,8 @@ fn lines(created: &Value, deleted: &Value, requests: &Requests, rss: [f64; 2]) -
 }
 
 fn round_trips() -> Result<f64, LabError> {
-    let address: SocketAddr =
-        METRICS.parse().map_err(|_| LabError::Precondition(format!("{METRICS} is not an address")))?;
-    Ok(http::counter(&http::get(address, "/metrics")?, ROUND_TRIPS))
+    let text = http::get(METRICS, "/metrics").map_err(LabError::file("/metrics"))?;
+    Ok(metrics::total(&text, ROUND_TRIPS, &[]))
 }
 
 /// Resident memory of a process in MB.

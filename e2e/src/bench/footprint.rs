@@ -26,7 +26,6 @@ pub(super) fn on_the_lab(state: &StateDir, timeline: &Timeline) -> Result<Vec<Li
     let Hundred { calls, provisioned, bare } = measure_hundred(&context)?;
     lines.extend(memory(target.lab(), "at rest, after a hundred claims")?);
     context.close()?;
-    let calls = u32::try_from(calls).map_or(f64::MAX, f64::from);
     lines.push(Line::against(
         "CreateVolume calls for 100 claims at once",
         calls,

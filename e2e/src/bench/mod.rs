@@ -2,7 +2,6 @@
 
 mod create;
 mod footprint;
-mod http;
 mod publish;
 
 use std::thread;

@@ -26,7 +26,7 @@ impl ApiOnly {
         let holder = network::hold(&api.state)?;
         network::enter(holder.pid)?;
         network::build(&[])?;
-        let pki = Pki::open(&api.state.file("pki"))?;
+        let pki = Pki::create(&api.state.file("pki"))?;
         control_plane::start_api(programs, &api.state, &pki)?;
         control_plane::start_controllers(programs, &api.state, &pki)?;
         Ok(api)
@@ -35,11 +35,6 @@ impl ApiOnly {
     /// Kubeconfig of an administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.file("pki/admin.kubeconfig")
-    }
-
-    /// Logs of every part.
-    pub fn logs(&self) -> PathBuf {
-        self.state.logs()
     }
 }
 

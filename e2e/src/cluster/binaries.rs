@@ -7,8 +7,10 @@ use std::{
 
 use crate::base::{LabError, checkout};
 
-/// The target that static binaries are built for; only its standard library need be installed.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The target that static binaries are built for: this machine's.
+fn target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
 
 /// Static release binaries.
 #[derive(Debug, Clone)]
@@ -20,7 +22,7 @@ impl Binaries {
     /// Builds both programs, or finds them fresh.
     pub fn build() -> Result<Self, LabError> {
         release(&["--package", "controller", "--package", "node-plugin"])?;
-        Ok(Self { dir: checkout().join("target").join(TARGET).join("release") })
+        Ok(Self { dir: checkout().join("target").join(target()).join("release") })
     }
 
     /// `berth-controller`.
@@ -43,7 +45,7 @@ impl Binaries {
 fn release(words: &[&str]) -> Result<(), LabError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(&cargo)
-        .args(["build", "--release", "--target", TARGET])
+        .args(["build", "--release", "--locked", "--target", &target()])
         .args(words)
         // With --target, this leaves build scripts and macros alone.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")

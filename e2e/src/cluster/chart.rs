@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{Kubectl, nfs::Backend};
+use super::{Cluster, nfs::Backend};
 use crate::base::{LabError, Tool, checkout};
 
 /// Namespace of an installation, by convention.
@@ -47,11 +47,11 @@ pub fn manifests(helm: &Path, check: bool) -> Result<(), LabError> {
 }
 
 /// Installs the chart, or brings an installation to these values, and waits until its pods are ready.
-pub fn install(helm: &Path, kubectl: &Kubectl, installation: &Installation) -> Result<(), LabError> {
+pub fn install(helm: &Path, cluster: &Cluster, installation: &Installation) -> Result<(), LabError> {
     let Installation { repository, tag, backend } = installation;
     Tool::new(helm)
         .dir(checkout())
-        .env("KUBECONFIG", kubectl.kubeconfig())
+        .env("KUBECONFIG", cluster.kubeconfig())
         .args(["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--create-namespace"])
         .args(["--wait", "--timeout=5m"])
         .args(["--set-string", &format!("image.repository={repository},image.tag={tag}")])
@@ -62,9 +62,9 @@ pub fn install(helm: &Path, kubectl: &Kubectl, installation: &Installation) -> R
 }
 
 /// Takes away what [`install`] installed.
-pub fn uninstall(helm: &Path, kubectl: &Kubectl) -> Result<(), LabError> {
+pub fn uninstall(helm: &Path, cluster: &Cluster) -> Result<(), LabError> {
     Tool::new(helm)
-        .env("KUBECONFIG", kubectl.kubeconfig())
+        .env("KUBECONFIG", cluster.kubeconfig())
         .args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=5m"])
         .deadline(Duration::from_mins(6))
         .output()
@@ -75,7 +75,7 @@ pub fn uninstall(helm: &Path, kubectl: &Kubectl) -> Result<(), LabError> {
 const EXAMPLE_CLASS: &str = "manifests/examples/storageclass.yaml";
 
 /// Installs without helm, as `manifests/install.yaml` says: the file as it is, and the example of a class, filled in.
-pub fn apply(kubectl: &Kubectl, backend: &Backend) -> Result<(), LabError> {
+pub fn apply(cluster: &Cluster, backend: &Backend) -> Result<(), LabError> {
     let path = checkout().join(EXAMPLE_CLASS);
     let mut class = fs::read_to_string(&path).map_err(LabError::file(&path))?;
     for (blank, value) in [("replace-me.example.com", &backend.server), ("/replace/me", &backend.share)] {
@@ -84,6 +84,7 @@ pub fn apply(kubectl: &Kubectl, backend: &Backend) -> Result<(), LabError> {
         }
         class = class.replace(blank, value);
     }
+    let kubectl = cluster.kubectl();
     kubectl.tool().args(["apply", "-f"]).arg(checkout().join(RENDERED)).output()?;
     kubectl.tool().args(["apply", "-f", "-"]).stdin(class).output()?;
     for workload in ["deployment/berth-controller", "daemonset/berth-node"] {
@@ -93,8 +94,8 @@ pub fn apply(kubectl: &Kubectl, backend: &Backend) -> Result<(), LabError> {
 }
 
 /// Takes away what [`apply`] installed.
-pub fn remove(kubectl: &Kubectl) -> Result<(), LabError> {
-    let mut words = kubectl.tool().args(["delete", "--ignore-not-found", "--timeout=150s"]);
+pub fn remove(cluster: &Cluster) -> Result<(), LabError> {
+    let mut words = cluster.kubectl().tool().args(["delete", "--ignore-not-found", "--timeout=150s"]);
     for file in [RENDERED, EXAMPLE_CLASS] {
         words = words.arg("-f").arg(checkout().join(file));
     }

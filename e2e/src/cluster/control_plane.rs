@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    Kubectl,
+    Cluster,
     network::{HOST, Nic},
     pki::Pki,
     state::StateDir,
 };
-use crate::base::{Daemon, LabError, eventually};
+use crate::base::{Daemon, LabError, chain, eventually};
 
 /// First address of the service network: the API server's own service.
 const API_SERVICE: &str = "10.96.0.1";
@@ -42,29 +42,28 @@ pub fn url() -> String {
 }
 
 /// Starts etcd and the API server and waits until it is ready; the calling thread must be in the lab's namespace.
-pub fn start_api(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<(Vec<Daemon>, Kubectl), LabError> {
+pub fn start_api(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<(Vec<Daemon>, Cluster), LabError> {
     let etcd = Daemon::start("etcd", etcd(&programs.etcd, &state.file("etcd")), &state.logs())?;
-    let names = [&format!("IP:{HOST}"), &format!("IP:{API_SERVICE}"), "IP:127.0.0.1", "DNS:kubernetes.default.svc"];
-    pki.server("kube-apiserver", &names.map(|name| -> &str { name }))?;
-    pki.client("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters")?;
+    pki.server("kube-apiserver", &[HOST, API_SERVICE, "127.0.0.1", "kubernetes.default.svc"])?;
+    pki.client("kube-apiserver-kubelet-client", "system:masters")?;
     let apiserver = Daemon::start("kube-apiserver", apiserver(&programs.apiserver, pki), &state.logs())?;
-    let admin = pki.kubeconfig("admin", "kubernetes-admin", "system:masters", &url())?;
-    let kubectl = Kubectl::new(programs.kubectl.clone(), admin);
+    let admin = pki.kubeconfig_file("admin", "kubernetes-admin", "system:masters", &url())?;
+    let cluster = Cluster::new(programs.kubectl.clone(), admin)?;
     eventually("a ready API server", Duration::from_mins(2), Duration::from_millis(250), || {
         for daemon in [&etcd, &apiserver] {
             if !daemon.alive() {
                 return Ok(Err(daemon.broken("it ended while starting")));
             }
         }
-        let ready = kubectl.raw("/readyz").map_err(|error| error.to_string())?;
+        let ready = cluster.text("/readyz").map_err(|error| chain(&error))?;
         if ready.trim() == "ok" { Ok(Ok(())) } else { Err(ready) }
     })??;
-    Ok((vec![etcd, apiserver], kubectl))
+    Ok((vec![etcd, apiserver], cluster))
 }
 
 /// Starts the controller manager and the scheduler against a ready API server.
 pub fn start_controllers(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<Vec<Daemon>, LabError> {
-    let kubeconfig = |name: &str| pki.kubeconfig(name, &format!("system:{name}"), "", &url());
+    let kubeconfig = |name: &str| pki.kubeconfig_file(name, &format!("system:{name}"), "", &url());
     let manager = kubeconfig("kube-controller-manager")?;
     let scheduler_config = kubeconfig("kube-scheduler")?;
     Ok(vec![

@@ -103,12 +103,13 @@ impl Dockerfile {
         if self.base != "scratch" {
             faults.push(format!("its image starts from {}", self.base));
         }
-        if self.user != config.user {
-            faults.push(format!("its user is {:?}, the image's {:?}", self.user, config.user));
+        if config.user().as_ref() != Some(&self.user) {
+            faults.push(format!("its user is {:?}, the image's {:?}", self.user, config.user()));
         }
         for (key, value) in &self.labels {
-            if config.labels.get(key) != Some(value) {
-                faults.push(format!("its label {key} is {value:?}, the image's {:?}", config.labels.get(key)));
+            let found = config.labels().as_ref().and_then(|labels| labels.get(key));
+            if found != Some(value) {
+                faults.push(format!("its label {key} is {value:?}, the image's {found:?}"));
             }
         }
         faults

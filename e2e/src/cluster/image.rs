@@ -8,7 +8,7 @@ use std::{
 use super::binaries::Binaries;
 use crate::{
     base::{LabError, checkout},
-    oci::{Config, Layer, write_archive},
+    oci::{Arch, Config, Image, Tree},
 };
 
 /// Name of the image without its tag, as the chart has it by default.
@@ -57,29 +57,26 @@ pub fn build(binaries: &Binaries) -> Result<BerthImage, LabError> {
 }
 
 fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
-    let layer = Layer::default().host_file("/berth-controller", 0o755, &binaries.controller()).host_file(
-        "/berth-node",
-        0o755,
-        &binaries.node(),
-    );
+    let programs = [("/berth-controller", binaries.controller()), ("/berth-node", binaries.node())];
+    let layer = programs.iter().fold(Tree::default(), |tree, (path, program)| tree.host_file(path, 0o755, program));
     let name = format!("{REPOSITORY}:{tag}");
-    write_archive(path, &name, &[layer], &config()).map(drop).map_err(|source| LabError::Parts(Box::new(source)))
+    // The binaries are those of this machine.
+    let image = Image { name: &name, architecture: Arch::default(), layers: &[layer], config: config() };
+    image.write(path).map(drop)
 }
 
 /// How a container of the image starts when nobody says otherwise.
 pub(super) fn config() -> Config {
     let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
-    Config {
-        user: USER.to_owned(),
-        labels: [
-            label("title", "berth"),
-            label("description", "ReadWriteMany volumes for Kubernetes on any NFS server"),
-            label("licenses", "Apache-2.0"),
-            label("version", env!("CARGO_PKG_VERSION")),
-        ]
-        .into(),
-        ..Config::default()
-    }
+    let labels = [
+        label("title", "berth"),
+        label("description", "ReadWriteMany volumes for Kubernetes on any NFS server"),
+        label("licenses", "Apache-2.0"),
+        label("version", env!("CARGO_PKG_VERSION")),
+    ];
+    let mut config = Config::default();
+    config.set_user(Some(USER.to_owned())).set_labels(Some(labels.into()));
+    config
 }
 
 /// The first characters of a digest over both programs.

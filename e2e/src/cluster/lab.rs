@@ -2,8 +2,11 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
+
 use super::{
-    Kubectl,
+    Cluster,
+    api::{is_true, name_of},
     control_plane::{self, pod_network},
     machine::Machine,
     network::{self, HOST, Nic},
@@ -14,7 +17,7 @@ use super::{
     state::{RunNote, StateDir},
 };
 use crate::{
-    base::{Daemon, LabError, eventually, process},
+    base::{Daemon, LabError, process},
     guest::{self, Disk, Guest, Spec},
     report::Timeline,
 };
@@ -26,7 +29,7 @@ const NODES: [&str; 2] = ["node-1", "node-2"];
 #[derive(Debug)]
 pub struct Lab {
     state: StateDir,
-    kubectl: Kubectl,
+    cluster: Cluster,
     nodes: Vec<Machine>,
     nfs: Machine,
 }
@@ -85,12 +88,12 @@ impl Lab {
         let holder = note.daemons.iter().find(|daemon| daemon.name == "network");
         let Some(holder) = holder.filter(|_| note.daemons.iter().all(Daemon::alive)) else { return Ok(None) };
         network::enter(holder.pid)?;
-        let kubectl = Kubectl::new(note.kubectl.clone(), state.file("pki/admin.kubeconfig"));
+        let cluster = Cluster::new(note.kubectl.clone(), state.file("pki/admin.kubeconfig"))?;
         let machines: Option<Vec<Machine>> =
             places().map(|(name, nic)| Machine::attach(nic, &state.guest(name))).collect();
-        let (Some(mut machines), Ok(_)) = (machines, kubectl.raw("/readyz")) else { return Ok(None) };
+        let (Some(mut machines), Ok(_)) = (machines, cluster.raw("/readyz")) else { return Ok(None) };
         let nfs = machines.pop();
-        Ok(nfs.map(|nfs| Self { state: state.clone(), kubectl, nodes: machines, nfs }))
+        Ok(nfs.map(|nfs| Self { state: state.clone(), cluster, nodes: machines, nfs }))
     }
 
     fn build(state: StateDir, parts: &LabParts, timeline: &Timeline) -> Result<Self, LabError> {
@@ -100,7 +103,7 @@ impl Lab {
         network::enter(holder.pid)?;
         network::build(&places().map(|(_, nic)| nic).collect::<Vec<_>>())?;
         note.daemons.push(holder);
-        let pki = Pki::open(&state.file("pki"))?;
+        let pki = Pki::create(&state.file("pki"))?;
         timeline.note("starting three guests and the control plane (about a minute usually, with emulated guests)");
         let (machines, api) = thread::scope(|scope| {
             let boots: Vec<_> = places()
@@ -114,21 +117,17 @@ impl Lab {
             let machines: Result<Vec<Machine>, LabError> = boots.into_iter().map(join).collect();
             (machines, api)
         });
-        let (mut nodes, (daemons, kubectl)) = (machines?, api?);
+        let (mut nodes, (daemons, cluster)) = (machines?, api?);
         timeline.step("guests booted");
         note.daemons.extend(daemons);
         note.daemons.extend(control_plane::start_controllers(parts.control_plane(), &state, &pki)?);
         let Some(nfs) = nodes.pop() else { return Err(LabError::Precondition("no guest booted".to_owned())) };
-        let lab = Self { state, kubectl, nodes, nfs };
+        let lab = Self { state, cluster, nodes, nfs };
         note.daemons.push(lab.start_servers()?);
         timeline.note("NFS servers up; starting kubelets");
         lab.start_nodes(&pki, parts)?;
         timeline.note("images imported; waiting for the nodes");
-        let nodes: Vec<String> = lab.nodes.iter().map(|node| format!("node/{}", node.name())).collect();
-        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
-        eventually("registered nodes", Duration::from_mins(3), Duration::from_millis(500), || {
-            lab.kubectl.wait("", &nodes, "condition=Ready", Duration::from_mins(3)).map_err(|error| error.to_string())
-        })?;
+        lab.wait_ready(&NODES, Duration::from_mins(6))?;
         lab.state.write_note(&note)?;
         Ok(lab)
     }
@@ -166,18 +165,13 @@ impl Lab {
     }
 
     /// The cluster's API.
-    pub fn kubectl(&self) -> &Kubectl {
-        &self.kubectl
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// The machines that are nodes.
     pub fn nodes(&self) -> &[Machine] {
         &self.nodes
-    }
-
-    /// The lab's directory.
-    pub fn state(&self) -> &StateDir {
-        &self.state
     }
 
     /// The machine behind a node, or the NFS server.
@@ -214,19 +208,27 @@ impl Lab {
         let machine = self.machine(node)?;
         machine.stop("kubelet")?;
         // The node stays Ready for a while without its kubelet; what shows the new one is that the node's Lease goes on.
-        let before = self.renewed(node)?;
+        let (namespace, patience) = ("kube-node-lease", Duration::from_mins(2));
+        let before = self.cluster.get::<Lease>(namespace, node)?.unwrap_or_default()["spec"]["renewTime"].take();
         node::start_kubelet(machine)?;
-        eventually("a sign of life from kubelet", Duration::from_mins(2), Duration::from_secs(1), || {
-            let now = self.renewed(node).map_err(|error| error.to_string())?;
-            if now == before { Err(format!("the Lease of {node} is of {now}")) } else { Ok(()) }
-        })?;
-        self.kubectl.wait("", &[&format!("node/{node}")], "condition=Ready", Duration::from_mins(2))
+        self.cluster.until::<Lease, _>(
+            "a sign of life from kubelet",
+            namespace,
+            "",
+            patience,
+            |leases| match leases.iter().find(|lease| name_of(lease) == node).map(|lease| &lease["spec"]["renewTime"]) {
+                Some(now) if *now != before => Ok(()),
+                now => Err(format!("the Lease of {node} is of {now:?}")),
+            },
+        )?;
+        self.wait_ready(&[node], patience)
     }
 
-    /// When a node's kubelet last renewed its Lease.
-    fn renewed(&self, node: &str) -> Result<String, LabError> {
-        let lease = self.kubectl.get("lease", node, "kube-node-lease")?.unwrap_or_default();
-        Ok(lease["spec"]["renewTime"].as_str().unwrap_or_default().to_owned())
+    fn wait_ready(&self, nodes: &[&str], patience: Duration) -> Result<(), LabError> {
+        self.cluster.until::<Node, _>("ready nodes", "", "", patience, |known| {
+            let ready: Vec<&str> = known.iter().filter(|node| is_true(node, "Ready")).map(name_of).collect();
+            if nodes.iter().all(|node| ready.contains(node)) { Ok(()) } else { Err(format!("{ready:?} are")) }
+        })
     }
 }
 
@@ -254,9 +256,7 @@ fn boot(name: &str, nic: Nic, dir: &Path, parts: &LabParts) -> Result<Machine, L
         };
         Spec { nic: card, disks: vec![programs], ..Spec::new(name) }
     };
-    let booted = Guest::boot(&spec, parts.guest_image(), dir);
-    let guest = booted.map_err(|source| LabError::Guest { guest: name.to_owned(), source: Box::new(source) })?;
-    Ok(Machine::new(guest, nic))
+    Ok(Machine::new(Guest::boot(&spec, parts.guest_image(), dir)?, nic))
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, LabError>>) -> Result<T, LabError> {

@@ -1,14 +1,11 @@
 //! A guest of the lab with its name and its place in the network.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use super::network;
 use crate::{
     base::{LabError, tail},
-    guest::{Exec, Guest, GuestError, Output},
+    guest::{Exec, Guest, Output},
 };
 
 /// How long a command in a guest may take unless its caller says otherwise. Guests may be emulated.
@@ -48,11 +45,6 @@ impl Machine {
         &self.guest
     }
 
-    /// What its kernel and init printed.
-    pub fn console_log(&self) -> PathBuf {
-        self.guest.console_log()
-    }
-
     /// Runs a shell script; the first failing command fails it. Returns what it printed.
     pub fn sh(&self, script: &str) -> Result<String, LabError> {
         self.sh_within(script, PATIENCE)
@@ -60,20 +52,12 @@ impl Machine {
 
     /// As [`Machine::sh`] with another deadline.
     pub fn sh_within(&self, script: &str, deadline: Duration) -> Result<String, LabError> {
-        let done = self.run(script, deadline)?;
-        if done.status == 0 {
-            return Ok(done.text());
-        }
-        Err(LabError::Command {
-            command: format!("`{}` in guest {}", script.lines().next().unwrap_or_default(), self.name()),
-            status: done.status.to_string(),
-            output: done.printed(),
-        })
+        self.guest.run(&Exec::sh(script).timeout(deadline)).map(|done| done.text())
     }
 
     /// Runs a shell script; any status is a result.
     pub fn run(&self, script: &str, deadline: Duration) -> Result<Output, LabError> {
-        self.guest.exec(&Exec::sh(script).timeout(deadline)).map_err(|source| self.refusal(source))
+        self.guest.exec(&Exec::sh(script).timeout(deadline))
     }
 
     /// Repeats `condition` in the guest until it holds.
@@ -82,8 +66,8 @@ impl Machine {
         match self.guest.exec(&Exec::sh(&script).timeout(deadline)) {
             Ok(done) if done.status == 0 => Ok(()),
             Ok(done) => Err(self.not_reached(what, deadline, &done.stderr)),
-            Err(GuestError::Timeout { printed, .. }) => Err(self.not_reached(what, deadline, printed.as_bytes())),
-            Err(source) => Err(self.refusal(source)),
+            Err(LabError::Timeout { last, .. }) => Err(self.not_reached(what, deadline, last.as_bytes())),
+            Err(error) => Err(error),
         }
     }
 
@@ -97,19 +81,19 @@ impl Machine {
 
     /// Writes a file that its owner alone may read.
     pub fn put(&self, path: &str, bytes: &[u8]) -> Result<(), LabError> {
-        self.guest.write(path, bytes, 0o600).map_err(|source| self.refusal(source))
+        self.guest.write(path, bytes, 0o600)
     }
 
     /// Copies a file of the host into the guest.
     pub fn copy_in(&self, file: &Path, path: &str, mode: u32) -> Result<(), LabError> {
-        self.guest.copy_in(file, path, mode).map_err(|source| self.refusal(source))
+        self.guest.copy_in(file, path, mode)
     }
 
     /// Starts a program that stays, with its output in `/var/log/NAME.log` of the guest.
     pub fn background(&self, name: &str, command: &str) -> Result<(), LabError> {
         let script = format!("echo $$ >/run/{name}.pid; exec {command}");
         let log = format!("/var/log/{name}.log");
-        self.guest.spawn(&["sh", "-c", &script], &log).map(drop).map_err(|source| self.refusal(source))
+        self.guest.spawn(&["sh", "-c", &script], &log).map(drop)
     }
 
     /// Kills a program that [`Machine::background`] started, without warning, and waits until it is gone.
@@ -120,10 +104,6 @@ impl Machine {
 
     /// Ends the guest, at once.
     pub fn kill(&self) -> Result<(), LabError> {
-        self.guest.kill().map_err(|source| self.refusal(source))
-    }
-
-    fn refusal(&self, source: GuestError) -> LabError {
-        LabError::Guest { guest: self.name().to_owned(), source: Box::new(source) }
+        self.guest.kill()
     }
 }

@@ -1,6 +1,7 @@
 //! A Kubernetes cluster that anyone can run on one machine: the control plane as processes in a network namespace, nodes
 //! and the NFS server as virtual machines with a kernel of their own.
 
+pub mod api;
 pub mod api_only;
 pub mod binaries;
 pub mod chart;
@@ -18,5 +19,6 @@ pub mod pki;
 pub mod single;
 pub mod state;
 
+pub use api::Cluster;
 pub use kubectl::Kubectl;
 pub use lab::Lab;

@@ -32,8 +32,7 @@ pub fn start_kernel_server(machine: &Machine, routes: &[(String, String)]) -> Re
     for (network, gateway) in routes {
         machine.sh(&format!("ip route replace {network} via {gateway}"))?;
     }
-    let refusal = |source| LabError::Guest { guest: machine.name().to_owned(), source: Box::new(source) };
-    machine.guest().serve_nfs().map_err(refusal)
+    machine.guest().serve_nfs()
 }
 
 /// Starts Ganesha in the calling thread's namespace, exporting a directory of the lab as [`SHARE`].

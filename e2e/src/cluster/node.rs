@@ -1,6 +1,6 @@
 //! A guest as a Kubernetes node: containerd, CNI, kubelet, kube-proxy.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -17,15 +17,11 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
     machine.put("/etc/containerd/config.toml", containerd_config().as_bytes())?;
     machine.put("/etc/cni/net.d/10-lab.conflist", cni_config(machine).to_string().as_bytes())?;
     machine.put("/etc/kubernetes/kubelet.json", kubelet_config().to_string().as_bytes())?;
-    let kubelet = pki.kubeconfig(machine.name(), &format!("system:node:{}", machine.name()), "system:nodes", &url())?;
-    let proxy = pki.kubeconfig("kube-proxy", "system:kube-proxy", "", &url())?;
-    for (file, path) in [
-        (pki.certificate("ca"), "/etc/kubernetes/ca.crt"),
-        (kubelet, "/etc/kubernetes/kubelet.kubeconfig"),
-        (proxy, "/etc/kubernetes/kube-proxy.kubeconfig"),
-    ] {
-        machine.put(path, &read(&file)?)?;
-    }
+    let kubelet = pki.kubeconfig(&format!("system:node:{}", machine.name()), "system:nodes", &url())?;
+    let proxy = pki.kubeconfig("system:kube-proxy", "", &url())?;
+    machine.copy_in(&pki.certificate("ca"), "/etc/kubernetes/ca.crt", 0o644)?;
+    machine.put("/etc/kubernetes/kubelet.kubeconfig", kubelet.as_bytes())?;
+    machine.put("/etc/kubernetes/kube-proxy.kubeconfig", proxy.as_bytes())?;
     for peer in peers {
         machine.sh(&format!("ip route replace {} via {}", pod_network(peer.nic()), peer.nic().address))?;
     }
@@ -133,8 +129,4 @@ fn kubelet_config() -> serde_json::Value {
         "imageGCHighThresholdPercent": 100,
         "registryPullQPS": 0,
     })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, LabError> {
-    fs::read(path).map_err(LabError::file(path))
 }

@@ -1,38 +1,55 @@
-//! Keys and certificates of one lab, made with the `openssl` program, and the kubeconfigs that use them.
+//! Keys and certificates of one lab, and the kubeconfigs that use them.
 
 use std::{
-    fs,
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
+use k8s_openapi::ByteString;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_RSA_SHA256, RsaKeySize,
+};
 use serde_json::json;
 
-use crate::base::{LabError, Tool};
+use crate::base::LabError;
 
-/// Days that a lab's certificates are valid.
-const DAYS: &str = "3650";
-
-/// A directory of keys and certificates, filled on demand.
-#[derive(Debug, Clone)]
+/// The authority of one lab, and the directory with what the control plane reads. Every certificate outlives the lab.
+#[derive(Debug)]
 pub struct Pki {
     dir: PathBuf,
+    authority: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+/// A key with its certificate, as PEM.
+struct Identity {
+    certificate: String,
+    key: String,
 }
 
 impl Pki {
-    /// Opens `dir`, making the authority and the key that signs service account tokens when they are missing.
-    pub fn open(dir: &Path) -> Result<Self, LabError> {
-        fs::create_dir_all(dir).map_err(LabError::file(dir))?;
-        let pki = Self { dir: dir.to_owned() };
-        if !pki.certificate("ca").exists() {
-            let mut words = vec!["req", "-x509", "-noenc", "-days", DAYS, "-subj", "/CN=berth-lab"];
-            words.extend(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-            words.extend(["-addext", "keyUsage=critical,keyCertSign,digitalSignature"]);
-            openssl(&words, &[("-keyout", pki.key("ca")), ("-out", pki.certificate("ca"))])?;
-        }
-        if !pki.key("service-accounts").exists() {
-            let words = ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
-            openssl(&words, &[("-out", pki.key("service-accounts"))])?;
-        }
+    /// Makes an authority and the key that signs service account tokens, and writes what of them is read from files to
+    /// `dir`.
+    pub fn create(dir: &Path) -> Result<Self, LabError> {
+        std::fs::create_dir_all(dir).map_err(LabError::file(dir))?;
+        let make = || -> Result<_, rcgen::Error> {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, "berth-lab");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+            let key = KeyPair::generate()?;
+            let certificate = params.self_signed(&key)?.pem();
+            // The API server takes an elliptic key for signing tokens, but not from the same file for checking them.
+            let accounts = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+            Ok((Issuer::new(params, key), certificate, accounts.serialize_pem()))
+        };
+        let (authority, certificate, accounts) = make().map_err(LabError::certificate("the lab's authority"))?;
+        let pki = Self { dir: dir.to_owned(), authority, certificate };
+        write(&pki.certificate("ca"), &pki.certificate)?;
+        write(&pki.key("service-accounts"), &accounts)?;
         Ok(pki)
     }
 
@@ -46,77 +63,149 @@ impl Pki {
         self.dir.join(format!("{name}.key"))
     }
 
-    /// A server certificate for these names, each `DNS:…` or `IP:…`.
-    pub fn server(&self, name: &str, names: &[&str]) -> Result<(), LabError> {
-        self.issue(name, &format!("/CN={name}"), &format!("subjectAltName={}", names.join(",")), "serverAuth")
+    /// Writes a server certificate for these addresses and host names, and its key.
+    pub fn server(&self, name: &str, hosts: &[&str]) -> Result<(), LabError> {
+        let params = CertificateParams::new(hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>());
+        let params = params.map_err(LabError::certificate(name))?;
+        self.keep(name, &self.issue(params, name, "", ExtendedKeyUsagePurpose::ServerAuth)?)
     }
 
-    /// A client certificate for a user in a group (empty: none).
-    pub fn client(&self, name: &str, user: &str, group: &str) -> Result<(), LabError> {
-        let group = if group.is_empty() { String::new() } else { format!("/O={group}") };
-        self.issue(name, &format!("{group}/CN={user}"), "keyUsage=digitalSignature", "clientAuth")
+    /// Writes a client certificate for a user in a group (empty: none), and its key.
+    pub fn client(&self, user: &str, group: &str) -> Result<(), LabError> {
+        self.keep(user, &self.issue_client(user, group)?)
     }
 
-    /// Issues a client certificate and writes a kubeconfig with everything inside; returns its path.
-    pub fn kubeconfig(&self, name: &str, user: &str, group: &str, server: &str) -> Result<PathBuf, LabError> {
-        self.client(name, user, group)?;
-        let path = self.dir.join(format!("{name}.kubeconfig"));
-        let inline = |file: PathBuf| Tool::new("base64").arg("-w0").arg(file).output();
+    /// A kubeconfig for a user in a group (empty: none), with a fresh client certificate and everything else inside.
+    pub fn kubeconfig(&self, user: &str, group: &str, server: &str) -> Result<String, LabError> {
+        let Identity { certificate, key } = self.issue_client(user, group)?;
+        let inline = |pem: &str| ByteString(pem.as_bytes().to_vec());
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{ "name": "lab", "cluster": {
-                "server": server, "certificate-authority-data": inline(self.certificate("ca"))? } }],
+                "server": server, "certificate-authority-data": inline(&self.certificate) } }],
             "users": [{ "name": user, "user": {
-                "client-certificate-data": inline(self.certificate(name))?,
-                "client-key-data": inline(self.key(name))? } }],
+                "client-certificate-data": inline(&certificate), "client-key-data": inline(&key) } }],
             "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": user } }],
         });
-        fs::write(&path, config.to_string()).map_err(LabError::file(&path))?;
+        Ok(config.to_string())
+    }
+
+    /// The same as the file `NAME.kubeconfig`; returns its path.
+    pub fn kubeconfig_file(&self, name: &str, user: &str, group: &str, server: &str) -> Result<PathBuf, LabError> {
+        let path = self.dir.join(format!("{name}.kubeconfig"));
+        write(&path, &self.kubeconfig(user, group, server)?)?;
         Ok(path)
     }
 
-    fn issue(&self, name: &str, subject: &str, extension: &str, usage: &str) -> Result<(), LabError> {
-        if self.certificate(name).exists() {
-            return Ok(());
+    fn issue_client(&self, user: &str, group: &str) -> Result<Identity, LabError> {
+        self.issue(CertificateParams::default(), user, group, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn issue(
+        &self,
+        mut params: CertificateParams,
+        name: &str,
+        group: &str,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<Identity, LabError> {
+        params.distinguished_name.push(DnType::CommonName, name);
+        if !group.is_empty() {
+            params.distinguished_name.push(DnType::OrganizationName, group);
         }
-        let usage = format!("extendedKeyUsage={usage}");
-        let mut words = vec!["req", "-x509", "-noenc", "-days", DAYS, "-subj", subject];
-        words.extend(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-        words.extend(["-addext", "basicConstraints=critical,CA:FALSE", "-addext", extension, "-addext", &usage]);
-        openssl(
-            &words,
-            &[
-                ("-CA", self.certificate("ca")),
-                ("-CAkey", self.key("ca")),
-                ("-keyout", self.key(name)),
-                ("-out", self.certificate(name)),
-            ],
-        )
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        let make = || -> Result<_, rcgen::Error> {
+            let key = KeyPair::generate()?;
+            let certificate = params.signed_by(&key, &self.authority)?.pem();
+            Ok(Identity { certificate, key: key.serialize_pem() })
+        };
+        make().map_err(LabError::certificate(name))
+    }
+
+    fn keep(&self, name: &str, identity: &Identity) -> Result<(), LabError> {
+        write(&self.certificate(name), &identity.certificate)?;
+        write(&self.key(name), &identity.key)
     }
 }
 
-fn openssl(words: &[&str], files: &[(&str, PathBuf)]) -> Result<(), LabError> {
-    let files = files.iter().flat_map(|(flag, path)| [flag.into(), path.clone().into_os_string()]);
-    Tool::new("openssl").args(words).args(files.collect::<Vec<std::ffi::OsString>>()).output().map(drop)
+/// Writes a file that its owner alone may read.
+fn write(path: &Path, text: &str) -> Result<(), LabError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(LabError::file(path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, sync::Arc};
+
+    use kube::config::Kubeconfig;
+    use rustls::{
+        RootCertStore,
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+        crypto::{CryptoProvider, aws_lc_rs::default_provider},
+        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+        server::WebPkiClientVerifier,
+    };
+
     use super::*;
 
+    /// What a TLS peer needs to judge certificates of a lab.
+    fn judge(pki: &Pki) -> (Arc<RootCertStore>, Arc<CryptoProvider>) {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(pki.certificate("ca")).unwrap()).unwrap();
+        (Arc::new(roots), Arc::new(default_provider()))
+    }
+
+    fn serves(pki: &Pki, certificate: &CertificateDer<'_>, name: &'static str) -> bool {
+        let (roots, provider) = judge(pki);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build().unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
+    }
+
+    fn is_client(pki: &Pki, certificate: &CertificateDer<'_>) -> bool {
+        let (roots, provider) = judge(pki);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
+        verifier.verify_client_cert(certificate, &[], UnixTime::now()).is_ok()
+    }
+
     #[test]
-    fn certificates_are_signed_by_the_authority() {
+    fn a_server_is_known_by_its_addresses_and_names_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let pki = Pki::open(dir.path()).unwrap();
-        pki.server("kube-apiserver", &["IP:10.77.0.1", "DNS:kubernetes"]).unwrap();
-        let config = pki.kubeconfig("admin", "kubernetes-admin", "system:masters", "https://10.77.0.1:6443").unwrap();
-        for name in ["kube-apiserver", "admin"] {
-            let verify = Tool::new("openssl").args(["verify", "-CAfile"]).arg(pki.certificate("ca"));
-            verify.arg(pki.certificate(name)).output().unwrap();
+        let pki = Pki::create(dir.path()).unwrap();
+        pki.server("kube-apiserver", &["10.77.0.1", "kubernetes"]).unwrap();
+        let der = CertificateDer::from_pem_file(pki.certificate("kube-apiserver")).unwrap();
+        assert!(serves(&pki, &der, "10.77.0.1") && serves(&pki, &der, "kubernetes"));
+        assert!(!serves(&pki, &der, "10.77.0.2") && !is_client(&pki, &der));
+        let other = Pki::create(&dir.path().join("other")).unwrap();
+        assert!(!serves(&other, &der, "10.77.0.1"), "another lab's authority must not do");
+    }
+
+    #[test]
+    fn a_kubeconfig_holds_a_certificate_of_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::create(dir.path()).unwrap();
+        let url = "https://10.77.0.1:6443";
+        let path = pki.kubeconfig_file("admin", "kubernetes-admin", "system:masters", url).unwrap();
+        let config = Kubeconfig::read_from(path).unwrap();
+        assert_eq!(config.clusters[0].cluster.as_ref().unwrap().server.as_deref(), Some(url));
+        let user = config.auth_infos[0].auth_info.clone().unwrap();
+        let ByteString(pem) = serde_json::from_value(json!(user.client_certificate_data)).unwrap();
+        let der = CertificateDer::from_pem_slice(&pem).unwrap();
+        assert!(is_client(&pki, &der) && !serves(&pki, &der, "kubernetes-admin"));
+        for words in ["kubernetes-admin", "system:masters"] {
+            assert!(der.windows(words.len()).any(|part| part == words.as_bytes()), "{words}");
         }
-        let text = Tool::new("openssl").args(["x509", "-noout", "-subject", "-in"]).arg(pki.certificate("admin"));
-        assert!(text.output().unwrap().contains("O = system:masters"));
-        let parsed: serde_json::Value = serde_json::from_str(&fs::read_to_string(config).unwrap()).unwrap();
-        assert_eq!(parsed["clusters"][0]["cluster"]["server"], "https://10.77.0.1:6443");
+    }
+
+    #[test]
+    fn tokens_are_signed_by_an_rsa_key_that_others_may_not_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = Pki::create(dir.path()).unwrap().key("service-accounts");
+        let key = fs::read_to_string(&path).unwrap();
+        assert_eq!(KeyPair::from_pem(&key).unwrap().algorithm(), &PKCS_RSA_SHA256);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -2,10 +2,17 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{binaries::Binaries, machine::Machine, network, nfs::Backend, parts::LabParts, state::StateDir};
+use super::{
+    binaries::Binaries,
+    machine::Machine,
+    network,
+    nfs::{Backend, SHARE},
+    parts::LabParts,
+    state::StateDir,
+};
 use crate::{
     base::{LabError, process},
-    guest::{self, KernelRung},
+    guest::{Disk, Guest, Spec},
 };
 
 /// Driver sockets inside the guest.
@@ -26,9 +33,11 @@ impl Single {
         let state = lab.nested("single")?;
         process::end_all(state.root())?;
         state.clear()?;
-        let booted = KernelRung::boot("single", guest::Nic::Alone, parts.guest_image(), &state.guest("single"));
-        let rung = booted.map_err(|source| LabError::Guest { guest: "single".to_owned(), source: Box::new(source) })?;
-        Ok(Self { state, machine: Machine::new(rung.guest().clone(), network::Nic::of(1)) })
+        let disk = |name: &str| Disk::Empty { name: name.to_owned(), gib: 8 };
+        let spec = Spec { disks: vec![disk("share"), disk("ext4")], ..Spec::new("single") };
+        let booted = Guest::boot(&spec, parts.guest_image(), &state.guest("single"));
+        let guest = booted.and_then(|guest| guest.serve_nfs().map(|()| guest));
+        Ok(Self { state, machine: Machine::new(guest?, network::Nic::of(1)) })
     }
 
     /// The guest.
@@ -38,7 +47,7 @@ impl Single {
 
     /// The share as the guest itself reaches it.
     pub fn backend(&self) -> Backend {
-        Backend { server: KernelRung::SERVER.to_owned(), share: KernelRung::SHARE.to_owned() }
+        Backend { server: "127.0.0.1".to_owned(), share: SHARE.to_owned() }
     }
 
     /// Copies both programs of the product into the guest and starts them; returns their endpoints.

@@ -9,10 +9,11 @@ use std::{
 };
 
 use super::{
-    Exec, Guest, GuestError, Stream,
+    Exec, Guest, Stream,
     exec::Input,
     wire::{Kind, receive, send},
 };
+use crate::base::LabError;
 
 /// How long the agent has to welcome a connection. An agent that runs answers in milliseconds; a guest that is still
 /// booting never does.
@@ -30,7 +31,7 @@ enum End {
 
 impl Guest {
     /// Runs a command to its end, handing over what it prints as it comes, and returns its exit status.
-    pub fn exec_streaming(&self, command: &Exec, sink: impl FnMut(Stream, &[u8])) -> Result<i32, GuestError> {
+    pub fn exec_streaming(&self, command: &Exec, sink: impl FnMut(Stream, &[u8])) -> Result<i32, LabError> {
         let talk = || -> io::Result<End> {
             let mut stream = self.reach(PATIENCE.min(command.timeout))?;
             request(&mut stream, command)?;
@@ -38,17 +39,25 @@ impl Guest {
         };
         match talk() {
             Ok(End::Status(status)) => Ok(status),
-            Ok(End::Failure(why)) => Err(GuestError::Start { command: command.line(), why }),
-            Ok(End::Timeout) => Err(GuestError::Timeout {
-                command: command.line(),
+            Ok(End::Failure(why)) => {
+                Err(LabError::Start { program: self.line(command), source: io::Error::other(why) })
+            }
+            Ok(End::Timeout) => Err(LabError::Timeout {
+                what: format!("the end of {}", self.line(command)),
                 seconds: command.timeout.as_secs(),
-                printed: String::new(),
+                last: String::new(),
             }),
             Err(source) if !self.alive() => {
-                Err(self.lost(format!("the guest is off while `{}` should run: {source}", command.line())))
+                Err(self.lost(&format!("it is off while {} should run: {source}", self.line(command))))
             }
-            Err(source) => Err(GuestError::Agent { address: self.agent(), source }),
+            Err(source) => Err(LabError::Agent { guest: self.name().to_owned(), address: self.agent(), source }),
         }
+    }
+
+    /// A command as a person would type it, and where.
+    pub(super) fn line(&self, command: &Exec) -> String {
+        let line = command.words.join(" ");
+        format!("`{}` in guest {}", line.lines().next().unwrap_or_default(), self.name())
     }
 
     /// Connects, again and again while the guest is alive: nothing has been asked of it yet, so nothing can happen twice.
@@ -80,9 +89,6 @@ fn request(stream: &mut TcpStream, command: &Exec) -> io::Result<()> {
     }
     for (key, value) in &command.variables {
         send(stream, Kind::Variable, format!("{key}={value}").as_bytes())?;
-    }
-    if let Some(directory) = &command.directory {
-        send(stream, Kind::Directory, directory.as_bytes())?;
     }
     send(stream, Kind::Start, b"")
 }

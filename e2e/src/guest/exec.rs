@@ -2,15 +2,14 @@
 
 use std::{path::Path, path::PathBuf, time::Duration};
 
-use super::{Guest, GuestError};
-use crate::base::tail;
+use super::Guest;
+use crate::base::{LabError, tail};
 
 /// A command to run in a guest, as root.
 #[derive(Debug, Clone)]
 pub struct Exec {
     pub(super) words: Vec<String>,
     pub(super) variables: Vec<(String, String)>,
-    pub(super) directory: Option<String>,
     pub(super) input: Input,
     pub(super) timeout: Duration,
 }
@@ -47,7 +46,6 @@ impl Exec {
         Self {
             words: words.into_iter().map(Into::into).collect(),
             variables: Vec::new(),
-            directory: None,
             input: Input::Bytes(Vec::new()),
             timeout: Duration::from_mins(2),
         }
@@ -62,13 +60,6 @@ impl Exec {
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.variables.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Sets the working directory.
-    #[must_use]
-    pub fn dir(mut self, directory: &str) -> Self {
-        self.directory = Some(directory.to_owned());
         self
     }
 
@@ -92,11 +83,6 @@ impl Exec {
         self.timeout = timeout;
         self
     }
-
-    /// The command as a person would type it.
-    pub fn line(&self) -> String {
-        self.words.join(" ")
-    }
 }
 
 impl Output {
@@ -113,7 +99,7 @@ impl Output {
 
 impl Guest {
     /// Runs a command to its end; any exit status is a result.
-    pub fn exec(&self, command: &Exec) -> Result<Output, GuestError> {
+    pub fn exec(&self, command: &Exec) -> Result<Output, LabError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let result = self.exec_streaming(command, |stream, bytes| match stream {
             Stream::Output => stdout.extend_from_slice(bytes),
@@ -121,51 +107,46 @@ impl Guest {
         });
         match result {
             Ok(status) => Ok(Output { status, stdout, stderr }),
-            Err(GuestError::Timeout { command, seconds, .. }) => {
-                Err(GuestError::Timeout { command, seconds, printed: tail(&[stdout, stderr].concat()) })
+            Err(LabError::Timeout { what, seconds, .. }) => {
+                Err(LabError::Timeout { what, seconds, last: tail(&[stdout, stderr].concat()) })
             }
             Err(error) => Err(error),
         }
     }
 
     /// Runs a command that has to succeed.
-    pub fn run(&self, command: &Exec) -> Result<Output, GuestError> {
+    pub fn run(&self, command: &Exec) -> Result<Output, LabError> {
         let output = self.exec(command)?;
         if output.status == 0 {
             return Ok(output);
         }
-        let printed = output.printed();
-        Err(GuestError::Failed { command: command.line(), status: output.status, printed })
+        let status = output.status.to_string();
+        Err(LabError::Command { command: self.line(command), status, output: output.printed() })
     }
 
     /// Starts a program that runs on by itself, its output appended to `log` (a path in the guest); returns its process
     /// id. It leads a session of its own, and ends with the guest.
-    pub fn spawn(&self, words: &[&str], log: &str) -> Result<u32, GuestError> {
+    pub fn spawn(&self, words: &[&str], log: &str) -> Result<u32, LabError> {
         let script = "log=$1; shift; setsid -- \"$@\" </dev/null >>\"$log\" 2>&1 & echo $!";
         let command = Exec::new(["sh", "-ec", script, "spawn", log].iter().chain(words).copied());
         let output = self.run(&command)?;
         let printed = output.text();
-        printed.trim().parse().map_err(|_| GuestError::Failed { command: command.line(), status: 0, printed })
+        printed.trim().parse().map_err(|_| LabError::Unmet(format!("{} printed {printed:?}", self.line(&command))))
+    }
+
+    /// Starts the kernel's NFS server in the guest with the exports that `serve-nfs` lists; one that runs stays.
+    pub fn serve_nfs(&self) -> Result<(), LabError> {
+        self.run(&Exec::new(["/run/lab/serve-nfs"])).map(drop)
     }
 
     /// Writes a file of the guest, at once or not at all; missing directories are made.
-    pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), GuestError> {
+    pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), LabError> {
         self.run(&receive(path, mode).stdin(bytes)).map(drop)
     }
 
     /// Copies a file of the host into the guest.
-    pub fn copy_in(&self, from: &Path, to: &str, mode: u32) -> Result<(), GuestError> {
+    pub fn copy_in(&self, from: &Path, to: &str, mode: u32) -> Result<(), LabError> {
         self.run(&receive(to, mode).stdin_file(from).timeout(Duration::from_mins(10))).map(drop)
-    }
-
-    /// Reads a file of the guest.
-    pub fn read(&self, path: &str) -> Result<Vec<u8>, GuestError> {
-        self.run(&Exec::new(["cat", "--", path])).map(|output| output.stdout)
-    }
-
-    /// Copies a file of the guest out to the host.
-    pub fn copy_out(&self, from: &str, to: &Path) -> Result<(), GuestError> {
-        std::fs::write(to, self.read(from)?).map_err(GuestError::file(to))
     }
 }
 

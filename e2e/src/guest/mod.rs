@@ -6,9 +6,7 @@
 
 mod client;
 pub(crate) mod cpio;
-mod error;
 mod exec;
-mod kernel_rung;
 mod qemu;
 mod record;
 mod seed;
@@ -23,14 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use error::GuestError;
 pub use exec::{Exec, Output, Stream};
-pub use kernel_rung::KernelRung;
 pub(crate) use qemu::qemu_command;
 pub use record::Record;
 pub use spec::{Disk, Image, Nic, Spec};
 
-use crate::base::Daemon;
+use crate::base::{Daemon, LabError, chain, tail};
 
 /// How long a guest may take from power-on to an answering agent. Ten seconds is usual; a machine that builds and boots
 /// three guests at once takes several times that.
@@ -48,7 +44,7 @@ impl Guest {
     /// are replaced; an earlier guest that still runs there is an error.
     ///
     /// The caller's network namespace becomes the guest's host side: with [`Nic::Tap`] the device must exist in it.
-    pub fn boot(spec: &Spec, image: &Image, directory: &Path) -> Result<Self, GuestError> {
+    pub fn boot(spec: &Spec, image: &Image, directory: &Path) -> Result<Self, LabError> {
         let guest = Self::power_on(spec, image, directory)?;
         match guest.wait_ready(BOOT) {
             Ok(()) => Ok(guest),
@@ -60,29 +56,30 @@ impl Guest {
         }
     }
 
-    fn power_on(spec: &Spec, image: &Image, directory: &Path) -> Result<Self, GuestError> {
+    fn power_on(spec: &Spec, image: &Image, directory: &Path) -> Result<Self, LabError> {
         spec.check()?;
         if let Ok(earlier) = Self::attach(directory)
             && earlier.alive()
         {
-            return Err(GuestError::Running { name: earlier.record.name, pid: earlier.record.process.pid });
+            let (name, pid) = (earlier.name(), earlier.record.process.pid);
+            return Err(LabError::Precondition(format!("the guest {name} already runs (pid {pid})")));
         }
-        fs::create_dir_all(directory).map_err(GuestError::file(directory))?;
-        let directory = fs::canonicalize(directory).map_err(GuestError::file(directory))?;
+        fs::create_dir_all(directory).map_err(LabError::file(directory))?;
+        let directory = fs::canonicalize(directory).map_err(LabError::file(directory))?;
         let (nic, agent) = qemu::place(&spec.nic)?;
         let token = seed::token()?;
         seed::write(&directory.join("initrd"), image, spec, &token)?;
         let console = directory.join("console.log");
-        fs::write(&console, b"").map_err(GuestError::file(&console))?;
+        fs::write(&console, b"").map_err(LabError::file(&console))?;
         let command = qemu::command(spec, image, &directory, &nic)?;
-        let process = Daemon::start("qemu", command, &directory).map_err(GuestError::Process)?;
+        let process = Daemon::start("qemu", command, &directory)?;
         let record = Record { name: spec.name.clone(), agent, token, process };
         record.write(&directory)?;
         Ok(Self { record, directory })
     }
 
     /// The guest whose files live in `directory`, running or not.
-    pub fn attach(directory: &Path) -> Result<Self, GuestError> {
+    pub fn attach(directory: &Path) -> Result<Self, LabError> {
         Ok(Self { record: Record::read(directory)?, directory: directory.to_owned() })
     }
 
@@ -101,11 +98,6 @@ impl Guest {
         self.record.agent
     }
 
-    /// Process id of its qemu.
-    pub fn pid(&self) -> u32 {
-        self.record.process.pid
-    }
-
     /// Whether its qemu runs.
     pub fn alive(&self) -> bool {
         self.record.process.alive()
@@ -116,44 +108,38 @@ impl Guest {
         self.directory.join("console.log")
     }
 
-    fn wait_ready(&self, deadline: Duration) -> Result<(), GuestError> {
+    fn wait_ready(&self, deadline: Duration) -> Result<(), LabError> {
         let end = Instant::now() + deadline;
         let ready = Exec::new(["test", "-e", "/run/lab/ready"]).timeout(Duration::from_secs(10));
         loop {
             let last = match self.exec(&ready) {
                 Ok(output) if output.status == 0 => return Ok(()),
                 Ok(_) => "its init has not finished".to_owned(),
-                Err(error) => crate::base::chain(&error),
+                Err(error) => chain(&error),
             };
             if !self.alive() {
-                return Err(self.lost("qemu ended while the guest was starting".to_owned()));
+                return Err(self.lost("qemu ended while it was starting"));
             }
             if Instant::now() > end {
-                return Err(self.lost(format!("not ready {} s after power-on: {last}", deadline.as_secs())));
+                return Err(self.lost(&format!("not ready {} s after power-on: {last}", deadline.as_secs())));
             }
             thread::sleep(Duration::from_millis(100));
         }
     }
 
-    fn lost(&self, why: String) -> GuestError {
+    /// The error that says that the guest is not as it should be, with the end of what qemu and the console said.
+    fn lost(&self, why: &str) -> LabError {
         let read = |name: &str| fs::read(self.directory.join(name)).unwrap_or_default();
-        let said = [read("qemu.log"), read("console.log")].concat();
-        GuestError::Lost { why, said: crate::base::tail(&said), console: self.console_log() }
-    }
-
-    /// Powers the guest off: file systems are synced first. One that is not off within `deadline` is killed.
-    pub fn shutdown(&self, deadline: Duration) -> Result<(), GuestError> {
-        let end = Instant::now() + deadline;
-        // The connection may break before the answer: the guest is going down.
-        let _ = self.exec(&Exec::sh("sync; exec busybox poweroff -f").timeout(deadline));
-        while self.alive() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(50));
+        let said = tail(&[read("qemu.log"), read("console.log")].concat());
+        LabError::Part {
+            part: format!("guest {}", self.name()),
+            why: format!("{why}\n{said}\n"),
+            log: self.console_log(),
         }
-        self.kill()
     }
 
     /// Ends the guest like a power cut. One that does not run is fine.
-    pub fn kill(&self) -> Result<(), GuestError> {
-        self.record.process.kill().map_err(GuestError::Process)
+    pub fn kill(&self) -> Result<(), LabError> {
+        self.record.process.kill()
     }
 }

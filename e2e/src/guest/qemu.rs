@@ -6,8 +6,12 @@ use std::{
     process::Command,
 };
 
-use super::{Disk, GuestError, Image, Nic, Spec, wire::PORT};
-use crate::base::Tool;
+use super::{
+    Disk, Image, Nic, Spec,
+    spec::{ADDRESS, refusal},
+    wire::PORT,
+};
+use crate::base::{LabError, Tool};
 
 /// The emulator that guests run on.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
@@ -34,15 +38,11 @@ pub(crate) fn qemu_command(image: &Image, initrd: &Path, console: &Path, extra: 
 }
 
 /// How a guest's card appears to qemu and where its agent will be reached.
-pub(super) fn place(nic: &Nic) -> Result<([String; 2], SocketAddr), GuestError> {
+pub(super) fn place(nic: &Nic) -> Result<([String; 2], SocketAddr), LabError> {
     match nic {
         Nic::Tap { device, mac, address, .. } => {
             let ip = address.split('/').next().unwrap_or_default();
-            let ip: Ipv4Addr = ip.parse().map_err(|_| GuestError::Spec {
-                what: "address",
-                value: address.clone(),
-                wanted: "an IPv4 address with its prefix length",
-            })?;
+            let ip: Ipv4Addr = ip.parse().map_err(|_| refusal("address", address, ADDRESS))?;
             let host = format!("tap,id=net,ifname={device},script=no,downscript=no");
             Ok(([host, format!("virtio-net-pci,netdev=net,mac={mac}")], SocketAddr::from((ip, PORT))))
         }
@@ -50,7 +50,7 @@ pub(super) fn place(nic: &Nic) -> Result<([String; 2], SocketAddr), GuestError> 
             // Another program could take the port in the moment before qemu does; then qemu ends and says so.
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
                 .and_then(|listener| listener.local_addr())
-                .map_err(GuestError::file("a free port of the loopback"))?;
+                .map_err(LabError::file("a free port of the loopback"))?;
             let host = format!("user,id=net,restrict=on,hostfwd=tcp:{free}-:{PORT}");
             Ok(([host, "virtio-net-pci,netdev=net".to_owned()], free))
         }
@@ -58,7 +58,7 @@ pub(super) fn place(nic: &Nic) -> Result<([String; 2], SocketAddr), GuestError> 
 }
 
 /// Makes the guest's own disks and returns the command that starts it.
-pub(super) fn command(spec: &Spec, image: &Image, directory: &Path, nic: &[String; 2]) -> Result<Command, GuestError> {
+pub(super) fn command(spec: &Spec, image: &Image, directory: &Path, nic: &[String; 2]) -> Result<Command, LabError> {
     let mut command = qemu_command(image, &directory.join("initrd"), &directory.join("console.log"), "");
     command.arg("-name").arg(&spec.name);
     command.args(["-smp", &spec.cpus.to_string(), "-m", &spec.memory_mib.to_string()]);
@@ -85,10 +85,10 @@ fn add_disk(command: &mut Command, name: &str, path: &Path, options: &str) {
     command.arg("-device").arg(format!("virtio-blk-pci,drive={name},serial={name}"));
 }
 
-fn make_disk(path: &Path, base: &[String], gib: Option<u32>) -> Result<(), GuestError> {
+fn make_disk(path: &Path, base: &[String], gib: Option<u32>) -> Result<(), LabError> {
     let size = gib.map(|gib| format!("{gib}G"));
     let tool = Tool::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).args(base).arg(path).args(size);
-    tool.output().map(drop).map_err(GuestError::Process)
+    tool.output().map(drop)
 }
 
 /// A path as qemu's option syntax wants it: commas are doubled.

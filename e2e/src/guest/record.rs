@@ -4,8 +4,7 @@ use std::{fs, net::SocketAddr, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::GuestError;
-use crate::base::Daemon;
+use crate::base::{Daemon, LabError};
 
 const FILE: &str = "guest.json";
 
@@ -24,20 +23,24 @@ pub struct Record {
 
 impl Record {
     /// Writes the note at once or not at all.
-    pub fn write(&self, directory: &Path) -> Result<(), GuestError> {
+    pub fn write(&self, directory: &Path) -> Result<(), LabError> {
         let (path, fresh) = (directory.join(FILE), directory.join("guest.json.new"));
-        let text =
-            serde_json::to_vec_pretty(self).map_err(|source| GuestError::Record { path: path.clone(), source })?;
-        fs::write(&fresh, text).map_err(GuestError::file(&fresh))?;
-        fs::rename(&fresh, &path).map_err(GuestError::file(&path))
+        let text = serde_json::to_vec_pretty(self).map_err(reply(&path))?;
+        fs::write(&fresh, text).map_err(LabError::file(&fresh))?;
+        fs::rename(&fresh, &path).map_err(LabError::file(&path))
     }
 
     /// Reads the note of the guest that lives in `directory`.
-    pub fn read(directory: &Path) -> Result<Self, GuestError> {
+    pub fn read(directory: &Path) -> Result<Self, LabError> {
         let path = directory.join(FILE);
-        let text = fs::read(&path).map_err(GuestError::file(&path))?;
-        serde_json::from_slice(&text).map_err(|source| GuestError::Record { path, source })
+        let text = fs::read(&path).map_err(LabError::file(&path))?;
+        serde_json::from_slice(&text).map_err(reply(&path))
     }
+}
+
+fn reply(path: &Path) -> impl FnOnce(serde_json::Error) -> LabError {
+    let what = path.display().to_string();
+    move |source| LabError::Reply { what, source }
 }
 
 #[cfg(test)]
@@ -47,7 +50,7 @@ mod tests {
     #[test]
     fn notes_read_back_as_written() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(Record::read(directory.path()), Err(GuestError::File { .. })));
+        assert!(matches!(Record::read(directory.path()), Err(LabError::File { .. })));
         let record = Record {
             name: "node-1".into(),
             agent: "10.77.0.11:4022".parse().unwrap(),
@@ -57,6 +60,6 @@ mod tests {
         record.write(directory.path()).unwrap();
         assert_eq!(Record::read(directory.path()).unwrap(), record);
         fs::write(directory.path().join(FILE), "{").unwrap();
-        assert!(matches!(Record::read(directory.path()), Err(GuestError::Record { .. })));
+        assert!(matches!(Record::read(directory.path()), Err(LabError::Reply { .. })));
     }
 }

@@ -7,23 +7,23 @@ use std::{
     path::Path,
 };
 
-use super::{Disk, GuestError, Image, Nic, Spec, cpio::Archive};
-use crate::base::hex;
+use super::{Disk, Image, Nic, Spec, cpio::Archive};
+use crate::base::LabError;
 
 /// Address and gateway of a guest that is alone; qemu's user network hands out nothing else.
 const ALONE: (&str, &str) = ("10.0.2.15/24", "");
 
 /// A secret of 128 bits, as hexadecimal text.
-pub(super) fn token() -> Result<String, GuestError> {
+pub(super) fn token() -> Result<String, LabError> {
     let mut bytes = [0; 16];
     let source = "/dev/urandom";
-    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).map_err(GuestError::file(source))?;
-    Ok(hex(bytes))
+    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).map_err(LabError::file(source))?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 /// Writes the initial RAM disk of one guest to `path`, readable for its owner only: it holds the token.
-pub(super) fn write(path: &Path, image: &Image, spec: &Spec, token: &str) -> Result<(), GuestError> {
-    let common = fs::read(&image.initrd).map_err(GuestError::file(&image.initrd))?;
+pub(super) fn write(path: &Path, image: &Image, spec: &Spec, token: &str) -> Result<(), LabError> {
+    let common = fs::read(&image.initrd).map_err(LabError::file(&image.initrd))?;
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(&common)?;
@@ -33,7 +33,7 @@ pub(super) fn write(path: &Path, image: &Image, spec: &Spec, token: &str) -> Res
         archive.file("/lab/guest.conf", 0o644, settings(spec, token).as_bytes())?;
         archive.finish().map(drop)
     };
-    write().map_err(GuestError::file(path))
+    write().map_err(LabError::file(path))
 }
 
 /// The settings as a shell script reads them. [`Spec::check`] has seen to it that no value needs quoting.

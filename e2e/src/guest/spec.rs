@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::GuestError;
+use crate::base::LabError;
+
+/// What an address must be.
+pub(super) const ADDRESS: &str = "an IPv4 address with its prefix length";
 
 /// A guest to be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +92,8 @@ impl Spec {
         Self { name: name.to_owned(), memory_mib: 2048, cpus: 2, nic: Nic::Alone, disks: Vec::new() }
     }
 
-    pub(super) fn check(&self) -> Result<(), GuestError> {
-        let refuse = |what, value: &str, wanted| Err(GuestError::Spec { what, value: value.to_owned(), wanted });
+    pub(super) fn check(&self) -> Result<(), LabError> {
+        let refuse = |what, value: &str, wanted| Err(refusal(what, value, wanted));
         if !is_label(&self.name, 63) {
             return refuse("name", &self.name, "1 to 63 of a-z, 0-9 and -");
         }
@@ -105,7 +108,7 @@ impl Spec {
                 ip.parse::<Ipv4Addr>().is_ok() && prefix.parse::<u8>().is_ok_and(|bits| bits <= 32)
             });
             if !valid {
-                return refuse("address", address, "an IPv4 address with its prefix length");
+                return refuse("address", address, ADDRESS);
             }
             if let Some(gateway) = gateway
                 && gateway.parse::<Ipv4Addr>().is_err()
@@ -121,6 +124,11 @@ impl Spec {
         }
         Ok(())
     }
+}
+
+/// The error that says what is wrong with a property.
+pub(super) fn refusal(what: &str, value: &str, wanted: &str) -> LabError {
+    LabError::Precondition(format!("a guest's {what} `{value}` is not {wanted}"))
 }
 
 fn is_label(text: &str, longest: usize) -> bool {

@@ -1,7 +1,7 @@
 //! What host and agent say to each other: frames of a kind byte, a length (32 bits, big endian) and that many bytes.
 //!
-//! One connection carries one command. The host sends [`Kind::Token`], any number of [`Kind::Argument`],
-//! [`Kind::Variable`] and [`Kind::Directory`], then [`Kind::Start`]; the agent answers the token with [`Kind::Hello`].
+//! One connection carries one command. The host sends [`Kind::Token`], any number of [`Kind::Argument`] and
+//! [`Kind::Variable`], then [`Kind::Start`]; the agent answers the token with [`Kind::Hello`].
 //! While the command runs, input goes one way ([`Kind::Input`], closed by [`Kind::InputEnd`]) and output the other
 //! ([`Kind::Output`], [`Kind::Error`]); [`Kind::Status`] or [`Kind::Failure`] is the agent's last frame. A connection
 //! that the host closes earlier ends the command.
@@ -27,8 +27,6 @@ pub enum Kind {
     Argument,
     /// One environment variable, `KEY=VALUE`.
     Variable,
-    /// Working directory.
-    Directory,
     /// Begin; no bytes.
     Start,
     /// Bytes for standard input.
@@ -45,12 +43,11 @@ pub enum Kind {
     Failure,
 }
 
-const KINDS: [(Kind, u8); 12] = [
+const KINDS: [(Kind, u8); 11] = [
     (Kind::Token, b'T'),
     (Kind::Hello, b'H'),
     (Kind::Argument, b'A'),
     (Kind::Variable, b'V'),
-    (Kind::Directory, b'D'),
     (Kind::Start, b'X'),
     (Kind::Input, b'I'),
     (Kind::InputEnd, b'Z'),

@@ -2,159 +2,135 @@
 //! documents and the layers, each stored under its SHA-256. The bytes depend on the contents alone: no times, no users, no
 //! order of a directory.
 
-mod layer;
-mod tar;
+mod tree;
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-pub use layer::Layer;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-
-use crate::base::hex;
-
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-
-/// How containers of an image run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Config {
-    /// Program and its fixed arguments; may be empty where every user names the program.
-    pub entrypoint: Vec<String>,
-    /// Default arguments.
-    pub command: Vec<String>,
-    /// `KEY=VALUE`.
-    pub environment: Vec<String>,
-    /// `UID:GID`; empty is root.
-    pub user: String,
-    /// Labels (`org.opencontainers.image.*`).
-    pub labels: BTreeMap<String, String>,
-}
-
-/// An image could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum OciError {
-    /// A file of the host could not be read or written.
-    #[error("{}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
+pub use oci_spec::image::{Arch, Config};
+use oci_spec::{
+    OciSpecError,
+    image::{
+        ANNOTATION_REF_NAME, Descriptor, ImageConfiguration, ImageIndexBuilder, ImageManifestBuilder, MediaType,
+        OciLayoutBuilder, Os, PlatformBuilder, RootFs, SCHEMA_VERSION, Sha256Digest,
     },
-    /// A path does not fit into a tar header (100 bytes).
-    #[error("the path `{0}` is too long for an image")]
-    LongPath(String),
-    /// The name is not a full one. containerd finds an imported image under its full name only.
-    #[error("`{0}` is not a full image name such as docker.io/library/busybox:1.36")]
-    Name(String),
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+pub use tree::Tree;
+
+use crate::base::LabError;
+
+/// Annotation by which containerd names an image that it imports.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// The image that an archive holds: programs of one architecture, under a full name such as
+/// `docker.io/library/busybox:1.36`.
+#[derive(Debug)]
+pub struct Image<'a> {
+    /// Full name with its tag.
+    pub name: &'a str,
+    /// Processors that its programs run on.
+    pub architecture: Arch,
+    /// Its files, lowest layer first.
+    pub layers: &'a [Tree],
+    /// How its containers run.
+    pub config: Config,
 }
 
-/// Writes the archive of a single-platform image (linux/amd64) called `name`, such as `docker.io/library/busybox:1.36`, and
-/// returns the digest of its manifest, `sha256:…`.
-pub fn write_archive(path: &Path, name: &str, layers: &[Layer], config: &Config) -> Result<String, OciError> {
-    let tag = tag(name)?;
-    let mut blobs = BTreeMap::new();
-    let mut keep = |bytes: Vec<u8>| {
-        let (digest, size) = (digest(&bytes), bytes.len());
-        blobs.insert(digest.clone(), bytes);
-        (digest, size)
-    };
-    let mut descriptors = Vec::new();
-    for layer in layers {
-        let (digest, size) = keep(layer.bytes()?);
-        descriptors.push(json!({ "mediaType": LAYER, "digest": digest, "size": size }));
+impl Image<'_> {
+    /// Puts the image's archive in its place at once or not at all, and returns the digest of its manifest, `sha256:…`.
+    pub fn write(self, path: &Path) -> Result<String, LabError> {
+        let mut archive = Archive::default();
+        let manifest = archive.image(self)?;
+        let fresh = path.with_extension("new");
+        let to = BufWriter::new(File::create(&fresh).map_err(LabError::file(&fresh))?);
+        archive.tree.write(to)?.flush().map_err(LabError::file(&fresh))?;
+        fs::rename(&fresh, path).map_err(LabError::file(path))?;
+        Ok(manifest)
     }
-    // Layers are not compressed, so a layer's DiffID is its digest.
-    let diff_ids: Vec<&Value> = descriptors.iter().map(|layer| &layer["digest"]).collect();
-    let (config_digest, config_size) = keep(document(&image_config(config, &diff_ids)));
-    let (manifest_digest, manifest_size) = keep(document(&json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": { "mediaType": CONFIG, "digest": config_digest, "size": config_size },
-        "layers": descriptors,
-    })));
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": INDEX,
-        "manifests": [{
-            "mediaType": MANIFEST,
-            "digest": manifest_digest,
-            "size": manifest_size,
-            "platform": { "architecture": "amd64", "os": "linux" },
-            "annotations": { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag },
-        }],
-    });
-    pack(path, &document(&index), &blobs)?;
-    Ok(manifest_digest)
 }
 
-fn image_config(config: &Config, diff_ids: &[&Value]) -> Value {
-    let mut run = serde_json::Map::new();
-    for (key, words) in [("Entrypoint", &config.entrypoint), ("Cmd", &config.command), ("Env", &config.environment)] {
-        if !words.is_empty() {
-            run.insert(key.to_owned(), json!(words));
-        }
+/// An OCI image layout that grows.
+#[derive(Default)]
+struct Archive {
+    tree: Tree,
+}
+
+impl Archive {
+    fn image(&mut self, Image { name, architecture, layers, config }: Image<'_>) -> Result<String, LabError> {
+        let tag = tag(name)?;
+        let layers = layers.iter().map(|layer| self.blob(MediaType::ImageLayer, layer.write(Vec::new())?));
+        let layers = layers.collect::<Result<Vec<Descriptor>, LabError>>()?;
+        // Layers are not compressed, so a layer's DiffID is its digest.
+        let mut rootfs = RootFs::default();
+        rootfs.set_diff_ids(layers.iter().map(|layer| layer.digest().to_string()).collect());
+        let mut image = ImageConfiguration::default();
+        image.set_architecture(architecture.clone()).set_os(Os::Linux).set_config(Some(config)).set_rootfs(rootfs);
+        let manifest = ImageManifestBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageManifest)
+            .config(self.blob(MediaType::ImageConfig, document(&image)?)?)
+            .layers(layers)
+            .build()
+            .map_err(malformed)?;
+        let mut manifest = self.blob(MediaType::ImageManifest, document(&manifest)?)?;
+        let digest = manifest.digest().to_string();
+        manifest.set_platform(Some(
+            PlatformBuilder::default().architecture(architecture).os(Os::Linux).build().map_err(malformed)?,
+        ));
+        let names = [(CONTAINERD_NAME, name), (ANNOTATION_REF_NAME, tag)];
+        manifest.set_annotations(Some(names.map(|(key, value)| (key.to_owned(), value.to_owned())).into()));
+        let index = ImageIndexBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageIndex)
+            .manifests([manifest])
+            .build()
+            .map_err(malformed)?;
+        self.file("index.json", document(&index)?);
+        let layout = OciLayoutBuilder::default().image_layout_version("1.0.0".to_owned()).build().map_err(malformed)?;
+        self.file("oci-layout", document(&layout)?);
+        Ok(digest)
     }
-    if !config.user.is_empty() {
-        run.insert("User".to_owned(), json!(config.user));
+
+    fn blob(&mut self, kind: MediaType, bytes: Vec<u8>) -> Result<Descriptor, LabError> {
+        let digest = format!("{:x}", Sha256::digest(&bytes));
+        let descriptor = Descriptor::new(kind, bytes.len() as u64, digest.parse::<Sha256Digest>().map_err(malformed)?);
+        self.file(&format!("blobs/sha256/{digest}"), bytes);
+        Ok(descriptor)
     }
-    if !config.labels.is_empty() {
-        run.insert("Labels".to_owned(), json!(config.labels));
+
+    fn file(&mut self, path: &str, bytes: Vec<u8>) {
+        self.tree = std::mem::take(&mut self.tree).bytes_file(path, 0o644, bytes);
     }
-    json!({
-        "architecture": "amd64",
-        "os": "linux",
-        "config": run,
-        "rootfs": { "type": "layers", "diff_ids": diff_ids },
-    })
 }
 
-/// Puts the archive in its place at once or not at all.
-fn pack(path: &Path, index: &[u8], blobs: &BTreeMap<String, Vec<u8>>) -> Result<(), OciError> {
-    let fresh = path.with_extension("new");
-    let failed = |source| OciError::File { path: fresh.clone(), source };
-    let mut archive = tar::Writer::new(BufWriter::new(File::create(&fresh).map_err(failed)?));
-    let mut write = || -> io::Result<()> {
-        archive.file("oci-layout", 0o644, &document(&json!({ "imageLayoutVersion": "1.0.0" })))?;
-        archive.file("index.json", 0o644, index)?;
-        archive.directory("blobs", 0o755)?;
-        archive.directory("blobs/sha256", 0o755)?;
-        for (digest, bytes) in blobs {
-            archive.file(&format!("blobs/{}", digest.replace(':', "/")), 0o644, bytes)?;
-        }
-        Ok(())
-    };
-    write().map_err(failed)?;
-    archive.finish().and_then(|mut to| to.flush()).map_err(failed)?;
-    fs::rename(&fresh, path).map_err(|source| OciError::File { path: path.to_owned(), source })
+fn malformed(why: OciSpecError) -> LabError {
+    LabError::File { path: "a document of an image".into(), source: io::Error::other(why) }
 }
 
-fn document(value: &Value) -> Vec<u8> {
-    value.to_string().into_bytes()
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(Sha256::digest(bytes)))
+/// A document's bytes, by way of a value that sorts its keys: the types themselves keep labels and annotations in an order
+/// that differs from run to run.
+fn document(value: &impl Serialize) -> Result<Vec<u8>, LabError> {
+    let value = serde_json::to_value(value)
+        .map_err(|source| LabError::Reply { what: "a document of an image".to_owned(), source })?;
+    Ok(value.to_string().into_bytes())
 }
 
 /// The tag of a full image name.
-fn tag(name: &str) -> Result<&str, OciError> {
+fn tag(name: &str) -> Result<&str, LabError> {
     let full = |name: &str| {
         let (registry, rest) = name.split_once('/')?;
         let (repository, tag) = rest.rsplit_once(':')?;
         let host = registry == "localhost" || registry.contains(['.', ':']);
         (host && !repository.is_empty() && !tag.is_empty() && !tag.contains('/')).then_some(tag.len())
     };
-    full(name).map(|length| &name[name.len() - length..]).ok_or_else(|| OciError::Name(name.to_owned()))
+    // containerd finds an imported image under its full name only.
+    let why = || format!("`{name}` is not a full image name such as docker.io/library/busybox:1.36");
+    full(name).map(|length| &name[name.len() - length..]).ok_or_else(|| LabError::Precondition(why()))
 }
 
 #[cfg(test)]
@@ -162,15 +138,17 @@ mod tests {
     use super::*;
     use crate::base::Tool;
 
-    fn sample() -> (Vec<Layer>, Config) {
-        let layer = Layer::default().directory("/tmp", 0o1777).bytes_file("/bin/tool", 0o755, b"#!tool".to_vec());
-        let config = Config {
-            entrypoint: vec!["/bin/tool".into()],
-            user: "65532:65532".into(),
-            labels: [("org.opencontainers.image.title".to_owned(), "tool".to_owned())].into(),
-            ..Config::default()
-        };
-        (vec![layer], config)
+    const NAME: &str = "docker.io/berth/tool:1";
+
+    fn write(path: &Path) -> String {
+        let tree = Tree::default().directory("/tmp", 0o1777).bytes_file("/bin/tool", 0o755, b"#!tool".to_vec());
+        let mut config = Config::default();
+        let labels = ["title", "version", "licenses", "source", "vendor", "url"];
+        config
+            .set_entrypoint(Some(vec!["/bin/tool".to_owned()]))
+            .set_user(Some("65532:65532".to_owned()))
+            .set_labels(Some(labels.map(|key| (key.to_owned(), "tool".to_owned())).into()));
+        Image { name: NAME, architecture: Arch::ARM64, layers: &[tree], config }.write(path).unwrap()
     }
 
     fn member(archive: &Path, name: &str) -> Vec<u8> {
@@ -180,24 +158,25 @@ mod tests {
     #[test]
     fn the_same_contents_give_the_same_bytes() {
         let home = tempfile::tempdir().unwrap();
-        let (layers, config) = sample();
         let paths = ["one.tar", "two.tar"].map(|name| home.path().join(name));
-        let digests =
-            paths.each_ref().map(|path| write_archive(path, "docker.io/berth/tool:1", &layers, &config).unwrap());
-        assert_eq!(digests[0], digests[1]);
+        assert_eq!(write(&paths[0]), write(&paths[1]));
         assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());
     }
 
     #[test]
     fn every_descriptor_leads_to_a_blob_of_that_digest_and_size() {
+        use serde_json::{Value, json};
         let home = tempfile::tempdir().unwrap();
-        let (layers, config) = sample();
         let path = home.path().join("image.tar");
-        let returned = write_archive(&path, "docker.io/berth/tool:1", &layers, &config).unwrap();
-        let index: Value = serde_json::from_slice(&member(&path, "index.json")).unwrap();
+        let returned = write(&path);
+        let read = |name: &str| -> Value { serde_json::from_slice(&member(&path, name)).unwrap() };
+        assert_eq!(read("oci-layout"), json!({ "imageLayoutVersion": "1.0.0" }));
+        let index = read("index.json");
         assert_eq!(index["manifests"][0]["digest"], returned);
-        assert_eq!(index["manifests"][0]["annotations"]["io.containerd.image.name"], "docker.io/berth/tool:1");
-        assert_eq!(index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "1");
+        let annotations = json!({ "io.containerd.image.name": NAME, "org.opencontainers.image.ref.name": "1" });
+        assert_eq!(index["manifests"][0]["annotations"], annotations);
+        assert_eq!(index["manifests"][0]["platform"], json!({ "architecture": "arm64", "os": "linux" }));
+        let digest = |bytes: &[u8]| format!("sha256:{:x}", Sha256::digest(bytes));
         let follow = |descriptor: &Value| {
             let name = descriptor["digest"].as_str().unwrap();
             let bytes = member(&path, &format!("blobs/{}", name.replace(':', "/")));
@@ -208,23 +187,17 @@ mod tests {
         let manifest: Value = serde_json::from_slice(&follow(&index["manifests"][0])).unwrap();
         let image: Value = serde_json::from_slice(&follow(&manifest["config"])).unwrap();
         let layer = follow(&manifest["layers"][0]);
-        assert_eq!(image["rootfs"]["diff_ids"][0], digest(&layer));
+        assert_eq!(image["rootfs"], json!({ "type": "layers", "diff_ids": [digest(&layer)] }));
+        assert_eq!((&image["architecture"], &image["os"]), (&json!("arm64"), &json!("linux")));
         assert_eq!(image["config"]["User"], "65532:65532");
         assert_eq!(image["config"]["Entrypoint"], json!(["/bin/tool"]));
         assert_eq!(image["config"]["Cmd"], Value::Null);
     }
 
     #[test]
-    fn digests_are_sha256() {
-        // FIPS 180-2, appendix B.1.
-        let known = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(b"abc"), known);
-    }
-
-    #[test]
     fn short_names_are_refused() {
         for name in ["busybox", "busybox:1", "library/busybox:1", "docker.io/library/busybox", "docker.io/x:"] {
-            assert!(matches!(tag(name), Err(OciError::Name(_))), "{name}");
+            assert!(matches!(tag(name), Err(LabError::Precondition(_))), "{name}");
         }
         assert_eq!(tag("localhost/berth:0.1.0").unwrap(), "0.1.0");
         assert_eq!(tag("registry.k8s.io/pause:3.10").unwrap(), "3.10");

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{base::LabError, oci::OciError};
+use crate::base::LabError;
 
 /// A part could not be built or found.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum PartError {
     Tool(#[source] LabError),
     /// An image could not be written.
     #[error("image")]
-    Image(#[source] OciError),
+    Image(#[source] LabError),
     /// A build did not bring forth what it should.
     #[error("{part}: {why}")]
     Odd {

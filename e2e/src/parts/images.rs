@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::Tool,
-    oci::{Config, Layer, write_archive},
+    oci::{Arch, Config, Image, Tree},
 };
 
 pub(super) const FILE: &str = "image.tar";
@@ -19,38 +19,42 @@ const PAUSE: &str = "guest/pause.rs";
 pub const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 /// Debian's static busybox.
 pub const BUSYBOX_IMAGE: &str = "docker.io/library/busybox:1.36";
+/// Where its shell looks for programs.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
     for name in [PAUSE_IMAGE, BUSYBOX_IMAGE] {
         inputs.add("name", name);
     }
-    // How an image is laid out is decided by this very code.
-    inputs.add("code", include_bytes!("images.rs"));
-    inputs.add_file(&source(PAUSE))?;
+    // How an image is laid out is decided by this very code and what it calls.
+    for file in [PAUSE, "src/parts/images.rs", "src/oci/mod.rs", "src/oci/tree.rs"] {
+        inputs.add_file(&source(file))?;
+    }
     rustc::inputs(inputs, tools)
 }
 
 pub(super) fn pause(shop: &mut Workshop<'_>) -> Result<(), PartError> {
     let program = shop.path("pause");
     rustc::build(shop, PAUSE, &program)?;
-    let layer = Layer::default().host_file("/pause", 0o755, &program);
-    let config = Config { entrypoint: vec!["/pause".to_owned()], user: "65535:65535".to_owned(), ..Config::default() };
-    write(shop, PAUSE_IMAGE, &[layer], &config)
+    let mut config = Config::default();
+    config.set_entrypoint(Some(vec!["/pause".to_owned()])).set_user(Some("65535:65535".to_owned()));
+    write(shop, PAUSE_IMAGE, Tree::default().host_file("/pause", 0o755, &program), config)
 }
 
 pub(super) fn busybox(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
     let layer = userland(&needs.path(Part::Debian)?)?;
-    let config = Config { command: vec!["sh".to_owned()], environment: vec![path()], ..Config::default() };
-    write(shop, BUSYBOX_IMAGE, &[layer], &config)
+    let mut config = Config::default();
+    config.set_cmd(Some(vec!["sh".to_owned()])).set_env(Some(vec![PATH.to_owned()]));
+    write(shop, BUSYBOX_IMAGE, layer, config)
 }
 
 /// Busybox with a link for each of its programs, and the few files that a user database needs.
-fn userland(debian: &Path) -> Result<Layer, PartError> {
+fn userland(debian: &Path) -> Result<Tree, PartError> {
     let program = debian.join(debian::BUSYBOX);
     let list = Tool::new(&program).arg("--list").output().map_err(PartError::Tool)?;
     let users = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
     let groups = b"root:x:0:\nnogroup:x:65534:\n";
-    let layer = Layer::default()
+    let tree = Tree::default()
         .host_file("/bin/busybox", 0o755, &program)
         .bytes_file("/etc/passwd", 0o644, users.to_vec())
         .bytes_file("/etc/group", 0o644, groups.to_vec())
@@ -60,13 +64,11 @@ fn userland(debian: &Path) -> Result<Layer, PartError> {
     Ok(list
         .lines()
         .filter(|applet| *applet != "busybox")
-        .fold(layer, |layer, applet| layer.link(&format!("/bin/{applet}"), "busybox")))
+        .fold(tree, |tree, applet| tree.link(&format!("/bin/{applet}"), "busybox")))
 }
 
-fn path() -> String {
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
-}
-
-fn write(shop: &Workshop<'_>, name: &str, layers: &[Layer], config: &Config) -> Result<(), PartError> {
-    write_archive(&shop.path(FILE), name, layers, config).map(drop).map_err(PartError::Image)
+fn write(shop: &Workshop<'_>, name: &str, layer: Tree, config: Config) -> Result<(), PartError> {
+    // Its programs are those of this machine.
+    let image = Image { name, architecture: Arch::default(), layers: &[layer], config };
+    image.write(&shop.path(FILE)).map(drop).map_err(PartError::Image)
 }

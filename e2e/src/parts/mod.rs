@@ -19,7 +19,7 @@ mod workshop;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,7 @@ pub use catalog::Part;
 pub use error::PartError;
 pub use images::{BUSYBOX_IMAGE, PAUSE_IMAGE};
 use store::Store;
+pub use store::default_root as cache;
 use workshop::{Tools, Workshop};
 
 use crate::{
@@ -51,11 +52,6 @@ impl Parts {
     /// The cache: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
     pub fn open() -> Result<Self, PartError> {
         Ok(Self { store: Store::open(&store::default_root()?)?, tools: Tools::default() })
-    }
-
-    /// Where the cache lies.
-    pub fn cache(&self) -> &Path {
-        self.store.root()
     }
 
     /// Builds what is missing of `wanted`, one part at a time, and says where everything is. Debian packages that the lab

@@ -24,7 +24,6 @@ const PACKAGES: &[Package] = &[
     Package { name: "e2fsprogs", proof: "mke2fs" },
     Package { name: "iproute2", proof: "ip" },
     Package { name: "iptables", proof: "iptables" },
-    Package { name: "openssl", proof: "openssl" },
     Package { name: "nfs-ganesha", proof: "ganesha.nfsd" },
     Package { name: "nfs-ganesha-vfs", proof: "/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so" },
     Package { name: "util-linux", proof: "unshare" },

@@ -9,14 +9,8 @@ use super::{
     workshop::{Tools, Workshop, source},
 };
 
-const FLAGS: &[&str] = &[
-    "--edition=2024",
-    "--target=x86_64-unknown-linux-gnu",
-    "-Copt-level=s",
-    "-Cstrip=symbols",
-    "-Cpanic=abort",
-    "-Ctarget-feature=+crt-static",
-];
+const FLAGS: &[&str] =
+    &["--edition=2024", "-Copt-level=s", "-Cstrip=symbols", "-Cpanic=abort", "-Ctarget-feature=+crt-static"];
 
 pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
     inputs.add("rust", tools.rust()?);

@@ -12,10 +12,9 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::PartError;
-use crate::base::hex;
 
-/// Where the cache is when nobody says otherwise.
-pub(super) fn default_root() -> Result<PathBuf, PartError> {
+/// Where the cache is: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
+pub fn default_root() -> Result<PathBuf, PartError> {
     let set = |key: &str| env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("BERTH_LAB_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("berth-lab")))
@@ -39,10 +38,6 @@ impl Store {
         }
         let root = fs::canonicalize(root).map_err(PartError::file(root))?;
         Ok(Self { root })
-    }
-
-    pub(super) fn root(&self) -> &Path {
-        &self.root
     }
 
     /// Waits for the lock, telling `waiting` when somebody else has it; dropping the file lets go.
@@ -155,7 +150,7 @@ impl Inputs {
 
     /// 64 bits of the hash as hexadecimal text.
     pub(super) fn key(self) -> String {
-        hex(self.hash.finalize().into_iter().take(8))
+        format!("{:x}", self.hash.finalize())[..16].to_owned()
     }
 }
 

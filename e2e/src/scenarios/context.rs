@@ -2,11 +2,20 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ServiceAccount},
+    storage::v1::StorageClass,
+};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::{
     base::LabError,
-    cluster::{Kubectl, Lab},
+    cluster::{
+        Cluster, Lab,
+        api::{is_true, name_of},
+    },
     report::Timeline,
     target::Driver,
 };
@@ -41,15 +50,18 @@ impl<'a> Context<'a> {
         let millis = std::time::UNIX_EPOCH.elapsed().map(|since| since.as_millis()).unwrap_or_default();
         let namespace = format!("berth-{name}-{:x}", millis & 0xff_ffff);
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
-        driver.kubectl.create(object.to_string())?;
+        driver.cluster.create(&object)?;
         // Pods need the service account, which a controller makes a moment later.
-        driver.kubectl.wait(&namespace, &["serviceaccount/default"], "create", PATIENCE)?;
+        driver.cluster.until::<ServiceAccount, _>("a service account", &namespace, "", PATIENCE, |accounts| {
+            let found = accounts.iter().any(|account| name_of(account) == "default");
+            if found { Ok(()) } else { Err(format!("{} others", accounts.len())) }
+        })?;
         Ok(Self { driver, lab, namespace, timeline })
     }
 
     /// The cluster.
-    pub fn kubectl(&self) -> &Kubectl {
-        &self.driver.kubectl
+    pub fn cluster(&self) -> &Cluster {
+        &self.driver.cluster
     }
 
     /// The lab; only scenarios that said they need it may ask.
@@ -59,26 +71,17 @@ impl<'a> Context<'a> {
 
     /// Deletes the namespace and waits until it and every volume that was made for it are gone.
     pub fn close(&self) -> Result<(), LabError> {
-        let claims = self.kubectl().list("persistentvolumeclaims", &self.namespace, "")?;
-        let volumes: Vec<String> = claims
-            .iter()
-            .filter_map(|claim| claim["spec"]["volumeName"].as_str())
-            .map(|name| format!("pv/{name}"))
-            .collect();
-        let words = ["delete", "namespace", &self.namespace, "--timeout=180s"];
-        self.kubectl().run(&words)?;
+        let claims = self.cluster().list::<PersistentVolumeClaim>(&self.namespace, "")?;
+        let volumes: Vec<&str> = claims.iter().filter_map(|claim| claim["spec"]["volumeName"].as_str()).collect();
+        self.cluster().delete::<Namespace>("", &self.namespace)?;
         self.delete_cluster_objects()?;
-        if volumes.is_empty() {
-            return Ok(());
-        }
-        let volumes: Vec<&str> = volumes.iter().map(String::as_str).collect();
-        self.kubectl().wait("", &volumes, "delete", PATIENCE)
+        self.cluster().gone::<PersistentVolume>("", &volumes)
     }
 
     /// Deletes the namespace without waiting; what it leaves was written to the dump.
     pub fn abandon(&self) {
         // Best effort after a failure that is already reported.
-        let _ = self.kubectl().run(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        let _ = self.cluster().begin_delete::<Namespace>("", &self.namespace, &DeleteParams::default());
         let _ = self.delete_cluster_objects();
     }
 
@@ -101,13 +104,13 @@ impl<'a> Context<'a> {
             "metadata": { "name": class, "labels": self.labels() },
             "provisioner": self.driver.name, "parameters": parameters,
         });
-        self.kubectl().create(object.to_string())?;
+        self.cluster().create(&object)?;
         Ok(class)
     }
 
     /// Makes a claim of a class.
     pub fn claim_of(&self, name: &str, class: &str) -> Result<(), LabError> {
-        self.kubectl().create(claim(&self.namespace, name, class, "1Gi").to_string()).map(drop)
+        self.cluster().create(&claim(&self.namespace, name, class, "1Gi"))
     }
 
     /// Labels that make an object of no namespace go with the scenario.
@@ -117,25 +120,40 @@ impl<'a> Context<'a> {
 
     fn delete_cluster_objects(&self) -> Result<(), LabError> {
         let selector = format!("{SCENARIO}={}", self.namespace);
-        self.kubectl().run(&["delete", "storageclass,pv", "-l", &selector, "--wait=false"]).map(drop)
+        self.cluster().begin_delete_all::<StorageClass>("", &selector)?;
+        self.cluster().begin_delete_all::<PersistentVolume>("", &selector)
     }
 
     /// Waits until a claim is bound and returns its volume.
     pub fn bound(&self, claim: &str) -> Result<Value, LabError> {
-        let target = format!("pvc/{claim}");
-        self.kubectl().wait(&self.namespace, &[&target], "jsonpath={.status.phase}=Bound", PATIENCE)?;
-        let claim = self.kubectl().get("pvc", claim, &self.namespace)?.unwrap_or_default();
-        let volume = claim["spec"]["volumeName"].as_str().unwrap_or_default();
-        self.kubectl()
-            .get("pv", volume, "")?
+        let what = format!("a volume for claim {claim}");
+        let volume =
+            self.cluster().until::<PersistentVolumeClaim, _>(&what, &self.namespace, "", PATIENCE, |claims| {
+                let claim = claims.iter().find(|found| name_of(found) == claim).unwrap_or(&Value::Null);
+                match claim["spec"]["volumeName"].as_str() {
+                    Some(volume) if claim["status"]["phase"] == "Bound" => Ok(volume.to_owned()),
+                    _ => Err(claim["status"].to_string()),
+                }
+            })?;
+        self.cluster()
+            .get::<PersistentVolume>("", &volume)?
             .ok_or_else(|| LabError::Unmet(format!("the claim is bound to volume `{volume}`, which does not exist")))
+    }
+
+    /// Waits until every claim of the scenario is bound, and there are `count` of them.
+    pub(super) fn all_bound(&self, count: usize) -> Result<(), LabError> {
+        let what = format!("volumes for {count} claims");
+        self.cluster().until::<PersistentVolumeClaim, _>(&what, &self.namespace, "", PATIENCE, |claims| {
+            let bound = claims.iter().filter(|claim| claim["status"]["phase"] == "Bound").count();
+            if bound == count && claims.len() == count { Ok(()) } else { Err(format!("{bound} of {}", claims.len())) }
+        })
     }
 
     /// Starts a pod that mounts `claim` at `/data` and runs a shell script; `node` is empty or where it must run.
     pub fn pod(&self, name: &str, claim: &str, node: &str, script: &str) -> Result<(), LabError> {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": name, "namespace": self.namespace },
+            "metadata": { "name": name, "namespace": self.namespace, "labels": { "app": name } },
             "spec": {
                 "terminationGracePeriodSeconds": 1,
                 "containers": [{
@@ -149,19 +167,32 @@ impl<'a> Context<'a> {
         if !node.is_empty() {
             pod["spec"]["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
         }
-        self.kubectl().create(pod.to_string()).map(drop)
+        self.cluster().create(&pod)
     }
 
     /// Waits until a pod is ready.
     pub fn pod_ready(&self, name: &str) -> Result<(), LabError> {
-        self.kubectl().wait(&self.namespace, &[&format!("pod/{name}")], "condition=Ready", PATIENCE)
+        self.cluster().until::<Pod, _>(&format!("pod {name}"), &self.namespace, "", PATIENCE, |pods| {
+            let pod = pods.iter().find(|pod| name_of(pod) == name).unwrap_or(&Value::Null);
+            if is_true(pod, "Ready") { Ok(()) } else { Err(pod["status"].to_string()) }
+        })
+    }
+
+    /// Waits until the Deployments with the labels of `selector` (empty: all) run what they say and nothing else.
+    pub(super) fn rolled_out(&self, namespace: &str, selector: &str) -> Result<(), LabError> {
+        self.cluster().until::<Deployment, _>("a finished rollout", namespace, selector, PATIENCE, |deployments| {
+            match deployments.iter().find(|deployment| !is_rolled_out(deployment)) {
+                Some(deployment) => Err(format!("{}: {}", name_of(deployment), deployment["status"])),
+                None if deployments.is_empty() => Err("there is no Deployment".to_owned()),
+                None => Ok(()),
+            }
+        })
     }
 
     /// Names of the nodes that take pods, in order.
     pub fn nodes(&self) -> Result<Vec<String>, LabError> {
-        let nodes = self.kubectl().list("nodes", "", "")?;
-        let mut names: Vec<String> =
-            nodes.iter().filter_map(|node| node["metadata"]["name"].as_str()).map(str::to_owned).collect();
+        let nodes = self.cluster().list::<Node>("", "")?;
+        let mut names: Vec<String> = nodes.iter().map(|node| name_of(node).to_owned()).collect();
         names.sort();
         Ok(names)
     }
@@ -170,6 +201,13 @@ impl<'a> Context<'a> {
     pub fn check(&self, holds: bool, what: impl FnOnce() -> String) -> Result<(), LabError> {
         if holds { Ok(()) } else { Err(LabError::Unmet(what())) }
     }
+}
+
+/// What `kubectl rollout status` waits for.
+fn is_rolled_out(deployment: &Value) -> bool {
+    let (wanted, status) = (&deployment["spec"]["replicas"], &deployment["status"]);
+    status["observedGeneration"] == deployment["metadata"]["generation"]
+        && ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|count| status[count] == *wanted)
 }
 
 /// A claim as a person would write it.
@@ -182,4 +220,25 @@ pub(super) fn claim(namespace: &str, name: &str, class: &str, size: &str) -> Val
             "resources": { "requests": { "storage": size } },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_ends_when_every_replica_is_new_and_available() {
+        let deployment = |observed: u32, replicas: u32, updated: u32, available: u32| {
+            json!({
+                "metadata": { "generation": 2 }, "spec": { "replicas": 2 },
+                "status": { "observedGeneration": observed, "replicas": replicas, "updatedReplicas": updated,
+                    "availableReplicas": available },
+            })
+        };
+        assert!(is_rolled_out(&deployment(2, 2, 2, 2)));
+        for [observed, replicas, updated, available] in [[1, 2, 2, 2], [2, 3, 2, 2], [2, 2, 1, 2], [2, 2, 2, 1]] {
+            assert!(!is_rolled_out(&deployment(observed, replicas, updated, available)));
+        }
+        assert!(!is_rolled_out(&json!({ "metadata": { "generation": 1 }, "spec": { "replicas": 1 }, "status": {} })));
+    }
 }

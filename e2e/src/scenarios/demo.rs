@@ -2,11 +2,18 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Context, Scenario, context::PATIENCE, events::never_told, share::share_root};
-use crate::base::{LabError, checkout, eventually};
+use crate::{
+    base::{LabError, chain, checkout, eventually},
+    cluster::api::name_of,
+};
 
 /// The examples that README shows; the demo applies them in its own namespace, with the cluster's class and image.
 const EXAMPLES: &[&str] = &["pvc.yaml", "deployment.yaml"];
@@ -21,27 +28,26 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(context: &Context<'_>) -> Result<(), LabError> {
-    let kubectl = context.kubectl();
+    let cluster = context.cluster();
     let objects = examples(context)?;
     for object in &objects {
-        kubectl.apply(object.to_string())?;
+        cluster.apply(object)?;
     }
-    let (claim, deployment) = (name_of(&objects, "PersistentVolumeClaim")?, name_of(&objects, "Deployment")?);
+    let (claim, deployment) = (named(&objects, "PersistentVolumeClaim")?, named(&objects, "Deployment")?);
     let volume = context.bound(&claim)?;
     never_told(context, &claim, "ProvisioningFailed")?;
     context.timeline.step(&format!("claim {claim} is Bound"));
-    let words = ["rollout", "status", &format!("deployment/{deployment}"), "-n", &context.namespace, "--timeout=180s"];
-    kubectl.run(&words)?;
-    let pods = kubectl.list("pods", &context.namespace, &selector_of(&objects))?;
+    context.rolled_out(&context.namespace, "")?;
+    let pods = cluster.list::<Pod>(&context.namespace, &selector_of(&objects))?;
     let nodes: BTreeSet<&str> = pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str()).collect();
     context.check(pods.len() == 3 && nodes.len() >= 2, || format!("{} pods run on nodes {nodes:?}", pods.len()))?;
     context
         .timeline
         .step(&format!("three replicas Running on {}", nodes.iter().copied().collect::<Vec<_>>().join(", ")));
     share_an_image(context, &pods)?;
-    kubectl.run(&["delete", "deployment,pvc", "--all", "-n", &context.namespace, "--timeout=120s"])?;
-    let volume = format!("pv/{}", volume["metadata"]["name"].as_str().unwrap_or_default());
-    kubectl.wait("", &[&volume], "delete", PATIENCE)?;
+    cluster.delete::<Deployment>(&context.namespace, &deployment)?;
+    cluster.delete::<PersistentVolumeClaim>(&context.namespace, &claim)?;
+    cluster.gone::<PersistentVolume>("", &[name_of(&volume)])?;
     let left = eventually("an empty share", Duration::from_secs(30), Duration::from_millis(500), || {
         let names = share_root(context).map_err(|error| error.to_string())?;
         if names.iter().all(|name| name == ".berth") { Ok(names) } else { Err(names.join(", ")) }
@@ -52,13 +58,13 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
 
 /// Uploads an image through one replica and fetches it through each.
 fn share_an_image(context: &Context<'_>, pods: &[Value]) -> Result<(), LabError> {
-    let names: Vec<&str> = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+    let names: Vec<&str> = pods.iter().map(name_of).collect();
     let image = image()?;
     let digest = hex(&image);
     // The count is asked for in the same session, which keeps it open until all input has arrived: a session whose last
     // program is the reader may lose the end of its input (seen with containerd 2.4.2, on any file system).
     let words = ["sh", "-c", "cat > /images/berth.png && wc -c < /images/berth.png"];
-    let done = context.kubectl().exec(&context.namespace, names[0], &words, &image)?;
+    let done = context.cluster().kubectl().exec(&context.namespace, names[0], &words, &image)?;
     let arrived = done.text().trim() == image.len().to_string();
     context.check(done.status.success() && arrived, || {
         format!("upload of {} bytes through {}: {} {}", image.len(), names[0], done.text().trim(), done.printed())
@@ -68,17 +74,9 @@ fn share_an_image(context: &Context<'_>, pods: &[Value]) -> Result<(), LabError>
         let path = format!("/api/v1/namespaces/{}/pods/{name}:{PORT}/proxy/berth.png", context.namespace);
         // Another node's client may hold the directory's old attributes for some seconds: close-to-open consistency.
         eventually(&format!("the same image through {name}"), PATIENCE, Duration::from_millis(500), || {
-            let done = context.kubectl().tool().args(["get", "--raw", &path]).finish().map_err(|e| e.to_string())?;
-            let found = hex(&done.stdout);
-            if found == digest {
-                Ok(())
-            } else {
-                Err(format!(
-                    "SHA-256 {found} of {} bytes; {}",
-                    done.stdout.len(),
-                    String::from_utf8_lossy(&done.stderr).trim()
-                ))
-            }
+            let bytes = context.cluster().raw(&path).map_err(|error| chain(&error))?;
+            let found = hex(&bytes);
+            if found == digest { Ok(()) } else { Err(format!("SHA-256 {found} of {} bytes", bytes.len())) }
         })?;
     }
     context.timeline.step(&format!("SHA-256 {}… equal through all {} replicas", &digest[..16], names.len()));
@@ -95,7 +93,7 @@ fn examples(context: &Context<'_>) -> Result<Vec<Value>, LabError> {
 pub(super) fn example(context: &Context<'_>, file: &str) -> Result<Vec<Value>, LabError> {
     let path = checkout().join("manifests/examples").join(file);
     let words = ["create", "--dry-run=client", "--validate=false", "-o", "json", "-f"];
-    let text = context.kubectl().tool().args(words).arg(&path).output()?;
+    let text = context.cluster().kubectl().tool().args(words).arg(&path).output()?;
     let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
     objects
         .map(|object| {
@@ -127,10 +125,11 @@ fn selector_of(objects: &[Value]) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
-fn name_of(objects: &[Value], kind: &str) -> Result<String, LabError> {
+fn named(objects: &[Value], kind: &str) -> Result<String, LabError> {
     let found = objects.iter().find(|object| object["kind"] == kind);
-    let name = found.and_then(|object| object["metadata"]["name"].as_str());
-    name.map(str::to_owned).ok_or_else(|| LabError::Unmet(format!("the examples hold no {kind}")))
+    found
+        .map(|object| name_of(object).to_owned())
+        .ok_or_else(|| LabError::Unmet(format!("the examples hold no {kind}")))
 }
 
 /// A megabyte that no other run has.

@@ -29,7 +29,7 @@ pub(super) fn write(context: &Context<'_>) -> Result<PathBuf, LabError> {
     ];
     for (file, words) in pieces {
         // A dump shows what it can: one piece that cannot be had says why in its own file.
-        let text = context.kubectl().run(words).unwrap_or_else(|error| chain(&error));
+        let text = context.cluster().kubectl().run(words).unwrap_or_else(|error| chain(&error));
         let path = dir.join(file);
         fs::write(&path, text).map_err(LabError::file(&path))?;
     }

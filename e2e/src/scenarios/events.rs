@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Event;
 use serde_json::Value;
 
 use super::Context;
-use crate::base::{LabError, eventually};
+use crate::base::LabError;
 
 /// Waits for an event about the object `name` that holds all `words`; fails with the messages that came instead.
 pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[String]) -> Result<(), LabError> {
-    eventually(&format!("a telling event on {name}"), Duration::from_mins(1), Duration::from_secs(1), || {
-        let events = context.kubectl().list("events", &context.namespace, "").map_err(|error| error.to_string())?;
+    let (what, patience) = (format!("a telling event on {name}"), Duration::from_mins(1));
+    context.cluster().until::<Event, _>(&what, &context.namespace, "", patience, |events| {
         let about = |event: &&Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
         let messages: Vec<&str> = events.iter().filter(about).filter_map(|event| event["message"].as_str()).collect();
         let complete = |message: &&&str| words.iter().all(|word| message.contains(word.as_str()));
@@ -23,7 +24,7 @@ pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[Str
 
 /// Fails if there is an event about the object `name` for this reason.
 pub(super) fn never_told(context: &Context<'_>, name: &str, reason: &str) -> Result<(), LabError> {
-    let events = context.kubectl().list("events", &context.namespace, "")?;
+    let events = context.cluster().list::<Event>(&context.namespace, "")?;
     let found = events.iter().find(|event| event["involvedObject"]["name"] == name && event["reason"] == reason);
     context.check(found.is_none(), || format!("an event on {name} says {}", found.unwrap_or(&Value::Null)["message"]))
 }

@@ -2,14 +2,22 @@
 
 use std::{collections::BTreeSet, panic::resume_unwind, thread, time::Duration};
 
-use serde_json::{Value, json};
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
+};
+use kube::api::DeleteParams;
+use serde_json::Value;
 
 use super::{
     Context, Scenario,
     context::{PATIENCE, claim},
     share::share_root,
 };
-use crate::base::{LabError, eventually};
+use crate::{
+    base::{LabError, chain, eventually},
+    cluster::api::name_of,
+};
 
 /// Claims made at once; enough that the leader dies in the middle of them.
 const CLAIMS: usize = 60;
@@ -47,37 +55,28 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     let left: Vec<String> = share_root(context)?.into_iter().filter(|name| made.contains(name)).collect();
     context.check(left.is_empty(), || format!("directories without a volume: {left:?}"))?;
     // Whoever comes next finds as many controllers as there were.
-    let words = ["rollout", "status", "deployment", "-l", CONTROLLER, "-n", &context.driver.namespace];
-    context.kubectl().run(&words).map(drop)
+    context.rolled_out(&context.driver.namespace, CONTROLLER)
 }
 
 fn fail_creating(context: &Context<'_>) -> Result<(), LabError> {
-    let kubectl = context.kubectl();
     let names = (0..CLAIMS).map(|number| format!("claim-{number:02}"));
     let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, &context.driver.class, "1Gi")).collect();
-    let claims = json!({ "apiVersion": "v1", "kind": "List", "items": claims }).to_string();
-    let (made, _) = fail_during(context, "KILL", || kubectl.create(claims).map(drop), |volumes| volumes > 0)?;
+    let (made, _) = fail_during(context, "KILL", || context.cluster().create_all(&claims), |volumes| volumes > 0)?;
     context.timeline.note(&format!("{made} of {CLAIMS} volumes were made when it died"));
     context.check(made < CLAIMS, || "the leader had nothing left to make when it was killed".to_owned())?;
-    kubectl.wait(&context.namespace, &["pvc", "--all"], "jsonpath={.status.phase}=Bound", PATIENCE)?;
+    context.all_bound(CLAIMS)?;
     context.timeline.step(&format!("failover: {CLAIMS} claims Bound although the leader was killed"));
     let volumes = own_volumes(context)?;
     context.check(volumes == CLAIMS, || format!("{volumes} volumes for {CLAIMS} claims"))
 }
 
 fn fail_deleting(context: &Context<'_>) -> Result<(), LabError> {
-    let kubectl = context.kubectl();
-    let words = ["delete", "pvc", "--all", "-n", &context.namespace, "--wait=false"];
-    let (left, leader) = fail_during(context, "STOP", || kubectl.run(&words).map(drop), |volumes| volumes < CLAIMS)?;
+    let delete = || context.cluster().begin_delete_all::<PersistentVolumeClaim>(&context.namespace, "");
+    let (left, leader) = fail_during(context, "STOP", delete, |volumes| volumes < CLAIMS)?;
     context.timeline.note(&format!("{left} of {CLAIMS} volumes were left when it stopped"));
     context.check(left > 0, || "the leader had nothing left to delete when it was stopped".to_owned())?;
     goes_on_late(context, &leader)?;
-    eventually("the end of every volume", PATIENCE, Duration::from_secs(1), || {
-        match own_volumes(context).map_err(|error| error.to_string())? {
-            0 => Ok(()),
-            left => Err(format!("{left} left")),
-        }
-    })?;
+    until_volumes(context, "the end of every volume", |left| left == 0)?;
     context.timeline.step(&format!("failover: {CLAIMS} volumes deleted although the leader failed"));
     Ok(())
 }
@@ -94,10 +93,7 @@ fn fail_during(
     let leader = leader(context)?;
     let volumes = thread::scope(|scope| {
         let working = scope.spawn(work);
-        let at_work = eventually("a first volume", PATIENCE, Duration::from_millis(20), || {
-            let volumes = own_volumes(context).map_err(|error| error.to_string())?;
-            if begun(volumes) { Ok(()) } else { Err(format!("{volumes} volumes")) }
-        });
+        let at_work = until_volumes(context, "the first volume", begun);
         let seen = at_work.and_then(|()| strike(context, &leader, signal)).and_then(|()| own_volumes(context));
         working.join().unwrap_or_else(|panic| resume_unwind(panic)).and(seen)
     })?;
@@ -108,7 +104,7 @@ fn fail_during(
 fn goes_on_late(context: &Context<'_>, stopped: &Leader) -> Result<(), LabError> {
     let Some((node, process)) = &stopped.process else { return Ok(()) };
     eventually("another leader", PATIENCE, Duration::from_millis(500), || {
-        let leads = leads(context).map_err(|error| error.to_string())?;
+        let leads = leads(context).map_err(|error| chain(&error))?;
         if leads == stopped.pod { Err(format!("{leads} leads still")) } else { Ok(()) }
     })?;
     context.timeline.note(&format!("{} goes on, and no longer leads", stopped.pod));
@@ -118,23 +114,34 @@ fn goes_on_late(context: &Context<'_>, stopped: &Leader) -> Result<(), LabError>
 
 /// Name of the pod that holds the driver's Lease.
 fn leads(context: &Context<'_>) -> Result<String, LabError> {
-    leading_pod(context).map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+    leading_pod(context).map(|pod| name_of(&pod).to_owned())
 }
 
 /// Number of volumes that the driver made for claims in the scenario's namespace.
 fn own_volumes(context: &Context<'_>) -> Result<usize, LabError> {
-    let volumes = context.kubectl().list("pv", "", "")?;
+    context.cluster().list::<PersistentVolume>("", "").map(|volumes| own(context, &volumes))
+}
+
+/// Waits until that number is as wanted.
+fn until_volumes(context: &Context<'_>, what: &str, wanted: impl Fn(usize) -> bool) -> Result<(), LabError> {
+    context.cluster().until::<PersistentVolume, _>(what, "", "", PATIENCE, |volumes| {
+        let volumes = own(context, volumes);
+        if wanted(volumes) { Ok(()) } else { Err(format!("{volumes} volumes")) }
+    })
+}
+
+fn own(context: &Context<'_>, volumes: &[Value]) -> usize {
     let own = volumes
         .iter()
         .filter(|volume| volume["spec"]["claimRef"]["namespace"] == context.namespace.as_str())
         .filter(|volume| volume["metadata"]["annotations"][PROVISIONED_BY] == context.driver.name.as_str());
-    Ok(own.count())
+    own.count()
 }
 
 /// The leading controller.
 fn leader(context: &Context<'_>) -> Result<Leader, LabError> {
     let pod = leading_pod(context)?;
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = name_of(&pod).to_owned();
     let process = if context.lab.is_some() { Some(process(context, &pod)?) } else { None };
     Ok(Leader { pod: name, process })
 }
@@ -143,13 +150,10 @@ fn leader(context: &Context<'_>) -> Result<Leader, LabError> {
 fn leading_pod(context: &Context<'_>) -> Result<Value, LabError> {
     let namespace = &context.driver.namespace;
     eventually("a leader among the controllers", PATIENCE, Duration::from_millis(500), || {
-        let leases = context.kubectl().list("leases", namespace, "").map_err(|error| error.to_string())?;
-        let pods = context.kubectl().list("pods", namespace, CONTROLLER).map_err(|error| error.to_string())?;
+        let leases = context.cluster().list::<Lease>(namespace, "").map_err(|error| chain(&error))?;
+        let pods = context.cluster().list::<Pod>(namespace, CONTROLLER).map_err(|error| chain(&error))?;
         let holders: Vec<&str> = leases.iter().filter_map(|lease| lease["spec"]["holderIdentity"].as_str()).collect();
-        let leads = |pod: &&Value| {
-            let name = pod["metadata"]["name"].as_str();
-            name.is_some_and(|name| holders.iter().any(|holder| holder.starts_with(name)))
-        };
+        let leads = |pod: &&Value| holders.iter().any(|holder| holder.starts_with(name_of(pod)));
         let found = pods.iter().find(leads).cloned();
         found.ok_or_else(|| format!("none of {} controllers holds a lease: {holders:?}", pods.len()))
     })
@@ -176,6 +180,5 @@ fn strike(context: &Context<'_>, Leader { pod, process }: &Leader, signal: &str)
     if let Some((node, process)) = process {
         return context.lab()?.machine(node)?.sh(&format!("kill -{signal} {process}")).map(drop);
     }
-    let words = ["delete", "pod", pod, "-n", &context.driver.namespace, "--grace-period=0", "--force", "--wait=false"];
-    context.kubectl().run(&words).map(drop)
+    context.cluster().begin_delete::<Pod>(&context.driver.namespace, pod, &DeleteParams::default().grace_period(0))
 }

@@ -33,6 +33,6 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.check(names.contains(&directory), || format!("the share holds {names:?}"))?;
     context.pod("user", &name, "", "echo here > /data/file && sleep 3600")?;
     context.pod_ready("user")?;
-    let found = context.kubectl().exec_text(&context.namespace, "user", &["cat", "/data/file"])?;
+    let found = context.cluster().kubectl().exec_text(&context.namespace, "user", &["cat", "/data/file"])?;
     context.check(found.trim() == "here", || format!("the file holds {found:?}"))
 }

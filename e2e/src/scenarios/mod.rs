@@ -1,6 +1,6 @@
 //! What a cluster with Berth must do, each behaviour in a file and a namespace of its own.
 //!
-//! A scenario talks to the cluster through kubectl alone, so that it runs against the lab and against any other cluster;
+//! A scenario talks to the cluster through its API server alone, so that it runs against the lab and against any other cluster;
 //! those that must reach into a machine (restart a kubelet, look at a server's disk) say so and need the lab.
 
 mod bad_input;

@@ -1,5 +1,6 @@
 //! A server that takes the controller but refuses the nodes: the pod's events say so.
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use super::{
@@ -24,5 +25,5 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.bound("low-port")?;
     context.pod("refused", "low-port", "", "sleep 3600")?;
     told(context, "refused", "FailedMount", &words(&[server, nfs::LOW_PORT_SHARE, "resvport"]))?;
-    context.kubectl().run(&["delete", "pod", "refused", "-n", &context.namespace, "--timeout=120s"]).map(drop)
+    context.cluster().delete::<Pod>(&context.namespace, "refused")
 }

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::{core::v1::Pod, storage::v1::CSINode};
+use serde_json::Value;
+
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, eventually};
+use crate::{
+    base::{LabError, chain, eventually, metrics},
+    cluster::api::name_of,
+};
 
 /// Metrics of a node's plugin, read on the node: it listens on loopback alone unless the chart's values say otherwise.
 const METRICS: &str = "http://127.0.0.1:9809/metrics";
 
 /// Calls by which kubelet told the plugin what became of its registration, and that the plugin answered well.
-const NOTIFIED: &str = concat!(
+const NOTIFIED: (&str, [(&str, &str); 2]) = (
     "berth_rpc_duration_seconds_count",
-    r#"{method="pluginregistration.Registration/NotifyRegistrationStatus",code="OK"}"#
+    [("method", "pluginregistration.Registration/NotifyRegistrationStatus"), ("code", "OK")],
 );
 
 /// See [`run`].
@@ -37,7 +43,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     // A plugin that starts anew makes its socket anew, and kubelet takes it again: no stale entry stands in the way.
     let node = &context.nodes()?[0];
     let pod = super::restart::plugin_pod(context, node)?;
-    context.kubectl().run(&["delete", "pod", &pod, "-n", &context.driver.namespace, "--wait=true"])?;
+    context.cluster().delete::<Pod>(&context.driver.namespace, &pod)?;
     super::restart::plugin_ready(context, node)?;
     registered_anew(context, node, &pod)?;
     registered(context, node)
@@ -48,51 +54,27 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
 fn registered_anew(context: &Context<'_>, node: &str, before: &str) -> Result<(), LabError> {
     let machine = context.lab()?.machine(node)?;
     eventually(&format!("registration of the new plugin on {node}"), PATIENCE, Duration::from_secs(1), || {
-        let metrics = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| error.to_string())?;
-        if notified(&metrics) == 0 {
+        let text = machine.sh(&format!("curl -sSf --max-time 10 {METRICS}")).map_err(|error| chain(&error))?;
+        if metrics::total(&text, NOTIFIED.0, &NOTIFIED.1) < 1.0 {
             return Err("kubelet has not notified it".to_owned());
         }
         // A refusal is notified by the same call; the log tells the two apart.
-        let pod = super::restart::plugin_pod(context, node).map_err(|error| error.to_string())?;
-        let words = ["logs", &pod, "-n", &context.driver.namespace];
-        let log = context.kubectl().run(&words).map_err(|error| error.to_string())?;
+        let pod = super::restart::plugin_pod(context, node).map_err(|error| chain(&error))?;
+        let log = context.cluster().log(&context.driver.namespace, &pod).map_err(|error| chain(&error))?;
         let accepted = pod != before && log.contains("registered with kubelet");
         if accepted { Ok(()) } else { Err(format!("log of {pod}:\n{log}")) }
     })
 }
 
-/// How often kubelet told the plugin what became of its registration.
-fn notified(metrics: &str) -> u64 {
-    let count = metrics.lines().find_map(|line| line.strip_prefix(NOTIFIED));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
-}
-
 /// Waits until the node's `CSINode` lists the driver.
 fn registered(context: &Context<'_>, node: &str) -> Result<(), LabError> {
-    eventually(&format!("registration on {node}"), PATIENCE, Duration::from_secs(1), || {
-        let object = context.kubectl().get("csinode", node, "").map_err(|error| error.to_string())?;
-        let drivers = object.unwrap_or_default()["spec"]["drivers"].take();
-        let mut entries = drivers.as_array().into_iter().flatten();
+    context.cluster().until::<CSINode, _>(&format!("registration on {node}"), "", "", PATIENCE, |known| {
+        let drivers = known.iter().find(|found| name_of(found) == node).map(|found| &found["spec"]["drivers"]);
+        let mut entries = drivers.and_then(Value::as_array).into_iter().flatten();
         let entry = entries.find(|entry| entry["name"] == context.driver.name.as_str());
         match entry {
             Some(entry) if entry["nodeID"] == node => Ok(()),
-            _ => Err(format!("CSINode {node} lists {drivers}")),
+            _ => Err(format!("CSINode {node} lists {drivers:?}")),
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_answered_notifications_count() {
-        let line = |method: &str, code: &str, count: u64| {
-            let method = format!("pluginregistration.Registration/{method}");
-            format!("berth_rpc_duration_seconds_count{{method=\"{method}\",code=\"{code}\"}} {count}\n")
-        };
-        let other = line("GetInfo", "OK", 3) + &line("NotifyRegistrationStatus", "CANCELLED", 4);
-        assert_eq!(notified(&other), 0);
-        assert_eq!(notified(&(other + &line("NotifyRegistrationStatus", "OK", 2))), 2);
-    }
 }

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+use serde_json::Value;
+
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, eventually};
+use crate::{
+    base::{LabError, chain, eventually},
+    cluster::api::{is_true, name_of},
+};
 
 /// The plugin's pod is killed while pods use its mounts.
 pub(super) const PLUGIN: Scenario = Scenario {
@@ -21,6 +28,9 @@ pub(super) const KUBELET: Scenario = Scenario {
     run: kubelet,
 };
 
+/// Labels of the plugin's pods.
+const PLUGINS: &str = "app.kubernetes.io/name=berth,app.kubernetes.io/component=node";
+
 /// Appends a line a second and reads it back; stops at the first failure, so that a gap cannot hide.
 const WRITER: &str =
     "n=0; while n=$((n+1)); do echo $n >> /data/log && tail -n1 /data/log | grep -qx $n || exit 1; sleep 1; done";
@@ -29,19 +39,9 @@ fn plugin(context: &Context<'_>) -> Result<(), LabError> {
     survive(context, |node| {
         crash(context, node)?;
         let before = plugin_pod(context, node)?;
-        context.kubectl().run(&[
-            "delete",
-            "pod",
-            &before,
-            "-n",
-            &context.driver.namespace,
-            "--grace-period=0",
-            "--force",
-        ])?;
-        eventually("another plugin pod", PATIENCE, Duration::from_millis(500), || {
-            let now = plugin_pod(context, node).map_err(|error| error.to_string())?;
-            if now == before { Err(now) } else { Ok(()) }
-        })?;
+        let at_once = DeleteParams::default().grace_period(0);
+        context.cluster().begin_delete::<Pod>(&context.driver.namespace, &before, &at_once)?;
+        context.cluster().gone::<Pod>(&context.driver.namespace, &[&before])?;
         plugin_ready(context, node)
     })
 }
@@ -52,7 +52,7 @@ fn crash(context: &Context<'_>, node: &str) -> Result<(), LabError> {
     let before = machine.sh("pidof berth-node")?;
     machine.sh(&format!("kill -KILL {before}"))?;
     eventually("the plugin's process after a SIGKILL", PATIENCE, Duration::from_millis(500), || {
-        let now = machine.sh("pidof berth-node").map_err(|error| error.to_string())?;
+        let now = machine.sh("pidof berth-node").map_err(|error| chain(&error))?;
         if now == before { Err(now) } else { Ok(()) }
     })?;
     plugin_ready(context, node)
@@ -72,10 +72,10 @@ fn survive(context: &Context<'_>, disturb: impl FnOnce(&str) -> Result<(), LabEr
     disturb(&node)?;
     let after = written(context, "writer")?;
     eventually("lines written after the restart", PATIENCE, Duration::from_secs(1), || {
-        let now = written(context, "writer").map_err(|error| error.to_string())?;
+        let now = written(context, "writer").map_err(|error| chain(&error))?;
         if now >= after + 3 { Ok(()) } else { Err(format!("line {before} before, {after} right after, {now} now")) }
     })?;
-    let pod = context.kubectl().get("pod", "writer", &context.namespace)?.unwrap_or_default();
+    let pod = context.cluster().get::<Pod>(&context.namespace, "writer")?.unwrap_or_default();
     let status = &pod["status"]["containerStatuses"][0];
     context.check(status["restartCount"] == 0 && status["ready"] == true, || {
         format!("the writer did not survive: {status}")
@@ -89,10 +89,10 @@ fn survive(context: &Context<'_>, disturb: impl FnOnce(&str) -> Result<(), LabEr
     context.check(seen > after, || format!("a new pod reads line {seen}, the writer was at {after}"))?;
     // Unmounting what was mounted before the restart must work as well.
     for name in ["writer", "reader", "newcomer"] {
-        context.kubectl().run(&["delete", "pod", name, "-n", &context.namespace, "--timeout=120s"])?;
+        context.cluster().delete::<Pod>(&context.namespace, name)?;
     }
     for claim in [&claim, &other] {
-        let volume = context.bound(claim)?["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let volume = name_of(&context.bound(claim)?).to_owned();
         let left = context.lab()?.machine(&node)?.sh(&format!("grep {volume} /proc/self/mounts || true"))?;
         context.check(left.trim().is_empty(), || format!("mounts are left on {node}: {left}"))?;
     }
@@ -101,35 +101,31 @@ fn survive(context: &Context<'_>, disturb: impl FnOnce(&str) -> Result<(), LabEr
 
 /// The last line number that a pod sees in the log.
 fn written(context: &Context<'_>, pod: &str) -> Result<u64, LabError> {
-    let words = ["exec", "-n", &context.namespace, pod, "--", "tail", "-n1", "/data/log"];
+    let words = ["tail", "-n1", "/data/log"];
     eventually("an answer from the pod", PATIENCE, Duration::from_secs(1), || {
-        let text = context.kubectl().run(&words).map_err(|error| error.to_string())?;
+        let done = context.cluster().kubectl().exec_text(&context.namespace, pod, &words);
+        let text = done.map_err(|error| chain(&error))?;
         text.trim().parse().map_err(|_| format!("the log ends in {text:?}"))
     })
 }
 
 /// Name of the plugin's pod on a node.
 pub(super) fn plugin_pod(context: &Context<'_>, node: &str) -> Result<String, LabError> {
-    let pods = context.kubectl().list(
-        "pods",
-        &context.driver.namespace,
-        "app.kubernetes.io/name=berth,app.kubernetes.io/component=node",
-    )?;
-    let here =
-        |pod: &&serde_json::Value| pod["spec"]["nodeName"] == node && pod["metadata"]["deletionTimestamp"].is_null();
-    let name = pods.iter().find(here).and_then(|pod| pod["metadata"]["name"].as_str());
-    name.map(str::to_owned).ok_or_else(|| LabError::Unmet(format!("no plugin pod on {node}")))
+    let pods = context.cluster().list::<Pod>(&context.driver.namespace, PLUGINS)?;
+    let pod = pods.iter().find(|pod| is_on(pod, node));
+    pod.map(|pod| name_of(pod).to_owned()).ok_or_else(|| LabError::Unmet(format!("no plugin pod on {node}")))
+}
+
+/// Whether a pod runs on a node and stays there.
+fn is_on(pod: &Value, node: &str) -> bool {
+    pod["spec"]["nodeName"] == node && pod["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// Waits until the plugin's pod on a node is ready.
 pub(super) fn plugin_ready(context: &Context<'_>, node: &str) -> Result<(), LabError> {
-    eventually(&format!("a ready plugin on {node}"), PATIENCE, Duration::from_secs(1), || {
-        let pod = plugin_pod(context, node).map_err(|error| error.to_string())?;
-        let object =
-            context.kubectl().get("pod", &pod, &context.driver.namespace).map_err(|error| error.to_string())?;
-        let conditions = object.unwrap_or_default()["status"]["conditions"].take();
-        let mut entries = conditions.as_array().into_iter().flatten();
-        let ready = entries.any(|entry| entry["type"] == "Ready" && entry["status"] == "True");
-        if ready { Ok(()) } else { Err(conditions.to_string()) }
+    let (what, namespace) = (format!("a ready plugin on {node}"), &context.driver.namespace);
+    context.cluster().until::<Pod, _>(&what, namespace, PLUGINS, PATIENCE, |pods| {
+        let pod = pods.iter().find(|pod| is_on(pod, node)).unwrap_or(&Value::Null);
+        if is_true(pod, "Ready") { Ok(()) } else { Err(pod["status"].to_string()) }
     })
 }

@@ -1,5 +1,6 @@
 //! What lies on the share, seen beside the driver's dynamic volumes.
 
+use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::json;
 
 use super::{Context, context::claim};
@@ -18,7 +19,7 @@ pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError>
 pub(super) fn in_share(context: &Context<'_>, script: &str) -> Result<String, LabError> {
     let (name, namespace) = (format!("{}-root", context.namespace), &context.namespace);
     let Backend { server, share } = &context.driver.backend;
-    if context.kubectl().get("pv", &name, "")?.is_none() {
+    if context.cluster().get::<PersistentVolume>("", &name)?.is_none() {
         let volume = json!({
             "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name, "labels": context.labels() },
             "spec": {
@@ -30,10 +31,9 @@ pub(super) fn in_share(context: &Context<'_>, script: &str) -> Result<String, La
         });
         let mut claim = claim(namespace, "root", "", "1Gi");
         claim["spec"]["volumeName"] = json!(name);
-        context.kubectl().create(volume.to_string())?;
-        context.kubectl().create(claim.to_string())?;
+        context.cluster().create_all([&volume, &claim])?;
         context.pod("root", "root", "", "sleep 3600")?;
         context.pod_ready("root")?;
     }
-    context.kubectl().exec_text(namespace, "root", &["sh", "-c", &format!("cd /data && {script}")])
+    context.cluster().kubectl().exec_text(namespace, "root", &["sh", "-c", &format!("cd /data && {script}")])
 }

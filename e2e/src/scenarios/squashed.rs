@@ -1,5 +1,6 @@
 //! A share whose server takes the controller for nobody.
 
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use serde_json::json;
 
 use super::{Context, Scenario};
@@ -20,7 +21,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     // The class comes after the claim, so that the volume's name is known before the volume is made.
     let class = context.class_name("squashed");
     context.claim_of("squashed", &class)?;
-    let claim = context.kubectl().get("pvc", "squashed", &context.namespace)?.unwrap_or_default();
+    let claim = context.cluster().get::<PersistentVolumeClaim>(&context.namespace, "squashed")?.unwrap_or_default();
     let volume = format!("{share}/pvc-{}", claim["metadata"]["uid"].as_str().unwrap_or_default());
     // A directory that was begun: its owner, who is not root, may not look into it.
     server.sh(&format!("install -d -m 0 -o 65534 -g 65534 {volume}"))?;
@@ -30,8 +31,8 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.pod_ready("user")?;
     let found = server.sh(&format!("cat {volume}/file; stat -c '%u %a' {share}/.berth/closed"))?;
     context.check(found == "here\n65534 0\n", || format!("on the server there is {found:?}"))?;
-    context.kubectl().run(&["delete", "pod", "user", "-n", &context.namespace, "--timeout=120s"])?;
-    context.kubectl().run(&["delete", "pvc", "squashed", "-n", &context.namespace, "--timeout=120s"])?;
+    context.cluster().delete::<Pod>(&context.namespace, "user")?;
+    context.cluster().delete::<PersistentVolumeClaim>(&context.namespace, "squashed")?;
     let gone = format!("for n in $(seq 300); do test -e {volume} || exit 0; sleep 0.2; done; exit 1");
     server.sh(&gone).map(drop)
 }

@@ -1,9 +1,13 @@
 //! A directory that exists already, mounted by the static volume of the examples.
 
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use serde_json::{Value, json};
 
 use super::{Context, Scenario, demo::example, share::in_share};
-use crate::{base::LabError, cluster::nfs::Backend};
+use crate::{
+    base::LabError,
+    cluster::{api::name_of, nfs::Backend},
+};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -25,17 +29,18 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
             object["metadata"]["labels"] = context.labels();
         } else {
             object["spec"]["volumeName"] = json!(volume);
-            object["metadata"]["name"].as_str().unwrap_or_default().clone_into(&mut claim);
+            name_of(&object).clone_into(&mut claim);
         }
-        context.kubectl().create(object.to_string())?;
+        context.cluster().create(&object)?;
     }
     context.pod("reader", &claim, "", "cat /data/file && echo after >>/data/file && sleep 3600")?;
     context.pod_ready("reader")?;
     let words = ["cat", "/data/file"];
-    let seen = context.kubectl().exec_text(&context.namespace, "reader", &words)?;
+    let seen = context.cluster().kubectl().exec_text(&context.namespace, "reader", &words)?;
     context.check(seen == "before\nafter\n", || format!("the pod reads {seen:?}"))?;
-    context.kubectl().run(&["delete", "pod/reader", &format!("pvc/{claim}"), "-n", &context.namespace])?;
-    context.kubectl().run(&["delete", "pv", &volume])?;
+    context.cluster().delete::<Pod>(&context.namespace, "reader")?;
+    context.cluster().delete::<PersistentVolumeClaim>(&context.namespace, &claim)?;
+    context.cluster().delete::<PersistentVolume>("", &volume)?;
     let left = in_share(context, &format!("cat {directory}/file && rm -r {directory}"))?;
     context.check(left == "before\nafter\n", || format!("after the volume was deleted its directory holds {left:?}"))
 }

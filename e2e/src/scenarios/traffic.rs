@@ -1,26 +1,25 @@
 //! The cluster carries what people do with it: requests between pods by way of a Service, and into pods from outside.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, TcpStream},
+    io::{BufRead, BufReader},
+    net::Ipv4Addr,
     process::{Child, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
 
+use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, eventually};
+use crate::base::{LabError, chain, eventually, http};
 
 const SERVER: &str = "web";
 const CLIENT: &str = "client";
 const PORT: u16 = 8080;
 /// What the server writes into its log when it starts.
 const GREETING: &str = "the web server starts";
-/// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -35,13 +34,12 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     start(context, &page)?;
     through_the_service(context, &page)?;
     let log = eventually("the server's log", PATIENCE, Duration::from_secs(1), || {
-        let words = ["logs", SERVER, "-n", &context.namespace];
-        context.kubectl().run(&words).map_err(|error| error.to_string())
+        context.cluster().log(&context.namespace, SERVER).map_err(|error| chain(&error))
     })?;
     context.check(log.lines().any(|line| line == GREETING), || format!("the server's log lacks a line: {log:?}"))?;
     let forward = Forward::start(context)?;
     let answer = eventually("the page through port-forward", PATIENCE, Duration::from_secs(1), || {
-        fetch(forward.port).map_err(|error| error.to_string())
+        http::get((Ipv4Addr::LOCALHOST, forward.port).into(), "/index.html").map_err(|error| error.to_string())
     })?;
     context.check(answer.contains(&page), || format!("port-forward brought something else: {answer:?}"))?;
     context.timeline.step("traffic: a Service, logs, exec and port-forward work");
@@ -57,26 +55,25 @@ fn start(context: &Context<'_>, page: &str) -> Result<(), LabError> {
     let serve = format!("echo '{page}' >/data/index.html && echo '{GREETING}' && exec httpd -f -p {PORT} -h /data");
     context.pod(SERVER, &claim, first, &serve)?;
     context.pod(CLIENT, &claim, last, "exec sleep 3600")?;
-    context.kubectl().run(&["label", "pod", SERVER, &format!("app={SERVER}"), "-n", &context.namespace])?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "name": SERVER, "namespace": context.namespace },
         "spec": { "selector": { "app": SERVER }, "ports": [{ "port": 80, "targetPort": PORT }] },
     });
-    context.kubectl().create(service.to_string())?;
+    context.cluster().create(&service)?;
     context.pod_ready(SERVER)?;
     context.pod_ready(CLIENT)
 }
 
 /// Fetches the page in the client's pod by the Service's address, which no machine has: it works if the nodes translate it.
 fn through_the_service(context: &Context<'_>, page: &str) -> Result<(), LabError> {
-    let service = context.kubectl().get("service", SERVER, &context.namespace)?.unwrap_or_default();
+    let service = context.cluster().get::<Service>(&context.namespace, SERVER)?.unwrap_or_default();
     let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
     let url = if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
     let answer = eventually("an answer through the Service", PATIENCE, Duration::from_secs(1), || {
         // Not with its own -T: Debian's static busybox dies of it.
         let words = ["timeout", "10", "wget", "-q", "-O", "-", &url];
-        context.kubectl().exec_text(&context.namespace, CLIENT, &words).map_err(|error| error.to_string())
+        context.cluster().kubectl().exec_text(&context.namespace, CLIENT, &words).map_err(|error| chain(&error))
     })?;
     context.check(answer.trim() == page, || format!("the Service brought something else: {answer:?}"))
 }
@@ -91,7 +88,7 @@ impl Forward {
     fn start(context: &Context<'_>) -> Result<Self, LabError> {
         let (pod, port) = (format!("pod/{SERVER}"), format!(":{PORT}"));
         let words = ["port-forward", "--address=127.0.0.1", "-n", &context.namespace, &pod, &port].map(str::to_owned);
-        let child = context.kubectl().command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let child = context.cluster().kubectl().command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = child.map_err(|source| LabError::Start { program: "kubectl port-forward".to_owned(), source })?;
         // From here on, whatever happens, the program ends with the value.
         let mut forward = Self { child, port: 0 };
@@ -122,16 +119,6 @@ impl Drop for Forward {
 /// The port in `Forwarding from 127.0.0.1:PORT -> 8080`.
 fn port_in(line: &str) -> Option<u16> {
     line.strip_prefix("Forwarding from 127.0.0.1:")?.split(' ').next()?.parse().ok()
-}
-
-/// The whole answer to a request for the page at a port of this host.
-fn fetch(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     base::LabError,
-    guest::{Exec, Guest, GuestError, Stream},
+    guest::{Exec, Guest, Stream},
 };
 
 /// Where test programs lie in a guest.
@@ -23,7 +23,7 @@ const FOREVER: Duration = Duration::from_hours(2);
 const PASSED_ON: &[&str] = &["BERTH_TEST_", "NEXTEST", "RUST_"];
 
 /// Copies the test programs of a rung, from nextest's list of it, into the guest.
-pub(super) fn copy(list: &Value, guest: &Guest) -> Result<(), GuestError> {
+pub(super) fn copy(list: &Value, guest: &Guest) -> Result<(), LabError> {
     for suite in list["rust-suites"].as_object().into_iter().flatten().map(|(_, suite)| suite) {
         let mut cases = suite["testcases"].as_object().into_iter().flatten().map(|(_, case)| case);
         if let Some(program) = suite["binary-path"].as_str().map(Path::new)
@@ -46,11 +46,7 @@ pub fn run(directory: &Path, program: &Path, words: &[String]) -> Result<i32, La
         let source = Command::new(program).args(words).exec();
         return Err(LabError::Start { program: program.display().to_string(), source });
     }
-    let refusal = |source: GuestError| LabError::Guest {
-        guest: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        source: Box::new(source),
-    };
-    let guest = Guest::attach(directory).map_err(refusal)?;
+    let guest = Guest::attach(directory)?;
     let inside = inside(program).to_string_lossy().into_owned();
     let mut command = Exec::new([inside].into_iter().chain(words.iter().cloned())).timeout(FOREVER);
     for (key, value) in std::env::vars() {
@@ -58,12 +54,11 @@ pub fn run(directory: &Path, program: &Path, words: &[String]) -> Result<i32, La
             command = command.env(&key, &value);
         }
     }
-    let shown = guest.exec_streaming(&command, |stream, bytes| {
+    guest.exec_streaming(&command, |stream, bytes| {
         // Where nobody reads any more, nobody misses it.
         let _ = match stream {
             Stream::Output => io::stdout().write_all(bytes),
             Stream::Error => io::stderr().write_all(bytes),
         };
-    });
-    shown.map_err(refusal)
+    })
 }

@@ -136,8 +136,7 @@ fn programs(rung: Rung, nextest: &Nextest, state: &StateDir) -> Result<Outcome, 
         Rung::Kernel => apart(|| {
             let single = Single::start(state, &LabParts::ensure()?)?;
             let guest = single.machine().guest();
-            let refusal = |source| LabError::Guest { guest: guest.name().to_owned(), source: Box::new(source) };
-            in_guest::copy(&nextest.list(&name)?, guest).map_err(refusal)?;
+            in_guest::copy(&nextest.list(&name)?, guest)?;
             let lab = std::env::current_exe().map_err(LabError::file("/proc/self/exe"))?;
             let runner = [lab, PathBuf::from("in-guest"), guest.directory().to_owned()];
             let runner = runner.iter().map(|word| word.display().to_string()).collect();
