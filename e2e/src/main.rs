@@ -13,6 +13,7 @@ use e2e::{
         parts::{self, LabParts},
         state::StateDir,
     },
+    parts::Kernel,
     report::Timeline,
     scenarios,
     target::{self, Target},
@@ -69,6 +70,9 @@ enum Command {
     Test {
         /// The rungs.
         rungs: Vec<Rung>,
+        /// Kernels for the rung `kernel`, instead of 6.1 and 6.12; may be given several times.
+        #[arg(long = "kernel", value_name = "KERNEL")]
+        kernels: Vec<Kernel>,
     },
     /// Measure what Berth promises.
     Bench {
@@ -142,12 +146,12 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
         }
         Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
         Command::Scenario { names } => return scenario(names, state, timeline),
-        Command::Test { rungs } => {
+        Command::Test { rungs, kernels } => {
             // Scenarios on a cluster that is not the lab's need nothing of this machine.
             if rungs.as_slice() != [Rung::Cluster] || !target::is_foreign() {
                 privileged()?;
             }
-            return Ok(verdict(testrun::run(rungs, state, timeline)?.failed == 0));
+            return Ok(verdict(testrun::run(rungs, kernels, state, timeline)?.failed == 0));
         }
         Command::Bench { what } => {
             privileged()?;

@@ -2,10 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{binaries::Binaries, machine::Machine, network, nfs::Backend, parts::LabParts, state::StateDir};
+use super::{binaries::Binaries, machine::Machine, network, nfs::Backend, state::StateDir};
 use crate::{
     base::{LabError, process},
-    guest::{self, KernelRung},
+    guest::{self, Image, KernelRung},
 };
 
 /// Driver sockets inside the guest.
@@ -13,22 +13,27 @@ const CONTROLLER_SOCKET: &str = "/run/berth/controller.sock";
 /// See [`CONTROLLER_SOCKET`].
 const NODE_SOCKET: &str = "/run/berth/node.sock";
 
+/// How many times longer than promised a guest may take for anything when it is emulated.
+const EMULATION: u32 = 3;
+
 /// A guest of its own, until dropped.
 #[derive(Debug)]
 pub struct Single {
     state: StateDir,
     machine: Machine,
+    kvm: bool,
 }
 
 impl Single {
-    /// Boots the guest below `lab` and starts its NFS server.
-    pub fn start(lab: &StateDir, parts: &LabParts) -> Result<Self, LabError> {
+    /// Boots the guest below `lab` from `image` and starts its NFS server.
+    pub fn start(lab: &StateDir, image: &Image) -> Result<Self, LabError> {
         let state = lab.nested("single")?;
         process::end_all(state.root())?;
         state.clear()?;
-        let booted = KernelRung::boot("single", guest::Nic::Alone, parts.guest_image(), &state.guest("single"));
+        let booted = KernelRung::boot("single", guest::Nic::Alone, image, &state.guest("single"));
         let rung = booted.map_err(|source| LabError::Guest { guest: "single".to_owned(), source: Box::new(source) })?;
-        Ok(Self { state, machine: Machine::new(rung.guest().clone(), network::Nic::of(1)) })
+        let machine = Machine::new(rung.guest().clone(), network::Nic::of(1));
+        Ok(Self { state, machine, kvm: image.kvm })
     }
 
     /// The guest.
@@ -39,6 +44,19 @@ impl Single {
     /// The share as the guest itself reaches it.
     pub fn backend(&self) -> Backend {
         Backend { server: KernelRung::SERVER.to_owned(), share: KernelRung::SHARE.to_owned() }
+    }
+
+    /// What tests that run in the guest find in their environment: the server, its share, where that lies in the guest
+    /// itself, and how many times longer than promised everything may take.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        let Backend { server, share } = self.backend();
+        let slowness = if self.kvm { 1 } else { EMULATION };
+        [
+            ("BERTH_TEST_SERVER", server),
+            ("BERTH_TEST_SHARE", share.clone()),
+            ("BERTH_TEST_LOCAL", share),
+            ("BERTH_TEST_SLOWNESS", slowness.to_string()),
+        ]
     }
 
     /// Copies both programs of the product into the guest and starts them; returns their endpoints.

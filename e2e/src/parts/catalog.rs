@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{
     BuiltParts, PartError, accelerator, boot, debian,
     go::{self, Program},
-    images, programs,
+    images,
+    kernels::{self, Kernel},
+    programs,
     store::Inputs,
     workshop::{Tools, Workshop},
 };
@@ -45,9 +47,11 @@ pub enum Part {
     Helm,
     /// csi-sanity.
     CsiSanity,
-    /// Directory with Debian's kernel, the root disk and the files that the initial RAM disk takes from it.
+    /// Directory with the root disk and the files that the initial RAM disk takes from it.
     Debian,
-    /// Initial RAM disk with the lab's agent.
+    /// Directory with a kernel and its modules.
+    Kernel(Kernel),
+    /// Initial RAM disk with the lab's agent and without modules.
     Boot,
     /// Whether KVM works here.
     Accelerator,
@@ -63,8 +67,8 @@ impl Part {
     /// What a control plane runs, and its client.
     pub const CONTROL_PLANE: &[Self] =
         &[Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kubectl];
-    /// What every guest boots from.
-    pub const GUEST: &[Self] = &[Self::Debian, Self::Boot, Self::Accelerator];
+    /// What every guest boots from, with the kernel of the lab's nodes.
+    pub const GUEST: &[Self] = &[Self::Debian, Self::Kernel(Kernel::Linux6_1), Self::Boot, Self::Accelerator];
     /// Images that the scenarios use.
     pub const IMAGES: &[Self] = &[Self::PauseImage, Self::BusyboxImage];
     /// Everything.
@@ -86,6 +90,10 @@ impl Part {
         Self::Helm,
         Self::CsiSanity,
         Self::Debian,
+        Self::Kernel(Kernel::Linux5_10),
+        Self::Kernel(Kernel::Linux6_1),
+        Self::Kernel(Kernel::Linux6_12),
+        Self::Kernel(Kernel::Newest),
         Self::Boot,
         Self::Accelerator,
         Self::NodePrograms,
@@ -97,6 +105,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Self::Debian => "debian",
+            Self::Kernel(kernel) => kernel.part(),
             Self::Boot => "boot",
             Self::Accelerator => "accelerator",
             Self::NodePrograms => "node-programs",
@@ -113,6 +122,7 @@ impl Part {
             Self::KubeControllerManager => 48,
             Self::Containerd | Self::Helm => 60,
             Self::Debian => 55,
+            Self::Kernel(_) => 30,
             Self::CsiSanity => 33,
             Self::Etcd => 22,
             Self::Kubectl => 20,
@@ -128,7 +138,7 @@ impl Part {
     /// Parts that this one is made from.
     pub(super) fn needs(self) -> &'static [Self] {
         match self {
-            Self::Accelerator => &[Self::Debian, Self::Boot],
+            Self::Accelerator => &[Self::Kernel(Kernel::Linux6_1), Self::Boot],
             Self::NodePrograms => programs::CONTENTS,
             Self::Boot | Self::BusyboxImage => &[Self::Debian],
             _ => &[],
@@ -138,7 +148,7 @@ impl Part {
     /// The file in the part's directory that is the part.
     pub(super) fn file(self) -> &'static str {
         match self {
-            Self::Debian => "",
+            Self::Debian | Self::Kernel(_) => "",
             Self::Boot => boot::INITRD,
             Self::Accelerator => accelerator::FILE,
             Self::NodePrograms => programs::DISK,
@@ -151,6 +161,7 @@ impl Part {
     pub(super) fn inputs(self, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
         match self {
             Self::Debian => debian::inputs(inputs),
+            Self::Kernel(kernel) => kernels::inputs(kernel, inputs),
             Self::Boot => boot::inputs(inputs, tools)?,
             Self::Accelerator => accelerator::inputs(inputs)?,
             Self::NodePrograms => programs::inputs(inputs),
@@ -168,6 +179,7 @@ impl Part {
     pub(super) fn build(self, shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
         match self {
             Self::Debian => debian::build(shop),
+            Self::Kernel(kernel) => kernels::build(kernel, shop),
             Self::Boot => boot::build(shop, needs),
             Self::Accelerator => accelerator::build(shop, needs),
             Self::NodePrograms => programs::build(shop, needs),

@@ -1,6 +1,7 @@
 //! The test ladder: every rung, from what runs inside one process to a whole cluster, and one summary.
 
 mod conformance;
+mod kernels;
 pub mod programs;
 mod rungs;
 mod sanity;
@@ -9,11 +10,13 @@ use std::{path::Path, thread};
 
 use clap::ValueEnum;
 
+pub use kernels::of_a_run;
 pub use sanity::{Account, account};
 
 use crate::{
     base::{LabError, chain},
     cluster::{Lab, api_only::ApiOnly, binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
+    parts::Kernel,
     report::{self, Line, Outcome, Timeline},
     scenarios,
     target::Target,
@@ -57,8 +60,9 @@ impl Rung {
     }
 }
 
-/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed`.
-pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+/// Runs the rungs (none: all), [`Rung::Kernel`] on each of `kernels` (none: the usual ones), and prints the summary. The
+/// last line is `N passed, N failed, N skipped`.
+pub fn run(selected: &[Rung], kernels: &[Kernel], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let all = Rung::value_variants();
     let rungs: Vec<Rung> = all.iter().copied().filter(|rung| selected.is_empty() || selected.contains(rung)).collect();
     let mut results = Vec::new();
@@ -66,7 +70,7 @@ pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<O
         let name = rung.name();
         timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
         fresh_log(rung)?;
-        let outcome = one(rung, state, timeline)
+        let outcome = one(rung, kernels, state, timeline)
             .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
         timeline.step(&format!("rung {name}: {} passed, {} failed", outcome.passed, outcome.failed));
         results.push((name, outcome));
@@ -79,7 +83,7 @@ fn fresh_log(rung: Rung) -> Result<(), LabError> {
     std::fs::write(&path, "").map_err(LabError::file(&path))
 }
 
-fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+fn one(rung: Rung, kernels: &[Kernel], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     match rung {
         Rung::Unit => rungs::unit(timeline),
         Rung::Wire => {
@@ -99,15 +103,12 @@ fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, Lab
         }),
         // Each test boots a guest; one at a time is as fast where they are emulated.
         Rung::Guest => rungs::each("guest", timeline, |program| rungs::on_host(program, &["--test-threads=1"], &[])),
-        Rung::Kernel => apart(|| {
-            let single = Single::start(state, &LabParts::ensure()?)?;
-            rungs::each("kernel", timeline, |program| rungs::in_guest(program, &single))
-        }),
+        Rung::Kernel => apart(|| Ok(kernels::run(of_a_run(kernels), state, timeline))),
         Rung::Conformance => {
             let binaries = Binaries::build()?;
             apart(|| {
                 let parts = LabParts::ensure()?;
-                let single = Single::start(state, &parts)?;
+                let single = Single::start(state, parts.guest_image())?;
                 Ok(conformance::run(&single, &parts, &binaries, timeline)?.outcome)
             })
         }
@@ -150,6 +151,6 @@ fn summarise(results: Vec<(String, Outcome)>, timeline: &Timeline) -> Result<Out
         println!("  FAILED {failure}");
     }
     println!("logs: {}; figures: {}", rungs::log_of("*")?.display(), path.display());
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.not_run);
     Ok(total)
 }

@@ -96,13 +96,9 @@ pub(super) fn in_mount_namespace(program: &TestProgram) -> Result<(String, bool)
 pub(super) fn in_guest(program: &TestProgram, single: &Single) -> Result<(String, bool), LabError> {
     let name = program.executable.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let path = format!("/var/tmp/{name}");
-    let backend = single.backend();
     single.machine().copy_in(&program.executable, &path, 0o755)?;
-    let script = format!(
-        "export BERTH_TEST_SERVER={} BERTH_TEST_SHARE={share} BERTH_TEST_LOCAL={share}\n{path} 2>&1",
-        backend.server,
-        share = backend.share
-    );
+    let variables = single.environment().map(|(name, value)| format!("{name}={value}")).join(" ");
+    let script = format!("export {variables}\n{path} 2>&1");
     let done = single.machine().run(&script, PATIENCE)?;
     Ok((String::from_utf8_lossy(&done.stdout).into_owned(), done.status == 0))
 }
