@@ -8,10 +8,10 @@ LAB := cargo run --locked --package e2e --bin lab --
 LAB_CACHE := $(or $(BERTH_LAB_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth-lab)
 CARGO_DENY := $(LAB_CACHE)/cargo-deny-0.20.2/bin/cargo-deny
 
-.PHONY: help check test demo bench image manifests e2e clean
+.PHONY: help check test test-kernels demo bench image manifests e2e clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and rendered manifests; changes nothing
 	cargo fmt --all --check
@@ -22,6 +22,9 @@ check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and re
 
 test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; cold < 70 min, warm < 35 min)
 	$(LAB) test $(RUNGS)
+
+test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root)
+	$(LAB) test kernel --kernel 5.10 --kernel newest
 
 demo: ## cluster up, chart installed, three replicas share one volume on two nodes, everything deleted again (needs root)
 	$(LAB) demo

@@ -13,7 +13,7 @@ use e2e::{
         parts::{LabParts, clients},
         state::StateDir,
     },
-    parts,
+    parts::{self, Kernel},
     report::Timeline,
     scenarios,
     target::{self, Target},
@@ -71,6 +71,9 @@ enum Command {
     Test {
         /// The rungs.
         rungs: Vec<Rung>,
+        /// Kernels for the rung `kernel`, instead of 6.1 and 6.12; may be given several times.
+        #[arg(long = "kernel", value_name = "KERNEL")]
+        kernels: Vec<Kernel>,
     },
     /// Run a test program in a guest (what cargo-nextest puts before each test of the rung `kernel`).
     #[command(hide = true)]
@@ -159,12 +162,12 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
         }
         Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
         Command::Scenario { names } => return scenario(names, state, timeline),
-        Command::Test { rungs } => {
+        Command::Test { rungs, kernels } => {
             // Scenarios on a cluster that is not the lab's need nothing of this machine.
             if rungs.as_slice() != [Rung::Cluster] || !target::is_foreign() {
                 privileged()?;
             }
-            return Ok(verdict(testrun::run(rungs, state, timeline)?.failed == 0));
+            return Ok(verdict(testrun::run(rungs, kernels, state, timeline)?.failed == 0));
         }
         Command::Bench { what } => {
             privileged()?;

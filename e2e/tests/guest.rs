@@ -12,12 +12,12 @@ use std::{
 use e2e::{
     base::LabError,
     guest::{Disk, Exec, Guest, Image, Spec},
-    parts::{BUSYBOX_IMAGE, Part, Parts},
+    parts::{BUSYBOX_IMAGE, Kernel, Part, Parts},
     progress::Lines,
 };
 
 fn image() -> Image {
-    Parts::open().unwrap().ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image().unwrap()
+    Parts::open().unwrap().ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image(Kernel::Linux6_1).unwrap()
 }
 
 /// Kills the guest also when a test fails half-way.
@@ -155,7 +155,7 @@ fn a_guest_runs_containers() {
     let programs =
         Disk::Programs { name: "node".into(), image: built.path(Part::NodePrograms).unwrap(), at: "/opt/node".into() };
     let spec = Spec { memory_mib: 1024, disks: vec![programs], ..Spec::new("containers") };
-    let ended = Ended(Guest::boot(&spec, &built.guest_image().unwrap(), home.path()).unwrap());
+    let ended = Ended(Guest::boot(&spec, &built.guest_image(Kernel::Linux6_1).unwrap(), home.path()).unwrap());
     let guest = &ended.0;
 
     guest.spawn(&["containerd"], "/var/log/containerd.log").unwrap();

@@ -7,43 +7,53 @@
 mod contract;
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Command, id},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use contract::World;
 use nfs_client::{Client, Config, DEFAULT_PORT};
 
-/// There is one server for all tests.
-static TURN: Mutex<()> = Mutex::new(());
-
 struct Knfsd {
     server: String,
     root: Vec<String>,
     local: PathBuf,
-    _turn: MutexGuard<'static, ()>,
+    /// There is one server for all tests: shared by those that use it, alone for who restarts it.
+    turn: File,
 }
 
 impl Knfsd {
+    /// A directory of its own on the share that was given.
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = format!("contract-{}-{}", id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let share = variable("BERTH_TEST_SHARE");
-        let names = share.split('/').filter(|name| !name.is_empty()).chain([name.as_str()]);
-        let local = PathBuf::from(variable("BERTH_TEST_LOCAL")).join(&name);
-        fs::create_dir(&local).unwrap();
-        Self { server: variable("BERTH_TEST_SERVER"), root: names.map(str::to_owned).collect(), local, _turn: turn }
+        Self::on(|given| given)
     }
 
-    fn restart(between: impl FnOnce()) {
+    /// The same on another export beside that share.
+    fn beside(export: &str) -> Self {
+        Self::on(|given| given.with_file_name(export))
+    }
+
+    fn on(export: impl Fn(PathBuf) -> PathBuf) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let turn = File::create(env::temp_dir().join("berth-knfsd.lock")).unwrap();
+        turn.lock_shared().unwrap();
+        let name = format!("contract-{}-{}", id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let place = |variable: &str| export(PathBuf::from(self::variable(variable))).join(&name);
+        let (share, local) = (place("BERTH_TEST_SHARE"), place("BERTH_TEST_LOCAL"));
+        fs::create_dir(&local).unwrap();
+        let names = share.to_str().unwrap().split('/').filter(|name| !name.is_empty());
+        Self { server: variable("BERTH_TEST_SERVER"), root: names.map(str::to_owned).collect(), local, turn }
+    }
+
+    /// Waits until nobody else uses the server.
+    fn restart(&self, between: impl FnOnce()) {
+        self.turn.unlock().unwrap();
+        self.turn.lock().unwrap();
         run("rpc.nfsd", &["0"]);
         between();
         run("rpc.nfsd", &["--no-nfs-version", "3", "--no-udp", "8"]);
@@ -86,13 +96,13 @@ impl World for Knfsd {
     }
 
     fn crash(&mut self) {
-        Self::restart(|| {});
+        self.restart(|| {});
     }
 
     fn set_lease(&mut self, lease: Duration) -> Duration {
         // The kernel allows no lease below ten seconds, and it takes a new one only while the server is down.
         let lease = lease.max(Duration::from_secs(10));
-        Self::restart(|| control("nfsv4leasetime", &lease.as_secs().to_string()));
+        self.restart(|| control("nfsv4leasetime", &lease.as_secs().to_string()));
         lease
     }
 
@@ -102,3 +112,43 @@ impl World for Knfsd {
 }
 
 every_contract!(Knfsd::new());
+
+/// ext4 with case-insensitive names.
+mod casefold {
+    use super::*;
+
+    quiet_contract!(Knfsd::beside("casefold"));
+}
+
+/// A file system without links, owners and permissions.
+mod vfat {
+    use nfs_client::{Error, NfsStatus};
+
+    use super::{contract::export, *};
+
+    contract_tests! { Knfsd::beside("vfat");
+        errors:
+            a_failed_compound_names_its_operation_and_keeps_the_results_before,
+            a_compound_beyond_the_limit_is_refused_unsent;
+        sessions: shutdown_leaves_a_client_that_answers_shut_down;
+        recovery: a_stale_handle_is_reported_and_walked_again_by_its_path;
+    }
+
+    #[tokio::test]
+    async fn what_it_cannot_keep_is_refused_and_files_are_exclusive() {
+        let world = Knfsd::beside("vfat");
+        let client = world.client();
+        let export = export(&world, &client).await;
+        let refused = client.create_symlink(&export, "record", "text").await.unwrap_err();
+        assert!(refused.is_status(NfsStatus::Perm), "{refused}");
+        let refused = client.create_dir(&export, "volume", 0o700, Some((1234, 5678))).await.unwrap_err();
+        assert!(matches!(refused, Error::OwnerRefused { .. }), "{refused}");
+
+        let record = client.create_file(&export, "record", 0o600, b"text").await.unwrap();
+        assert_ne!(record.attributes.mode, Some(0o600));
+        let again = client.create_file(&export, "record", 0o600, b"other").await.unwrap_err();
+        assert!(again.is_status(NfsStatus::Exist), "{again}");
+        client.rename((&export, "record"), (&export, "moved")).await.unwrap();
+        assert_eq!(client.read_file(&export, "moved").await.unwrap(), b"text");
+    }
+}

@@ -20,7 +20,7 @@ pub(crate) async fn a_volume_is_a_directory_with_mode_owner_and_record(world: &W
         ("csi.storage.k8s.io/pvc/namespace", "shop"),
     ];
     let made = controller.create("pvc-1", &parameters).await.unwrap();
-    assert_eq!(made.id, format!("berth://{}/export#pvc-1", world.server()));
+    assert_eq!(made.id, format!("berth://{}{}#pvc-1", world.server(), world.share()));
     assert_eq!(made.capacity_bytes, 1 << 30);
     assert_eq!(made.context["subDir"], "pvc-1");
     assert_eq!(world.object("pvc-1"), Some(Object::Directory { mode: 0o2770, owner: (1000, 2000) }));
@@ -95,9 +95,10 @@ pub(crate) async fn another_size_is_another_volume(world: &World) {
     assert_eq!(
         error.message(),
         format!(
-            "volume \"pvc-1\" exists on {}:/export with a size of 1073741824 bytes, not 2147483648 bytes; delete that \
+            "volume \"pvc-1\" exists on {}:{} with a size of 1073741824 bytes, not 2147483648 bytes; delete that \
              volume first, or ask under another name",
-            world.server()
+            world.server(),
+            world.share()
         )
     );
     let larger = CreateVolume { capacity: Range { required: 1, limit: 0 }, ..controller.request("pvc-1", &[]) };

@@ -169,7 +169,7 @@ pub(crate) async fn a_record_that_cannot_be_read_stops_everything(world: &World)
         ] {
             assert_eq!(error.code(), Code::FailedPrecondition);
             let message = error.message();
-            assert!(message.contains(&format!("/export/.berth/records/{name}")), "{message}");
+            assert!(message.contains(&format!("{}/.berth/records/{name}", world.share())), "{message}");
         }
         assert_eq!(world.tree(), tree);
     }

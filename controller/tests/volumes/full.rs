@@ -33,7 +33,7 @@ pub(crate) async fn a_full_disk_is_named_and_nothing_is_left(world: &World) {
 }
 
 /// A real disk: volumes are made until no more fit, and again after one is gone.
-#[cfg(feature = "wire")]
+#[cfg(any(feature = "wire", feature = "kernel"))]
 pub(crate) async fn a_disk_that_fills_up_refuses_and_recovers(world: &World) {
     let controller = world.controller();
     let mut ids = Vec::new();

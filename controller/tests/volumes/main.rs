@@ -1,5 +1,6 @@
-//! What the controller does on every server. Each body runs against the fake and, with feature `wire`, against
-//! NFS-Ganesha (needs root, nfs-ganesha and nfs-ganesha-vfs).
+//! What the controller does on every server. Each body runs against the fake; with feature `wire` also against NFS-Ganesha
+//! (needs root, nfs-ganesha and nfs-ganesha-vfs), with feature `kernel` also against the server of the kernel it runs on
+//! (`world/knfsd.rs` says what that needs).
 
 #![allow(clippy::unwrap_used, reason = "the bodies fail like the tests themselves")]
 
@@ -10,7 +11,7 @@ mod delete;
 mod doubt;
 mod full;
 mod places;
-#[cfg(feature = "wire")]
+#[cfg(any(feature = "wire", feature = "kernel"))]
 mod ports;
 mod reaping;
 mod refusals;
@@ -149,4 +150,41 @@ mod ganesha {
     every_crash_test!(World::ganesha());
     #[cfg(feature = "fault-points")]
     every_squashed_crash_test!(World::squashed_ganesha());
+}
+
+#[cfg(feature = "kernel")]
+mod knfsd {
+    use crate::world::{Knfsd, World};
+
+    every_volume_test!(World::Knfsd(Knfsd::new()));
+    volume_tests! { World::Knfsd(Knfsd::beside("squashed", 0o777)); squash: a_squashed_root_cannot_set_an_owner; }
+    volume_tests! { World::Knfsd(Knfsd::beside("lowport", 0o755)); ports: an_export_that_demands_a_low_port_is_named_and_can_be_had; }
+    volume_tests! { World::Knfsd(Knfsd::on_a_small_disk()); full: a_disk_that_fills_up_refuses_and_recovers; }
+    volume_tests! { World::Knfsd(Knfsd::beside("squashed", 0o755)); refusals: a_share_that_may_not_be_written_to_is_named; }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::Knfsd(Knfsd::new()));
+    #[cfg(feature = "fault-points")]
+    every_squashed_crash_test!(World::Knfsd(Knfsd::beside("squashed", 0o777)));
+}
+
+/// ext4 with case-insensitive names.
+#[cfg(feature = "kernel")]
+mod casefold {
+    use crate::world::{Knfsd, World};
+
+    every_volume_test!(World::Knfsd(Knfsd::beside("casefold", 0o755)));
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::Knfsd(Knfsd::beside("casefold", 0o755)));
+}
+
+/// A file system without links, owners and permissions.
+#[cfg(feature = "kernel")]
+mod vfat {
+    use crate::world::{Knfsd, World};
+
+    volume_tests! { World::Knfsd(Knfsd::beside("vfat", 0o755));
+        refusals:
+            a_share_that_does_not_exist_is_named,
+            a_share_that_keeps_no_permissions_is_named;
+    }
 }

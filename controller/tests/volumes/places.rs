@@ -11,7 +11,8 @@ pub(crate) async fn one_place_holds_one_volume(world: &World) {
     let error = controller.create("pvc-2", &[("subDir", "shared/data")]).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     let message = error.message();
-    assert!(message.contains(&format!("{}:/export/shared/data is taken by volume pvc-1", world.server())), "{message}");
+    let taken = format!("{}:{}/shared/data is taken by volume pvc-1", world.server(), world.share());
+    assert!(message.contains(&taken), "{message}");
     assert!(message.contains("differs for each volume"), "{message}");
     assert_eq!(world.tree(), tree);
 }

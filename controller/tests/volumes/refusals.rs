@@ -8,9 +8,10 @@ use crate::world::{Object, World};
 
 pub(crate) async fn a_share_that_does_not_exist_is_named(world: &World) {
     let controller = world.controller();
-    for share in ["/nowhere", "/export/nowhere", "/export/no/where"] {
+    let below = |path: &str| format!("{}{path}", world.share());
+    for share in ["/nowhere".to_owned(), below("/nowhere"), below("/no/where")] {
         let mut request = controller.request("pvc-1", &[]);
-        request.parameters.insert("share".to_owned(), share.to_owned());
+        request.parameters.insert("share".to_owned(), share.clone());
         let error = controller::operations::Volumes::create(&controller.operations, request).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition);
         let message = error.message();
@@ -18,7 +19,7 @@ pub(crate) async fn a_share_that_does_not_exist_is_named(world: &World) {
         assert!(message.contains("correct \"share\" in the StorageClass"), "{message}");
     }
     // A delete must not take a missing share for a missing volume.
-    let id = controller.id("pvc-1").replace("/export#", "/nowhere#");
+    let id = controller.id("pvc-1").replace(&format!("{}#", world.share()), "/nowhere#");
     assert_eq!(controller.delete(&id).await.unwrap_err().code(), Code::FailedPrecondition);
 }
 
@@ -33,7 +34,7 @@ pub(crate) async fn a_server_that_refuses_is_named(world: &World) {
     let error = controller::operations::Volumes::create(&controller.operations, request).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     let message = error.message();
-    assert!(message.starts_with(&format!("cannot open the share 127.0.0.1:{port}:/export: ")), "{message}");
+    assert!(message.starts_with(&format!("cannot open the share 127.0.0.1:{port}:{}: ", world.share())), "{message}");
     assert!(message.contains("refused") && message.contains("check that the server runs"), "{message}");
 }
 
@@ -65,7 +66,8 @@ pub(crate) async fn records_that_others_could_write_are_not_trusted(world: &Worl
         controller.delete(&controller.id("pvc-1")).await.unwrap_err(),
     ] {
         assert_eq!(error.code(), Code::FailedPrecondition);
-        assert!(error.message().contains("/export/.berth, where the driver keeps its records, is a symbolic link"));
+        let problem = "/.berth, where the driver keeps its records, is a symbolic link";
+        assert!(error.message().contains(&format!("{}{problem}", world.share())), "{}", error.message());
     }
     world.remove(".berth").await;
     world.make_dir(".berth");
@@ -73,6 +75,19 @@ pub(crate) async fn records_that_others_could_write_are_not_trusted(world: &Worl
     let error = controller.create("pvc-1", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(error.message().contains("is open to others"), "{}", error.message());
+}
+
+/// Where permissions are not kept, anybody could write records, and no volume is made.
+#[cfg(feature = "kernel")]
+pub(crate) async fn a_share_that_keeps_no_permissions_is_named(world: &World) {
+    let controller = world.controller();
+    for parameters in [&[][..], &[("subDir", "team/data")]] {
+        let error = controller.create("pvc-1", parameters).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+        let begin = format!("{}:{}/.berth, where the driver keeps its records, ", world.server(), world.share());
+        assert!(error.message().starts_with(&begin), "{}", error.message());
+    }
+    assert_eq!(world.places(), Vec::<String>::new());
 }
 
 /// Somebody who may write to the share makes the driver's folders before the driver does, or puts his own in their place.
@@ -94,7 +109,7 @@ pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
         for error in errors {
             assert_eq!(error.code(), Code::FailedPrecondition);
             let message = error.message();
-            let begin = format!("/export/.berth, where the driver keeps its records, {problem}; ");
+            let begin = format!("{}/.berth, where the driver keeps its records, {problem}; ", world.share());
             assert!(message.contains(&begin) && message.contains("chown -R root"), "{message}");
         }
     }
@@ -113,7 +128,7 @@ pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
         let controller = world.controller();
         let error = controller.delete(&controller.id("pvc-1")).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition, "{folder} {other:?}: {}", error.message());
-        let place = format!("/export/.berth{folder}, where the driver keeps its records, ");
+        let place = format!("{}/.berth{folder}, where the driver keeps its records, ", world.share());
         assert!(error.message().contains(&place), "{}", error.message());
     }
     assert_eq!(world.places(), ["precious"]);
@@ -129,13 +144,13 @@ pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
     assert_eq!(world.object(".berth"), Some(Object::Directory { mode: 0o700, owner: (0, 0) }));
 }
 
-#[cfg(feature = "wire")]
+#[cfg(any(feature = "wire", feature = "kernel"))]
 pub(crate) async fn a_share_that_may_not_be_written_to_is_named(world: &World) {
     let controller = world.controller();
     let error = controller.create("pvc-1", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     let message = error.message();
-    let begin = format!("the controller may not write to the share {}:/export: ", world.server());
+    let begin = format!("the controller may not write to the share {}:{}: ", world.server(), world.share());
     assert!(message.starts_with(&begin), "{message}");
     assert!(message.contains("export it read-write with no_root_squash"), "{message}");
     assert!(world.tree().is_empty());

@@ -20,8 +20,9 @@ pub(crate) async fn a_squashed_root_cannot_set_an_owner(world: &World) {
         let message = error.message();
         let place = sub_dir.unwrap_or("pvc-2");
         let begin = format!(
-            "the server does not let the controller give {}:/export/{place} the owner 1000:1000: ",
-            world.server()
+            "the server does not let the controller give {}:{}/{place} the owner 1000:1000: ",
+            world.server(),
+            world.share()
         );
         assert!(message.starts_with(&begin), "{message}");
         assert!(message.contains("export the share with no_root_squash"), "{message}");

@@ -1,6 +1,9 @@
 //! A server with a share, and controllers that use it.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use controller::backend::faults::Faults;
@@ -14,8 +17,13 @@ use nfs_testkit::ganesha::{Ganesha, GaneshaOptions, Squash};
 use volume::capacity::Range;
 use volume::{AccessMode, Capability};
 
-/// Path of the share on every server.
-pub(crate) const SHARE: &str = "/export";
+#[cfg(feature = "kernel")]
+mod knfsd;
+#[cfg(feature = "kernel")]
+pub(crate) use knfsd::Knfsd;
+
+/// Path of the share on servers of the test's own.
+const EXPORT: &str = "/export";
 
 /// A server.
 pub(crate) enum World {
@@ -23,6 +31,18 @@ pub(crate) enum World {
     #[cfg(feature = "wire")]
     // The disk goes first: a directory on which something is mounted cannot be removed.
     Ganesha(#[expect(dead_code, reason = "held until the test ends")] Option<Disk>, Box<Ganesha>),
+    #[cfg(feature = "kernel")]
+    Knfsd(Knfsd),
+}
+
+/// Something below the share, as the server itself has it.
+enum Place<'a> {
+    Fake(&'a FakeServer, String),
+    #[cfg_attr(
+        not(any(feature = "wire", feature = "kernel")),
+        expect(dead_code, reason = "there is only the fake then")
+    )]
+    Here(PathBuf),
 }
 
 /// A file system in memory that holds 60 objects.
@@ -57,7 +77,7 @@ pub(crate) enum Object {
 impl World {
     pub(crate) fn fake() -> Self {
         let server = FakeServer::new();
-        server.make_dir(SHARE);
+        server.make_dir(EXPORT);
         Self::Fake(server)
     }
 
@@ -79,6 +99,8 @@ impl World {
             Self::Fake(server) => server,
             #[cfg(feature = "wire")]
             Self::Ganesha(..) => panic!("this test is for the fake"),
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(..) => panic!("this test is for the fake"),
         }
     }
 
@@ -125,12 +147,38 @@ impl World {
             Self::Fake(_) => "fake".to_owned(),
             #[cfg(feature = "wire")]
             Self::Ganesha(_, server) => format!("127.0.0.1:{}", server.port()),
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(server) => server.name().to_owned(),
+        }
+    }
+
+    /// Path of the share on the server.
+    pub(crate) fn share(&self) -> &str {
+        match self {
+            Self::Fake(_) => EXPORT,
+            #[cfg(feature = "wire")]
+            Self::Ganesha(..) => EXPORT,
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(server) => server.share(),
+        }
+    }
+
+    fn place(&self, path: &str) -> Place<'_> {
+        match self {
+            Self::Fake(server) => Place::Fake(server, format!("{EXPORT}/{path}")),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => Place::Here(server.export().join(path)),
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(server) => Place::Here(server.local().join(path)),
         }
     }
 
     fn settings(&self, source_port: SourcePort) -> Settings {
         let mut settings = Settings::new("test", source_port);
-        #[cfg_attr(not(feature = "wire"), expect(irrefutable_let_patterns, reason = "there is only the fake then"))]
+        #[cfg_attr(
+            not(any(feature = "wire", feature = "kernel")),
+            expect(irrefutable_let_patterns, reason = "there is only the fake then")
+        )]
         if let Self::Fake(server) = self {
             let server = server.clone();
             settings.connect = Box::new(move |named| {
@@ -153,40 +201,39 @@ impl World {
     /// Removes something below the share, a directory only if it is empty.
     pub(crate) async fn remove(&self, path: &str) {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let parents: Vec<&str> = SHARE.split('/').chain(parent.split('/')).filter(|name| !name.is_empty()).collect();
         let client = self.by_hand();
-        let directory = client.open_dir(&parents).await.unwrap();
+        let directory = client.open_dir(&self.names_to(parent)).await.unwrap();
         client.remove(&directory, name).await.unwrap();
         client.shutdown().await;
     }
 
+    /// The way to something below the share.
+    fn names_to<'a>(&'a self, path: &'a str) -> Vec<&'a str> {
+        self.share().split('/').chain(path.split('/')).filter(|name| !name.is_empty()).collect()
+    }
+
     pub(crate) fn make_dir(&self, path: &str) {
-        match self {
-            Self::Fake(server) => server.make_dir(&format!("{SHARE}/{path}")),
-            #[cfg(feature = "wire")]
-            Self::Ganesha(_, server) => std::fs::create_dir_all(server.export().join(path)).unwrap(),
+        match self.place(path) {
+            Place::Fake(server, path) => server.make_dir(&path),
+            Place::Here(path) => fs::create_dir_all(path).unwrap(),
         }
     }
 
     pub(crate) fn make_file(&self, path: &str) {
-        match self {
-            Self::Fake(server) => server.make_file(&format!("{SHARE}/{path}"), "data"),
-            #[cfg(feature = "wire")]
-            Self::Ganesha(_, server) => {
-                let path = server.export().join(path);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, "data").unwrap();
+        match self.place(path) {
+            Place::Fake(server, path) => server.make_file(&path, "data"),
+            Place::Here(path) => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "data").unwrap();
             }
         }
     }
 
     pub(crate) fn make_symlink(&self, path: &str, target: &str) {
-        match self {
-            Self::Fake(server) => server.make_symlink(&format!("{SHARE}/{path}"), target),
-            #[cfg(feature = "wire")]
-            Self::Ganesha(_, server) => {
-                let path = server.export().join(path);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match self.place(path) {
+            Place::Fake(server, path) => server.make_symlink(&path, target),
+            Place::Here(path) => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::os::unix::fs::symlink(target, path).unwrap();
             }
         }
@@ -195,11 +242,9 @@ impl World {
     /// Makes a symbolic link an hour ago.
     pub(crate) fn make_old_symlink(&self, path: &str, target: &str) {
         self.make_symlink(path, target);
-        match self {
-            Self::Fake(server) => server.age(&format!("{SHARE}/{path}"), 3600),
-            #[cfg(feature = "wire")]
-            Self::Ganesha(_, server) => {
-                let path = server.export().join(path);
+        match self.place(path) {
+            Place::Fake(server, path) => server.age(&path, 3600),
+            Place::Here(path) => {
                 let touched = std::process::Command::new("touch").args(["-h", "-d", "1 hour ago"]).arg(path).status();
                 assert!(touched.unwrap().success());
             }
@@ -214,8 +259,7 @@ impl World {
     /// Changes owner or mode of a directory.
     pub(crate) async fn change(&self, path: &str, attributes: SetAttributes) {
         let client = self.by_hand();
-        let names: Vec<&str> = SHARE.split('/').chain(path.split('/')).filter(|name| !name.is_empty()).collect();
-        let directory = client.open_dir(&names).await.unwrap();
+        let directory = client.open_dir(&self.names_to(path)).await.unwrap();
         client.setattr(&directory, attributes).await.unwrap();
         client.shutdown().await;
     }
@@ -242,41 +286,33 @@ impl World {
     }
 
     fn names(&self, path: &str) -> Vec<String> {
-        match self {
-            Self::Fake(server) => server.list(&format!("{SHARE}/{path}")).unwrap_or_default(),
-            #[cfg(feature = "wire")]
-            Self::Ganesha(_, server) => {
-                let entries = std::fs::read_dir(server.export().join(path));
-                let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
-                names.map(|name| name.into_string().unwrap()).collect()
+        match self.place(path) {
+            Place::Fake(server, path) => server.list(&path).unwrap_or_default(),
+            Place::Here(path) => {
+                let entries = fs::read_dir(path).into_iter().flatten().flatten();
+                let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+                names.sort();
+                names
             }
         }
     }
 
     pub(crate) fn object(&self, path: &str) -> Option<Object> {
-        match self {
-            Self::Fake(server) => {
-                let path = format!("{SHARE}/{path}");
-                if !server.exists(&path) {
-                    return None;
+        match self.place(path) {
+            Place::Fake(server, path) if server.exists(&path) => Some(match server.link(&path) {
+                Some(target) => Object::Link(target),
+                None if server.list(&path).is_some() => {
+                    Object::Directory { mode: server.mode(&path)?, owner: server.owner(&path)? }
                 }
-                Some(match server.link(&path) {
-                    Some(target) => Object::Link(target),
-                    None if server.list(&path).is_some() => {
-                        Object::Directory { mode: server.mode(&path)?, owner: server.owner(&path)? }
-                    }
-                    None => Object::File,
-                })
-            }
-            #[cfg(feature = "wire")]
-            Self::Ganesha(_, server) => {
-                use std::os::unix::fs::MetadataExt;
-                let path = server.export().join(path);
-                let found = std::fs::symlink_metadata(&path).ok()?;
+                None => Object::File,
+            }),
+            Place::Fake(..) => None,
+            Place::Here(path) => {
+                let found = fs::symlink_metadata(&path).ok()?;
                 Some(if found.is_dir() {
                     Object::Directory { mode: found.mode() & 0o7777, owner: (found.uid(), found.gid()) }
                 } else if found.is_symlink() {
-                    Object::Link(std::fs::read_link(&path).ok()?.into_os_string().into_string().unwrap())
+                    Object::Link(fs::read_link(&path).ok()?.into_os_string().into_string().unwrap())
                 } else {
                     Object::File
                 })
@@ -298,9 +334,10 @@ impl World {
         self.names(&format!(".berth/{name}"))
     }
 
-    /// Waits until the trash is empty.
+    /// Waits until the trash is empty: a minute, or longer where the lab says that everything takes longer.
     pub(crate) async fn until_reaped(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        let slowness = std::env::var("BERTH_TEST_SLOWNESS").map_or(1, |factor| factor.parse().unwrap());
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1) * slowness;
         while !self.folder("trash").is_empty() {
             assert!(tokio::time::Instant::now() < deadline, "still in the trash: {:?}", self.folder("trash"));
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -315,7 +352,7 @@ impl World {
         let faults = Faults::default();
         let servers = Servers::new(Settings { faults: faults.clone(), ..self.settings(source_port) });
         let operations = Operations::new("csi.berth.dev", servers.clone(), Counts::new(&Metrics::new()));
-        Controller { operations, servers, faults, server: self.server() }
+        Controller { operations, servers, faults, server: self.server(), share: self.share().to_owned() }
     }
 }
 
@@ -327,12 +364,13 @@ pub(crate) struct Controller {
     #[cfg_attr(not(feature = "fault-points"), expect(dead_code, reason = "armed only where there are fault points"))]
     pub(crate) faults: Faults,
     pub(crate) server: String,
+    pub(crate) share: String,
 }
 
 impl Controller {
     /// A request for 1 GiB with these parameters beside server and share.
     pub(crate) fn request(&self, name: &str, parameters: &[(&str, &str)]) -> CreateVolume {
-        let base = [("server", self.server.as_str()), ("share", SHARE)];
+        let base = [("server", self.server.as_str()), ("share", self.share.as_str())];
         let parameters = base.iter().chain(parameters).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         CreateVolume {
             name: name.to_owned(),
@@ -352,7 +390,7 @@ impl Controller {
 
     /// The id that a volume of this name has.
     pub(crate) fn id(&self, name: &str) -> String {
-        let (server, share) = (self.server.parse().unwrap(), SHARE.parse().unwrap());
+        let (server, share) = (self.server.parse().unwrap(), self.share.parse().unwrap());
         volume::VolumeId::new(&server, &share, name).unwrap().to_string()
     }
 

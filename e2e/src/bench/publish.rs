@@ -49,7 +49,7 @@ pub(super) fn measure(
     binaries: &Binaries,
     generator: &Path,
 ) -> Result<Vec<Line>, LabError> {
-    let single = Single::start(lab, parts)?;
+    let single = Single::start(lab, parts.guest_image())?;
     let endpoints = single.start_driver(binaries)?;
     let backend = single.backend();
     let (server, share, node) = (&backend.server, &backend.share, &endpoints.node);

@@ -9,7 +9,7 @@ use super::control_plane::Programs;
 use crate::{
     base::LabError,
     guest::Image,
-    parts::{BuiltParts, Part, PartError, Parts},
+    parts::{BuiltParts, Kernel, Part, PartError, Parts},
     progress::Lines,
 };
 
@@ -44,7 +44,7 @@ impl LabParts {
             },
             helm: built.path(Part::Helm)?,
             csi_sanity: built.path(Part::CsiSanity)?,
-            guest: built.guest_image()?,
+            guest: built.guest_image(Kernel::Linux6_1)?,
             node_programs: built.path(Part::NodePrograms)?,
             images: Part::IMAGES.iter().map(|part| built.path(*part)).collect::<Result<_, _>>()?,
         })
@@ -70,7 +70,7 @@ impl LabParts {
         &self.csi_sanity
     }
 
-    /// Kernel and disk that guests boot from.
+    /// Kernel and disk that the lab's guests boot from.
     pub fn guest_image(&self) -> &Image {
         &self.guest
     }
@@ -102,6 +102,18 @@ pub fn clients() -> Result<Clients, LabError> {
         Ok(Clients { kubectl: built.path(Part::Kubectl)?, helm: built.path(Part::Helm)? })
     };
     ensure().map_err(|error: PartError| boxed(error))
+}
+
+/// Builds what a guest with this kernel boots from. `None` when Debian's archive no longer has the kernel.
+pub fn guest_image(kernel: Kernel) -> Result<Option<Image>, LabError> {
+    let wanted = [Part::GUEST, &[Part::Kernel(kernel)]].concat();
+    let ensure = || Parts::open()?.ensure(&wanted, &mut Lines::default())?.guest_image(kernel);
+    match ensure() {
+        Ok(image) => Ok(Some(image)),
+        // Without this one there is no guest at all.
+        Err(PartError::NotServed { .. }) if kernel != Kernel::Linux6_1 => Ok(None),
+        Err(error) => Err(boxed(error)),
+    }
 }
 
 fn every() -> Vec<Part> {

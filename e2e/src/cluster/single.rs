@@ -7,12 +7,11 @@ use super::{
     machine::Machine,
     network,
     nfs::{Backend, SHARE},
-    parts::LabParts,
     state::StateDir,
 };
 use crate::{
     base::{LabError, process},
-    guest::{Disk, Guest, Spec},
+    guest::{Disk, Guest, Image, Spec},
 };
 
 /// Driver sockets inside the guest.
@@ -20,24 +19,28 @@ const CONTROLLER_SOCKET: &str = "/run/berth/controller.sock";
 /// See [`CONTROLLER_SOCKET`].
 const NODE_SOCKET: &str = "/run/berth/node.sock";
 
+/// How many times longer than promised a guest may take for anything when it is emulated.
+const EMULATION: u32 = 3;
+
 /// A guest of its own, until dropped.
 #[derive(Debug)]
 pub struct Single {
     state: StateDir,
     machine: Machine,
+    kvm: bool,
 }
 
 impl Single {
-    /// Boots the guest below `lab` and starts its NFS server.
-    pub fn start(lab: &StateDir, parts: &LabParts) -> Result<Self, LabError> {
+    /// Boots the guest below `lab` from `image` and starts its NFS server.
+    pub fn start(lab: &StateDir, image: &Image) -> Result<Self, LabError> {
         let state = lab.nested("single")?;
         process::end_all(state.root())?;
         state.clear()?;
         let disk = |name: &str| Disk::Empty { name: name.to_owned(), gib: 8 };
         let spec = Spec { disks: vec![disk("share"), disk("ext4")], ..Spec::new("single") };
-        let booted = Guest::boot(&spec, parts.guest_image(), &state.guest("single"));
-        let guest = booted.and_then(|guest| guest.serve_nfs().map(|()| guest));
-        Ok(Self { state, machine: Machine::new(guest?, network::Nic::of(1)) })
+        let guest = Guest::boot(&spec, image, &state.guest("single"))?;
+        guest.serve_nfs()?;
+        Ok(Self { state, machine: Machine::new(guest, network::Nic::of(1)), kvm: image.kvm })
     }
 
     /// The guest.
@@ -48,6 +51,19 @@ impl Single {
     /// The share as the guest itself reaches it.
     pub fn backend(&self) -> Backend {
         Backend { server: "127.0.0.1".to_owned(), share: SHARE.to_owned() }
+    }
+
+    /// What tests that run in the guest find in their environment: the server, its share, where that lies in the guest
+    /// itself, and how many times longer than promised everything may take.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        let Backend { server, share } = self.backend();
+        let slowness = if self.kvm { 1 } else { EMULATION };
+        [
+            ("BERTH_TEST_SERVER", server),
+            ("BERTH_TEST_SHARE", share.clone()),
+            ("BERTH_TEST_LOCAL", share),
+            ("BERTH_TEST_SLOWNESS", slowness.to_string()),
+        ]
     }
 
     /// Copies both programs of the product into the guest and starts them; returns their endpoints.

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::base::{LabError, Tool};
 
+/// Name of the disk with the kernel's modules.
+pub(super) const MODULES: &str = "modules";
+
 /// The emulator that guests run on.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
@@ -21,16 +24,16 @@ pub(crate) const QEMU: &str = "qemu-system-x86_64";
 ///
 /// A stock kernel hangs on some hosts that offer `/dev/kvm`; software emulation with one host thread per processor is
 /// what works everywhere.
-pub(crate) fn qemu_command(image: &Image, initrd: &Path, console: &Path, extra: &str) -> Command {
+pub(crate) fn qemu_command(kvm: bool, kernel: &Path, initrd: &Path, console: &Path, extra: &str) -> Command {
     let mut command = Command::new(QEMU);
-    if image.kvm {
+    if kvm {
         command.args(["-accel", "kvm", "-cpu", "host"]);
     } else {
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
     }
     command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
     command.arg("-serial").arg(format!("file:{}", escape(console)));
-    command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(initrd);
+    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
     command
         .arg("-append")
         .arg(format!("console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off {extra}").trim_end());
@@ -59,7 +62,8 @@ pub(super) fn place(nic: &Nic) -> Result<([String; 2], SocketAddr), LabError> {
 
 /// Makes the guest's own disks and returns the command that starts it.
 pub(super) fn command(spec: &Spec, image: &Image, directory: &Path, nic: &[String; 2]) -> Result<Command, LabError> {
-    let mut command = qemu_command(image, &directory.join("initrd"), &directory.join("console.log"), "");
+    let (initrd, console) = (directory.join("initrd"), directory.join("console.log"));
+    let mut command = qemu_command(image.kvm, &image.kernel, &initrd, &console, "");
     command.arg("-name").arg(&spec.name);
     command.args(["-smp", &spec.cpus.to_string(), "-m", &spec.memory_mib.to_string()]);
     command.args(["-netdev", &nic[0], "-device", &nic[1], "-device", "virtio-rng-pci"]);
@@ -67,6 +71,7 @@ pub(super) fn command(spec: &Spec, image: &Image, directory: &Path, nic: &[Strin
     let base = ["-F", "raw", "-b", &image.root.display().to_string()].map(str::to_owned);
     make_disk(&root, &base, None)?;
     add_disk(&mut command, "root", &root, "format=qcow2,cache=unsafe");
+    add_disk(&mut command, MODULES, &image.modules, "format=raw,readonly=on");
     for disk in &spec.disks {
         match disk {
             Disk::Empty { name, gib } => {

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::{Disk, Image, Nic, Spec, cpio::Archive};
+use super::{Disk, Image, Nic, Spec, cpio::Archive, qemu::MODULES};
 use crate::base::LabError;
 
 /// Address and gateway of a guest that is alone; qemu's user network hands out nothing else.
@@ -23,7 +23,10 @@ pub(super) fn token() -> Result<String, LabError> {
 
 /// Writes the initial RAM disk of one guest to `path`, readable for its owner only: it holds the token.
 pub(super) fn write(path: &Path, image: &Image, spec: &Spec, token: &str) -> Result<(), LabError> {
-    let common = fs::read(&image.initrd).map_err(LabError::file(&image.initrd))?;
+    let mut common = Vec::new();
+    for part in &image.initrd {
+        common.append(&mut fs::read(part).map_err(LabError::file(part))?);
+    }
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(&common)?;
@@ -42,14 +45,11 @@ fn settings(spec: &Spec, token: &str) -> String {
         Nic::Tap { address, gateway, .. } => (address.as_str(), gateway.as_deref().unwrap_or_default()),
         Nic::Alone => ALONE,
     };
-    let programs: Vec<String> = spec
-        .disks
-        .iter()
-        .filter_map(|disk| match disk {
-            Disk::Programs { name, at, .. } => Some(format!("{name}:{at}")),
-            Disk::Empty { .. } => None,
-        })
-        .collect();
+    let programs = spec.disks.iter().filter_map(|disk| match disk {
+        Disk::Programs { name, at, .. } => Some(format!("{name}:{at}")),
+        Disk::Empty { .. } => None,
+    });
+    let programs: Vec<String> = std::iter::once(format!("{MODULES}:/lib/modules")).chain(programs).collect();
     // Any 32 digits serve as machine id, as long as they differ between guests; half of the token is not the token.
     let machine = format!("{}{:0>16}", &token[..16.min(token.len())], "");
     format!(
@@ -79,7 +79,7 @@ mod tests {
         ];
         let text = settings(&spec, "0123456789abcdef0123456789abcdef");
         assert!(text.contains("LAB_HOSTNAME=node-1\n"));
-        assert!(text.contains("LAB_PROGRAMS='node:/opt/node'\n"));
+        assert!(text.contains("LAB_PROGRAMS='modules:/lib/modules node:/opt/node'\n"));
         assert!(text.contains("LAB_MACHINE_ID=0123456789abcdef0000000000000000\n"));
     }
 }

@@ -78,8 +78,10 @@ impl Disk {
 pub struct Image {
     /// Linux kernel.
     pub kernel: PathBuf,
-    /// Initial RAM disk without a guest's own settings.
-    pub initrd: PathBuf,
+    /// Read-only disk with its modules, for `/lib/modules`.
+    pub modules: PathBuf,
+    /// Archives of the initial RAM disk, one after the other, without a guest's own settings.
+    pub initrd: Vec<PathBuf>,
     /// Root file system, a raw image that is never written.
     pub root: PathBuf,
     /// Whether KVM proved itself on this machine.

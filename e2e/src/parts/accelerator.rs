@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BuiltParts, Part, PartError, debian, store::Inputs, workshop::Workshop};
-use crate::guest::{Image, qemu_command};
+use super::{BuiltParts, Kernel, Part, PartError, kernels, store::Inputs, workshop::Workshop};
+use crate::guest::qemu_command;
 
 pub(super) const FILE: &str = "accelerator";
 
@@ -44,16 +44,10 @@ pub(super) fn is_kvm(path: &Path) -> Result<bool, PartError> {
 }
 
 fn trial(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<bool, PartError> {
-    let debian = needs.path(Part::Debian)?;
+    let kernel = needs.path(Part::Kernel(Kernel::Linux6_1))?.join(kernels::KERNEL);
     let initrd = needs.path(Part::Boot)?;
-    let image = Image {
-        kernel: debian.join(debian::KERNEL),
-        root: debian.join(debian::ROOT),
-        initrd: initrd.clone(),
-        kvm: true,
-    };
     let console = shop.path("trial.log");
-    let mut command = qemu_command(&image, &initrd, &console, "lab.trial");
+    let mut command = qemu_command(true, &kernel, &initrd, &console, "lab.trial");
     command.args(["-smp", "2", "-m", "512"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child =
         command.spawn().map_err(|source| PartError::Start { program: "qemu-system-x86_64".to_owned(), source })?;

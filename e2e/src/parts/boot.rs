@@ -1,4 +1,4 @@
-//! The initial RAM disk: busybox, the first modules, the lab's agent and its scripts.
+//! The initial RAM disk but for the kernel's modules: busybox, the lab's agent and its scripts.
 
 use std::fs;
 
@@ -32,25 +32,19 @@ pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), P
     let agent = shop.path("lab-agent");
     rustc::build(shop, AGENT, &agent)?;
     let read = |path: &std::path::Path| fs::read(path).map_err(PartError::file(path));
-    let modules = debian.join(debian::MODULES);
-    let order = fs::read_to_string(modules.join("order")).map_err(PartError::file(&modules))?;
 
     let mut files = vec![
         ("/bin/busybox".to_owned(), 0o755, read(&debian.join(debian::BUSYBOX))?),
         ("/init".to_owned(), 0o755, read(&source("guest/init"))?),
         ("/lab/agent".to_owned(), 0o755, read(&agent)?),
-        ("/modules/order".to_owned(), 0o644, order.clone().into_bytes()),
     ];
     for script in SCRIPTS {
         files.push((format!("/lab/{script}"), 0o755, read(&source("guest").join(script))?));
     }
-    for module in order.lines() {
-        files.push((format!("/modules/{module}"), 0o644, read(&modules.join(module))?));
-    }
     let path = shop.path(INITRD);
     let write = || -> std::io::Result<()> {
         let mut archive = Archive::new(Vec::new());
-        for directory in ["/bin", "/lab", "/modules"] {
+        for directory in ["/bin", "/lab"] {
             archive.directory(directory)?;
         }
         for (name, mode, bytes) in &files {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{
     BuiltParts, PartError, accelerator, boot, crates, debian,
     go::{self, Program},
-    images, programs,
+    images,
+    kernels::{self, Kernel},
+    programs,
     store::Inputs,
     workshop::{Tools, Workshop},
 };
@@ -47,9 +49,11 @@ pub enum Part {
     CsiSanity,
     /// cargo-nextest.
     CargoNextest,
-    /// Directory with Debian's kernel, the root disk and the files that the initial RAM disk takes from it.
+    /// Directory with the root disk and the files that the initial RAM disk takes from it.
     Debian,
-    /// Initial RAM disk with the lab's agent.
+    /// Directory with a kernel and its modules.
+    Kernel(Kernel),
+    /// Initial RAM disk with the lab's agent and without modules.
     Boot,
     /// Whether KVM works here.
     Accelerator,
@@ -65,8 +69,8 @@ impl Part {
     /// What a control plane runs, and its client.
     pub const CONTROL_PLANE: &[Self] =
         &[Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kubectl];
-    /// What every guest boots from.
-    pub const GUEST: &[Self] = &[Self::Debian, Self::Boot, Self::Accelerator];
+    /// What every guest boots from, with the kernel of the lab's nodes.
+    pub const GUEST: &[Self] = &[Self::Debian, Self::Kernel(Kernel::Linux6_1), Self::Boot, Self::Accelerator];
     /// Images that the scenarios use.
     pub const IMAGES: &[Self] = &[Self::PauseImage, Self::BusyboxImage];
     /// Everything.
@@ -89,6 +93,10 @@ impl Part {
         Self::CsiSanity,
         Self::CargoNextest,
         Self::Debian,
+        Self::Kernel(Kernel::Linux5_10),
+        Self::Kernel(Kernel::Linux6_1),
+        Self::Kernel(Kernel::Linux6_12),
+        Self::Kernel(Kernel::Newest),
         Self::Boot,
         Self::Accelerator,
         Self::NodePrograms,
@@ -101,6 +109,7 @@ impl Part {
         match self {
             Self::CargoNextest => crates::NEXTEST.name,
             Self::Debian => "debian",
+            Self::Kernel(kernel) => kernel.part(),
             Self::Boot => "boot",
             Self::Accelerator => "accelerator",
             Self::NodePrograms => "node-programs",
@@ -118,6 +127,7 @@ impl Part {
             Self::KubeControllerManager => 48,
             Self::Containerd | Self::Helm => 60,
             Self::Debian => 55,
+            Self::Kernel(_) => 30,
             Self::CsiSanity => 33,
             Self::Etcd => 22,
             Self::Kubectl => 20,
@@ -133,7 +143,7 @@ impl Part {
     /// Parts that this one is made from.
     pub(super) fn needs(self) -> &'static [Self] {
         match self {
-            Self::Accelerator => &[Self::Debian, Self::Boot],
+            Self::Accelerator => &[Self::Kernel(Kernel::Linux6_1), Self::Boot],
             Self::NodePrograms => programs::CONTENTS,
             Self::Boot | Self::BusyboxImage => &[Self::Debian],
             _ => &[],
@@ -144,7 +154,7 @@ impl Part {
     pub(super) fn file(self) -> &'static str {
         match self {
             Self::CargoNextest => crates::NEXTEST.file,
-            Self::Debian => "",
+            Self::Debian | Self::Kernel(_) => "",
             Self::Boot => boot::INITRD,
             Self::Accelerator => accelerator::FILE,
             Self::NodePrograms => programs::DISK,
@@ -158,6 +168,7 @@ impl Part {
         match self {
             Self::CargoNextest => crates::inputs(&crates::NEXTEST, inputs, tools)?,
             Self::Debian => debian::inputs(inputs),
+            Self::Kernel(kernel) => kernels::inputs(kernel, inputs),
             Self::Boot => boot::inputs(inputs, tools)?,
             Self::Accelerator => accelerator::inputs(inputs)?,
             Self::NodePrograms => programs::inputs(inputs),
@@ -176,6 +187,7 @@ impl Part {
         match self {
             Self::CargoNextest => crates::build(&crates::NEXTEST, shop),
             Self::Debian => debian::build(shop),
+            Self::Kernel(kernel) => kernels::build(kernel, shop),
             Self::Boot => boot::build(shop, needs),
             Self::Accelerator => accelerator::build(shop, needs),
             Self::NodePrograms => programs::build(shop, needs),

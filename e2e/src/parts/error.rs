@@ -56,6 +56,14 @@ pub enum PartError {
         /// What was found instead.
         why: String,
     },
+    /// Debian's archive, or the mirror, no longer has what the part is made from.
+    #[error("{part}: Debian no longer serves it; what apt said: {}", log.display())]
+    NotServed {
+        /// The part.
+        part: &'static str,
+        /// Everything that was printed.
+        log: PathBuf,
+    },
     /// Debian packages are missing and cannot be installed from here.
     #[error("the lab needs these packages: {}; {why}, so install them first", packages.join(" "))]
     Packages {

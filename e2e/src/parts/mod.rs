@@ -8,9 +8,11 @@ mod boot;
 mod catalog;
 mod crates;
 mod debian;
+mod disk;
 mod error;
 mod go;
 mod images;
+mod kernels;
 mod packages;
 mod programs;
 mod rustc;
@@ -26,6 +28,7 @@ use std::{
 pub use catalog::Part;
 pub use error::PartError;
 pub use images::{BUSYBOX_IMAGE, PAUSE_IMAGE};
+pub use kernels::Kernel;
 use store::Store;
 pub use store::default_root as cache;
 use workshop::{Tools, Workshop};
@@ -140,7 +143,7 @@ fn needs_packages(part: Part) -> bool {
 }
 
 impl BuiltParts {
-    /// The file that is the part (a directory for [`Part::Debian`]); an error when it was not asked for.
+    /// The file that is the part (a directory for [`Part::Debian`] and [`Part::Kernel`]); an error when it was not asked for.
     pub fn path(&self, part: Part) -> Result<PathBuf, PartError> {
         let missing = || PartError::Missing(vec![part.name()]);
         self.directories.get(&part).map(|directory| directory.join(part.file())).ok_or_else(missing)
@@ -151,13 +154,14 @@ impl BuiltParts {
         self.directories.iter().map(|(part, path)| (part.name().to_owned(), path.display().to_string())).collect()
     }
 
-    /// What guests boot from; needs [`Part::GUEST`].
-    pub fn guest_image(&self) -> Result<Image, PartError> {
-        let debian = self.path(Part::Debian)?;
+    /// What guests with this kernel boot from; needs [`Part::GUEST`] and the kernel.
+    pub fn guest_image(&self, kernel: Kernel) -> Result<Image, PartError> {
+        let home = self.path(Part::Kernel(kernel))?;
         Ok(Image {
-            kernel: debian.join(debian::KERNEL),
-            root: debian.join(debian::ROOT),
-            initrd: self.path(Part::Boot)?,
+            kernel: home.join(kernels::KERNEL),
+            modules: home.join(kernels::MODULES),
+            initrd: vec![self.path(Part::Boot)?, home.join(kernels::EARLY)],
+            root: self.path(Part::Debian)?.join(debian::ROOT),
             kvm: accelerator::is_kvm(&self.path(Part::Accelerator)?)?,
         })
     }

@@ -23,6 +23,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "debian-archive-keyring", proof: "/usr/share/keyrings/debian-archive-keyring.gpg" },
     Package { name: "e2fsprogs", proof: "mke2fs" },
     Package { name: "iproute2", proof: "ip" },
+    Package { name: "kmod", proof: "depmod" },
+    Package { name: "xz-utils", proof: "xz" },
     Package { name: "iptables", proof: "iptables" },
     Package { name: "nfs-ganesha", proof: "ganesha.nfsd" },
     Package { name: "nfs-ganesha-vfs", proof: "/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so" },

@@ -3,10 +3,11 @@
 mod audit;
 mod conformance;
 mod in_guest;
+mod kernels;
 mod nextest;
 mod sanity;
 
-use std::{path::PathBuf, thread};
+use std::thread;
 
 use clap::ValueEnum;
 
@@ -18,6 +19,7 @@ use crate::{
     cluster::{
         Lab, api_only::ApiOnly, binaries::Binaries, dockerfile, parts::LabParts, single::Single, state::StateDir,
     },
+    parts::Kernel,
     report::{self, Line, Outcome, Timeline},
     scenarios,
     target::Target,
@@ -67,8 +69,9 @@ impl Rung {
     }
 }
 
-/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed, N not run`.
-pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+/// Runs the rungs (none: all), [`Rung::Kernel`] on each of `kernels` (none: the usual ones), and prints the summary. The
+/// last line is `N passed, N failed, N not run`.
+pub fn run(selected: &[Rung], kernels: &[Kernel], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let all = Rung::value_variants();
     let rungs: Vec<Rung> = all.iter().copied().filter(|rung| selected.is_empty() || selected.contains(rung)).collect();
     let mut results = Vec::new();
@@ -85,7 +88,7 @@ pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<O
     for rung in rungs {
         let name = rung.name();
         timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
-        let outcome = one(rung, nextest.as_ref(), state, timeline)
+        let outcome = one(rung, kernels, nextest.as_ref(), state, timeline)
             .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
         timeline.step(&format!("rung {name}: {}", outcome.counts()));
         results.push((name, outcome));
@@ -93,13 +96,20 @@ pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<O
     summarise(results, timeline)
 }
 
-fn one(rung: Rung, nextest: Option<&Nextest>, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+fn one(
+    rung: Rung,
+    kernels: &[Kernel],
+    nextest: Option<&Nextest>,
+    state: &StateDir,
+    timeline: &Timeline,
+) -> Result<Outcome, LabError> {
     match (rung, nextest) {
+        (Rung::Kernel, Some(nextest)) => apart(|| Ok(kernels::run(nextest, kernels, state, timeline))),
         (Rung::Conformance, _) => {
             let binaries = Binaries::build()?;
             apart(|| {
                 let parts = LabParts::ensure()?;
-                let single = Single::start(state, &parts)?;
+                let single = Single::start(state, parts.guest_image())?;
                 Ok(conformance::run(&single, &parts, &binaries, timeline)?.outcome)
             })
         }
@@ -132,22 +142,6 @@ fn programs(rung: Rung, nextest: &Nextest, state: &StateDir) -> Result<Outcome, 
             let config = api.kubeconfig().into_os_string();
             let environment = vec![("BERTH_TEST_KUBECONFIG", config.clone()), ("KUBECONFIG", config)];
             here(&Place { environment, ..Place::default() })
-        }),
-        Rung::Kernel => apart(|| {
-            let single = Single::start(state, &LabParts::ensure()?)?;
-            let guest = single.machine().guest();
-            in_guest::copy(&nextest.list(&name)?, guest)?;
-            let lab = std::env::current_exe().map_err(LabError::file("/proc/self/exe"))?;
-            let runner = [lab, PathBuf::from("in-guest"), guest.directory().to_owned()];
-            let runner = runner.iter().map(|word| word.display().to_string()).collect();
-            let backend = single.backend();
-            let share = || backend.share.clone().into();
-            let environment = vec![
-                ("BERTH_TEST_SERVER", backend.server.clone().into()),
-                ("BERTH_TEST_SHARE", share()),
-                ("BERTH_TEST_LOCAL", share()),
-            ];
-            here(&Place { runner, environment })
         }),
         _ => here(&Place::default()),
     }

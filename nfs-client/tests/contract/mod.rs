@@ -55,9 +55,26 @@ macro_rules! contract_tests {
     };
 }
 
-/// Every body there is.
+/// Every body there is; those that restart the server in a module `restarts`.
 #[macro_export]
 macro_rules! every_contract {
+    ($make:expr) => {
+        $crate::quiet_contract! { $make }
+
+        mod restarts {
+            use super::*;
+
+            $crate::contract_tests! { $make;
+                sessions: an_idle_client_renews_its_lease;
+                recovery: the_client_comes_back_after_a_crash;
+            }
+        }
+    };
+}
+
+/// Every body that leaves the server alone.
+#[macro_export]
+macro_rules! quiet_contract {
     ($make:expr) => {
         $crate::contract_tests! { $make;
             namespace:
@@ -81,11 +98,9 @@ macro_rules! every_contract {
             sessions:
                 many_callers_at_once_get_their_own_answers,
                 two_clients_keep_their_own_sessions,
-                an_idle_client_renews_its_lease,
                 cancelled_callers_leave_every_slot_usable,
                 shutdown_leaves_a_client_that_answers_shut_down;
             recovery:
-                the_client_comes_back_after_a_crash,
                 a_stale_handle_is_reported_and_walked_again_by_its_path;
         }
     };

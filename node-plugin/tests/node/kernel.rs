@@ -19,7 +19,7 @@ use volume::{MountOptions, Server};
 
 use crate::contract::{Bench, hold_to_contract};
 use crate::disk::Disk;
-use crate::plugin::{Plugin, capability, failure, patient, start, volume};
+use crate::plugin::{Plugin, at_once, capability, failure, real, start, volume};
 
 fn given(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} must be set for the tests of the feature `kernel`"))
@@ -63,7 +63,7 @@ impl Machine {
     }
 
     async fn plugin(&self) -> Plugin<LinuxMounter, Network> {
-        start(self.mounter.clone(), Network::new(), &self.disk.root, patient()).await
+        start(self.mounter.clone(), Network::new(), &self.disk.root, real()).await
     }
 
     fn volume(&self, name: &str, target: &Path) -> csi::NodePublishVolumeRequest {
@@ -252,7 +252,7 @@ async fn a_port_at_which_nobody_listens_is_told_at_once() {
     let mut plugin = machine.plugin().await;
     let mut closed = machine.volume("pvc-1", &machine.target("1"));
     closed.volume_context.insert("server".to_owned(), "127.0.0.1:1".to_owned());
-    let (code, text) = failure(plugin.publish(closed).await);
+    let (code, text) = failure(at_once(plugin.publish(closed)).await);
     assert_eq!(code, Code::Unavailable);
     assert!(text.contains("127.0.0.1:1 refuses connections"), "{text}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use csi_proto::csi;
 use csi_proto::csi::node_client::NodeClient;
@@ -36,15 +36,36 @@ pub(crate) fn deadlines() -> Deadlines {
     }
 }
 
-/// For a real kernel and a real server, perhaps under emulation on a busy machine.
+/// For a real kernel and a real server: those of production, but for two that would only make tests wait.
 #[cfg(feature = "kernel")]
-pub(crate) fn patient() -> Deadlines {
-    Deadlines {
-        mount: Duration::from_secs(40),
-        stats: Duration::from_secs(20),
-        unmount: Duration::from_secs(40),
-        busy: Duration::from_millis(500),
-    }
+pub(crate) fn real() -> Deadlines {
+    Deadlines { mount: Duration::from_secs(20), busy: Duration::from_millis(500), ..Deadlines::default() }
+}
+
+/// Far above what an answer takes that waits for nothing, far below every deadline of production.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How many times longer than on hardware everything may take here; the lab says so in a guest that it emulates.
+fn slowness() -> u32 {
+    std::env::var("BERTH_TEST_SLOWNESS").map_or(1, |factor| factor.parse().unwrap())
+}
+
+/// Holds something to what is promised of it.
+pub(crate) async fn within<T>(promise: Duration, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let done = work.await;
+    let took = started.elapsed();
+    assert!(
+        took < promise * slowness(),
+        "{took:?}, where {promise:?} is promised and {} times that allowed",
+        slowness()
+    );
+    done
+}
+
+/// Holds an answer to coming at once.
+pub(crate) async fn at_once<T>(answer: impl Future<Output = T>) -> T {
+    within(AT_ONCE, answer).await
 }
 
 /// Starts a plugin whose sockets and pool are in `dir`.
