@@ -51,12 +51,17 @@ impl<'a> Context<'a> {
         let namespace = format!("berth-{name}-{:x}", millis & 0xff_ffff);
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         driver.cluster.create(&object)?;
+        let context = Self { driver, lab, namespace, timeline };
         // Pods need the service account, which a controller makes a moment later.
-        driver.cluster.until::<ServiceAccount, _>("a service account", &namespace, "", PATIENCE, |accounts| {
-            let found = accounts.iter().any(|account| name_of(account) == "default");
-            if found { Ok(()) } else { Err(format!("{} others", accounts.len())) }
-        })?;
-        Ok(Self { driver, lab, namespace, timeline })
+        let account =
+            driver.cluster.until::<ServiceAccount, _>("its account", &context.namespace, "", PATIENCE, |known| {
+                if known.iter().any(|account| name_of(account) == "default") {
+                    Ok(())
+                } else {
+                    Err(format!("{known:?}"))
+                }
+            });
+        account.inspect_err(|_| context.abandon()).map(|()| context)
     }
 
     /// The cluster.

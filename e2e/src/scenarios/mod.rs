@@ -14,6 +14,7 @@ mod long_names;
 mod refused_mount;
 mod registration;
 mod restart;
+mod scenario;
 mod share;
 mod squashed;
 mod static_volume;
@@ -22,24 +23,14 @@ mod traffic;
 pub use context::Context;
 pub use hundred::{Hundred, measure as measure_hundred};
 
+pub use scenario::Scenario;
+
 use crate::{
-    base::{LabError, chain},
+    base::LabError,
     cluster::Lab,
     report::{Outcome, Timeline},
     target::Driver,
 };
-
-/// A behaviour that is tried on a cluster.
-#[derive(Debug)]
-pub struct Scenario {
-    /// Name on the command line and in reports.
-    pub name: &'static str,
-    /// What holds when it passes.
-    pub about: &'static str,
-    /// Whether it needs the lab's machines, not only an API server.
-    pub needs_lab: bool,
-    run: fn(&Context<'_>) -> Result<(), LabError>,
-}
 
 /// Every scenario, in the order in which they run.
 pub const ALL: &[Scenario] = &[
@@ -75,25 +66,31 @@ pub fn run(names: &[String], driver: &Driver, lab: Option<&Lab>, timeline: &Time
             outcome.not_run += 1;
             continue;
         }
-        outcome.add(run_one(scenario, driver, lab, timeline)?);
+        outcome.add(scenario.attempt(driver, lab, timeline));
     }
     Ok(outcome)
 }
 
-fn run_one(scenario: &Scenario, driver: &Driver, lab: Option<&Lab>, timeline: &Timeline) -> Result<Outcome, LabError> {
-    timeline.note(&format!("scenario {}: {}", scenario.name, scenario.about));
-    let context = Context::open(scenario.name, driver, lab, timeline)?;
-    match (scenario.run)(&context).and_then(|()| context.close()) {
-        Ok(()) => {
-            timeline.step(&format!("{}: passed", scenario.name));
-            Ok(Outcome::pass())
+#[cfg(test)]
+mod tests {
+    use super::{scenario::tests::driver, *};
+
+    #[test]
+    fn one_that_fails_does_not_stop_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["demo", "bad-input"].map(str::to_owned);
+        let outcome = run(&names, &driver(dir.path()), None, &Timeline::default()).unwrap();
+        assert_eq!((outcome.passed, outcome.failed), (0, 2));
+        for (name, failure) in names.iter().zip(&outcome.failures) {
+            assert!(failure.contains(name) && failure.contains("refused"), "{failure}");
         }
-        Err(error) => {
-            let place = dump::write(&context)?;
-            timeline.step(&format!("{}: FAILED: {}", scenario.name, chain(&error)));
-            timeline.note(&format!("state of the cluster at that moment: {}", place.display()));
-            context.abandon();
-            Ok(Outcome::failure(format!("scenario {}: {}", scenario.name, chain(&error))))
-        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_before_anything_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["demo", "demonstration"].map(str::to_owned);
+        let error = run(&names, &driver(dir.path()), None, &Timeline::default()).unwrap_err().to_string();
+        assert!(error.contains("called demonstration") && error.contains("bad-input"), "{error}");
     }
 }
