@@ -15,9 +15,9 @@ help: ## print this list
 
 check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and rendered manifests; changes nothing
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
-	$(CARGO_DENY) --all-features check bans licenses sources
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
+	$(CARGO_DENY) --locked --all-features check bans licenses sources
 	$(LAB) manifests --check
 
 test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; cold < 70 min, warm < 35 min)

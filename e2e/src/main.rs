@@ -13,6 +13,7 @@ use e2e::{
         parts::{LabParts, clients},
         state::StateDir,
     },
+    guest::Exec,
     parts::{self, Kernel},
     report::Timeline,
     scenarios,
@@ -124,10 +125,7 @@ fn run(args: &Args) -> Result<ExitCode, LabError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Manifests { check } => chart::manifests(&clients()?.helm, *check).map(success),
-        Command::InGuest { guest, program, words } => {
-            let status = testrun::run_in_guest(guest, program, words)?;
-            Ok(u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from))
-        }
+        Command::InGuest { guest, program, words } => testrun::run_in_guest(guest, program, words).map(passed_on),
         command => {
             let state = StateDir::open(&args.name)?;
             process::mark(state.root())?;
@@ -155,10 +153,8 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
             return Err(LabError::Start { program: "kubectl".to_owned(), source });
         }
         Command::Exec { machine, words } => {
-            let done = Lab::attach(state)?.machine(machine)?.run(&words.join(" "), Duration::from_hours(1))?;
-            print!("{}", String::from_utf8_lossy(&done.stdout));
-            eprint!("{}", String::from_utf8_lossy(&done.stderr));
-            return Ok(if done.status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let command = Exec::sh(&words.join(" ")).timeout(Duration::from_hours(1));
+            return Lab::attach(state)?.machine(machine)?.guest().exec_shown(&command).map(passed_on);
         }
         Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
         Command::Scenario { names } => return scenario(names, state, timeline),
@@ -183,6 +179,9 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
 }
 
 fn scenario(names: &[String], state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    if !target::is_foreign() {
+        privileged()?;
+    }
     let target = Target::prepare(state, timeline)?;
     let outcome = scenarios::run(names, target.driver(), target.lab(), timeline)?;
     print!("{}", timeline.summary());
@@ -210,6 +209,11 @@ fn privileged() -> Result<(), LabError> {
 /// Where the parts of this machine's labs are.
 fn cache() -> String {
     parts::cache().map_or_else(|error| chain(&error), |path| format!("On this machine it is {}.", path.display()))
+}
+
+/// The exit status of a command in a guest as this program's own.
+fn passed_on(status: i32) -> ExitCode {
+    u8::try_from(status).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn success<T>(_: T) -> ExitCode {

@@ -156,7 +156,18 @@ fn manifests_keep_to_the_fences() {
 #[test]
 fn nothing_crosses_a_fence_through_another_crate() {
     for fence in FENCES {
-        let words = ["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--all-features", "--package"];
+        let words = [
+            "tree",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--all-features",
+            "--package",
+        ];
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
         let done = Command::new(cargo).args(words).arg(fence.package).current_dir(root()).output().expect("cargo tree");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -1,6 +1,10 @@
 //! Commands in a guest: what to run, what came of it.
 
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::Guest;
 use crate::base::{LabError, tail};
@@ -112,6 +116,17 @@ impl Guest {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Runs a command to its end with its output on this program's own as it comes; returns its exit status.
+    pub fn exec_shown(&self, command: &Exec) -> Result<i32, LabError> {
+        self.exec_streaming(command, |stream, bytes| {
+            // Where nobody reads any more, nobody misses it.
+            let _ = match stream {
+                Stream::Output => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+                Stream::Error => io::stderr().write_all(bytes),
+            };
+        })
     }
 
     /// Runs a command that has to succeed.

@@ -1,7 +1,6 @@
 //! Tests in a guest: nextest starts them on the host, each behind this runner, which starts the same program in the guest.
 
 use std::{
-    io::{self, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     base::LabError,
-    guest::{Exec, Guest, Stream},
+    guest::{Exec, Guest},
 };
 
 /// Where test programs lie in a guest.
@@ -54,11 +53,5 @@ pub fn run(directory: &Path, program: &Path, words: &[String]) -> Result<i32, La
             command = command.env(&key, &value);
         }
     }
-    guest.exec_streaming(&command, |stream, bytes| {
-        // Where nobody reads any more, nobody misses it.
-        let _ = match stream {
-            Stream::Output => io::stdout().write_all(bytes),
-            Stream::Error => io::stderr().write_all(bytes),
-        };
-    })
+    guest.exec_shown(&command)
 }
