@@ -154,7 +154,7 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
         }
         Command::Exec { machine, words } => {
             let command = Exec::sh(&words.join(" ")).timeout(Duration::from_hours(1));
-            return Lab::attach(state)?.machine(machine)?.guest().exec_shown(&command).map(passed_on);
+            return Lab::attach(state)?.machine(machine)?.exec_shown(&command).map(passed_on);
         }
         Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
         Command::Scenario { names } => return scenario(names, state, timeline),

@@ -44,7 +44,7 @@ pub fn url() -> String {
 /// Starts etcd and the API server and waits until it is ready; the calling thread must be in the lab's namespace.
 pub fn start_api(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<(Vec<Daemon>, Cluster), LabError> {
     let etcd = Daemon::start("etcd", etcd(&programs.etcd, &state.file("etcd")), &state.logs())?;
-    pki.server("kube-apiserver", &[HOST, API_SERVICE, "127.0.0.1", "kubernetes.default.svc"])?;
+    pki.server("kube-apiserver", &[&HOST.to_string(), API_SERVICE, "127.0.0.1", "kubernetes.default.svc"])?;
     pki.client("kube-apiserver-kubelet-client", "system:masters")?;
     let apiserver = Daemon::start("kube-apiserver", apiserver(&programs.apiserver, pki), &state.logs())?;
     let admin = pki.kubeconfig_file("admin", "kubernetes-admin", "system:masters", &url())?;
@@ -134,6 +134,5 @@ fn scheduler(program: &Path, kubeconfig: &Path) -> Command {
 
 /// The /24 of pod addresses that belongs to the node at `nic`'s place.
 pub fn pod_network(nic: &Nic) -> String {
-    let last = nic.address.rsplit('.').next().unwrap_or_default();
-    format!("10.244.{last}.0/24")
+    format!("10.244.{}.0/24", nic.address.octets()[3])
 }

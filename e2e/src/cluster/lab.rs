@@ -135,8 +135,8 @@ impl Lab {
     fn start_servers(&self) -> Result<Daemon, LabError> {
         let mut routes = Vec::new();
         for node in &self.nodes {
-            let (network, gateway) = (pod_network(node.nic()), node.nic().address.clone());
-            network::route(&network, &gateway)?;
+            let (network, gateway) = (pod_network(node.nic()), node.nic().address);
+            network::route(&network, gateway)?;
             routes.push((network, gateway));
         }
         nfs::start_kernel_server(&self.nfs, &routes)?;
@@ -184,17 +184,17 @@ impl Lab {
 
     /// The kernel's NFS server, in its guest.
     pub fn kernel_server(&self) -> Backend {
-        Backend { server: self.nfs.nic().address.clone(), share: SHARE.to_owned() }
+        Backend { server: self.nfs.nic().address.to_string(), share: SHARE.to_owned() }
     }
 
     /// NFS-Ganesha on the host.
     pub fn ganesha(&self) -> Backend {
-        Backend { server: HOST.to_owned(), share: SHARE.to_owned() }
+        Backend { server: HOST.to_string(), share: SHARE.to_owned() }
     }
 
     /// Names at the root of a server's share, one a line, seen on the server's own disk.
     pub fn list_share(&self, server: &str) -> Result<String, LabError> {
-        if server == HOST {
+        if server == HOST.to_string() {
             let share = self.state.file("ganesha/share");
             let entries = fs::read_dir(&share).map_err(LabError::file(&share))?;
             let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -242,8 +242,9 @@ fn boot(name: &str, nic: Nic, dir: &Path, parts: &LabParts) -> Result<Machine, L
     let card = guest::Nic::Tap {
         device: nic.tap.clone(),
         mac: nic.mac.clone(),
-        address: format!("{}/{}", nic.address, network::PREFIX),
-        gateway: Some(HOST.to_owned()),
+        address: nic.address,
+        prefix: network::PREFIX,
+        gateway: HOST,
     };
     let spec = if name == NFS {
         let share = Disk::Empty { name: "share".to_owned(), gib: 8 };

@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File},
+    net::Ipv4Addr,
     os::fd::AsFd,
     path::PathBuf,
     process::Command,
@@ -17,7 +18,7 @@ use super::state::StateDir;
 use crate::base::{Daemon, LabError, Tool, eventually};
 
 /// The bridge's own address: control plane and Ganesha listen here.
-pub const HOST: &str = "10.77.0.1";
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Prefix length of the lab's network.
 pub const PREFIX: u8 = 24;
 const BRIDGE: &str = "lab0";
@@ -28,7 +29,7 @@ pub struct Nic {
     /// Tap device in the lab's namespace.
     pub tap: String,
     /// Address of the guest.
-    pub address: String,
+    pub address: Ipv4Addr,
     /// MAC address of the guest.
     pub mac: String,
 }
@@ -38,7 +39,7 @@ impl Nic {
     pub fn of(index: u8) -> Self {
         Self {
             tap: format!("tap{index}"),
-            address: format!("10.77.0.{}", 10 + index),
+            address: Ipv4Addr::new(10, 77, 0, 10 + index),
             mac: format!("52:54:00:77:00:{:02x}", 10 + index),
         }
     }
@@ -83,7 +84,7 @@ pub fn build(nics: &[Nic]) -> Result<(), LabError> {
 }
 
 /// Adds a route to `network` by way of `gateway`.
-pub fn route(network: &str, gateway: &str) -> Result<(), LabError> {
+pub fn route(network: &str, gateway: Ipv4Addr) -> Result<(), LabError> {
     ip(&format!("route replace {network} via {gateway}"))
 }
 
@@ -100,6 +101,6 @@ mod tests {
         let (first, second) = (Nic::of(1), Nic::of(2));
         assert_ne!(first.address, second.address);
         assert_ne!(first.mac, second.mac);
-        assert_eq!(first.address, "10.77.0.11");
+        assert_eq!(first.address.to_string(), "10.77.0.11");
     }
 }

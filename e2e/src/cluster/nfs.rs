@@ -1,6 +1,6 @@
 //! The lab's two NFS servers: the Linux kernel's in a guest, and NFS-Ganesha on the host.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, net::Ipv4Addr, path::Path, process::Command, time::Duration};
 
 use super::{machine::Machine, network::HOST, state::StateDir};
 use crate::base::{Daemon, LabError, eventually};
@@ -28,11 +28,11 @@ pub struct Backend {
 }
 
 /// Starts the kernel's server in a guest; pods' networks are reached by way of their nodes.
-pub fn start_kernel_server(machine: &Machine, routes: &[(String, String)]) -> Result<(), LabError> {
+pub fn start_kernel_server(machine: &Machine, routes: &[(String, Ipv4Addr)]) -> Result<(), LabError> {
     for (network, gateway) in routes {
         machine.sh(&format!("ip route replace {network} via {gateway}"))?;
     }
-    machine.guest().serve_nfs()
+    machine.serve_nfs()
 }
 
 /// Starts Ganesha in the calling thread's namespace, exporting a directory of the lab as [`SHARE`].
@@ -53,7 +53,7 @@ pub fn start_ganesha(state: &StateDir) -> Result<(Daemon, Backend), LabError> {
         }
         std::net::TcpStream::connect((HOST, 2049)).map(|_| Ok(())).map_err(|error| error.to_string())
     })??;
-    Ok((daemon, Backend { server: HOST.to_owned(), share: SHARE.to_owned() }))
+    Ok((daemon, Backend { server: HOST.to_string(), share: SHARE.to_owned() }))
 }
 
 fn ganesha_config(home: &Path, share: &Path) -> String {

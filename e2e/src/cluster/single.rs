@@ -4,8 +4,6 @@ use std::{path::Path, time::Duration};
 
 use super::{
     binaries::Binaries,
-    machine::Machine,
-    network,
     nfs::{Backend, SHARE},
     state::StateDir,
 };
@@ -26,7 +24,7 @@ const EMULATION: u32 = 3;
 #[derive(Debug)]
 pub struct Single {
     state: StateDir,
-    machine: Machine,
+    guest: Guest,
     kvm: bool,
 }
 
@@ -40,12 +38,12 @@ impl Single {
         let spec = Spec { disks: vec![disk("share"), disk("ext4")], ..Spec::new("single") };
         let guest = Guest::boot(&spec, image, &state.guest("single"))?;
         guest.serve_nfs()?;
-        Ok(Self { state, machine: Machine::new(guest, network::Nic::of(1)), kvm: image.kvm })
+        Ok(Self { state, guest, kvm: image.kvm })
     }
 
     /// The guest.
-    pub fn machine(&self) -> &Machine {
-        &self.machine
+    pub fn machine(&self) -> &Guest {
+        &self.guest
     }
 
     /// The share as the guest itself reaches it.
@@ -68,7 +66,7 @@ impl Single {
 
     /// Copies both programs of the product into the guest and starts them; returns their endpoints.
     pub fn start_driver(&self, binaries: &Binaries) -> Result<Endpoints, LabError> {
-        let machine = &self.machine;
+        let machine = &self.guest;
         machine.sh(
             "mkdir -p /run/berth /var/lib/kubelet/plugins /var/lib/kubelet/plugins_registry /var/lib/kubelet/pods",
         )?;
@@ -93,10 +91,10 @@ impl Single {
     pub fn run_copy(&self, prefix: &str, program: &Path, words: &str, deadline: Duration) -> Result<String, LabError> {
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let path = format!("/var/tmp/{name}");
-        if self.machine.sh(&format!("test -x {path}")).is_err() {
-            self.machine.copy_in(program, &path, 0o755)?;
+        if self.guest.sh(&format!("test -x {path}")).is_err() {
+            self.guest.copy_in(program, &path, 0o755)?;
         }
-        self.machine.sh_within(&format!("{prefix} {path} {words}"), deadline)
+        self.guest.sh_within(&format!("{prefix} {path} {words}"), deadline)
     }
 }
 
@@ -112,7 +110,7 @@ pub struct Endpoints {
 impl Drop for Single {
     fn drop(&mut self) {
         // What is left, if anything, is found by its mark at the next start or by `lab down`.
-        let _ = self.machine.kill();
+        let _ = self.guest.kill();
         let _ = process::end_all(self.state.root());
     }
 }

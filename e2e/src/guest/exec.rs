@@ -149,14 +149,9 @@ impl Guest {
         printed.trim().parse().map_err(|_| LabError::Unmet(format!("{} printed {printed:?}", self.line(&command))))
     }
 
-    /// Starts the kernel's NFS server in the guest with the exports that `serve-nfs` lists; one that runs stays.
-    pub fn serve_nfs(&self) -> Result<(), LabError> {
-        self.run(&Exec::new(["/run/lab/serve-nfs"])).map(drop)
-    }
-
-    /// Writes a file of the guest, at once or not at all; missing directories are made.
-    pub fn write(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) -> Result<(), LabError> {
-        self.run(&receive(path, mode).stdin(bytes)).map(drop)
+    /// Writes a file that its owner alone may read, at once or not at all; missing directories are made.
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Result<(), LabError> {
+        self.run(&receive(path, 0o600).stdin(bytes)).map(drop)
     }
 
     /// Copies a file of the host into the guest.

@@ -6,11 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::{
-    Disk, Image, Nic, Spec,
-    spec::{ADDRESS, refusal},
-    wire::PORT,
-};
+use super::{Disk, Image, Nic, Spec, wire::PORT};
 use crate::base::{LabError, Tool};
 
 /// Name of the disk with the kernel's modules.
@@ -44,10 +40,8 @@ pub(crate) fn qemu_command(kvm: bool, kernel: &Path, initrd: &Path, console: &Pa
 pub(super) fn place(nic: &Nic) -> Result<([String; 2], SocketAddr), LabError> {
     match nic {
         Nic::Tap { device, mac, address, .. } => {
-            let ip = address.split('/').next().unwrap_or_default();
-            let ip: Ipv4Addr = ip.parse().map_err(|_| refusal("address", address, ADDRESS))?;
             let host = format!("tap,id=net,ifname={device},script=no,downscript=no");
-            Ok(([host, format!("virtio-net-pci,netdev=net,mac={mac}")], SocketAddr::from((ip, PORT))))
+            Ok(([host, format!("virtio-net-pci,netdev=net,mac={mac}")], SocketAddr::from((*address, PORT))))
         }
         Nic::Alone => {
             // Another program could take the port in the moment before qemu does; then qemu ends and says so.
@@ -110,8 +104,9 @@ mod tests {
         let nic = Nic::Tap {
             device: "tap1".into(),
             mac: "52:54:00:77:00:0b".into(),
-            address: "10.77.0.11/24".into(),
-            gateway: None,
+            address: Ipv4Addr::new(10, 77, 0, 11),
+            prefix: 24,
+            gateway: Ipv4Addr::new(10, 77, 0, 1),
         };
         let ([host, card], agent) = place(&nic).unwrap();
         assert_eq!(agent.to_string(), "10.77.0.11:4022");

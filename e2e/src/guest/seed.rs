@@ -7,11 +7,11 @@ use std::{
     path::Path,
 };
 
-use super::{Disk, Image, Nic, Spec, cpio::Archive, qemu::MODULES};
+use super::{Disk, Image, Nic, Spec, cpio::archive, qemu::MODULES};
 use crate::base::LabError;
 
-/// Address and gateway of a guest that is alone; qemu's user network hands out nothing else.
-const ALONE: (&str, &str) = ("10.0.2.15/24", "");
+/// Address of a guest that is alone; qemu's user network hands out nothing else.
+const ALONE: &str = "10.0.2.15/24";
 
 /// A secret of 128 bits, as hexadecimal text.
 pub(super) fn token() -> Result<String, LabError> {
@@ -23,27 +23,28 @@ pub(super) fn token() -> Result<String, LabError> {
 
 /// Writes the initial RAM disk of one guest to `path`, readable for its owner only: it holds the token.
 pub(super) fn write(path: &Path, image: &Image, spec: &Spec, token: &str) -> Result<(), LabError> {
-    let mut common = Vec::new();
+    let mut bytes = Vec::new();
     for part in &image.initrd {
-        common.append(&mut fs::read(part).map_err(LabError::file(part))?);
+        bytes.append(&mut fs::read(part).map_err(LabError::file(part))?);
     }
-    let write = || -> io::Result<()> {
+    let own = [
+        ("/lab/token".to_owned(), 0o600, token.as_bytes().to_vec()),
+        ("/lab/guest.conf".to_owned(), 0o644, settings(spec, token).into_bytes()),
+    ];
+    let mut write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(&common)?;
-        let mut archive = Archive::new(file);
-        archive.directory("/lab")?;
-        archive.file("/lab/token", 0o600, token.as_bytes())?;
-        archive.file("/lab/guest.conf", 0o644, settings(spec, token).as_bytes())?;
-        archive.finish().map(drop)
+        bytes.append(&mut archive(&["/lab"], &own)?);
+        file.write_all(&bytes)
     };
     write().map_err(LabError::file(path))
 }
 
-/// The settings as a shell script reads them. [`Spec::check`] has seen to it that no value needs quoting.
+/// The settings as a shell script reads them. What makes a guest's description are constants of the lab, of which none needs
+/// quoting.
 fn settings(spec: &Spec, token: &str) -> String {
     let (address, gateway) = match &spec.nic {
-        Nic::Tap { address, gateway, .. } => (address.as_str(), gateway.as_deref().unwrap_or_default()),
-        Nic::Alone => ALONE,
+        Nic::Tap { address, prefix, gateway, .. } => (format!("{address}/{prefix}"), gateway.to_string()),
+        Nic::Alone => (ALONE.to_owned(), String::new()),
     };
     let programs = spec.disks.iter().filter_map(|disk| match disk {
         Disk::Programs { name, at, .. } => Some(format!("{name}:{at}")),

@@ -7,7 +7,7 @@ use super::{
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
-use crate::guest::cpio::Archive;
+use crate::guest::cpio::archive;
 
 pub(super) const INITRD: &str = "initrd";
 
@@ -42,15 +42,5 @@ pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), P
         files.push((format!("/lab/{script}"), 0o755, read(&source("guest").join(script))?));
     }
     let path = shop.path(INITRD);
-    let write = || -> std::io::Result<()> {
-        let mut archive = Archive::new(Vec::new());
-        for directory in ["/bin", "/lab"] {
-            archive.directory(directory)?;
-        }
-        for (name, mode, bytes) in &files {
-            archive.file(name, *mode, bytes)?;
-        }
-        fs::write(&path, archive.finish()?)
-    };
-    write().map_err(PartError::file(&path))
+    archive(&["/bin", "/lab"], &files).and_then(|bytes| fs::write(&path, bytes)).map_err(PartError::file(&path))
 }

@@ -12,7 +12,7 @@ use std::{
 use clap::ValueEnum;
 
 use super::{PartError, disk, store::Inputs, workshop::Workshop};
-use crate::guest::cpio::Archive;
+use crate::guest::cpio::archive;
 
 /// The kernel, in the part's directory.
 pub(super) const KERNEL: &str = "vmlinuz";
@@ -162,7 +162,7 @@ fn early(shop: &mut Workshop<'_>, from: &Path) -> Result<(), PartError> {
         .map_err(|module| shop.odd(format!("this kernel has no module {module}, which guests start with")))?;
     let scratch = shop.path("early");
     fs::create_dir(&scratch).map_err(PartError::file(&scratch))?;
-    let mut files = Vec::new();
+    let (mut files, mut names) = (Vec::new(), String::new());
     for path in order {
         let packed = scratch.join(path.rsplit('/').next().unwrap_or(path));
         fs::copy(from.join(path), &packed).map_err(PartError::file(&packed))?;
@@ -176,20 +176,12 @@ fn early(shop: &mut Workshop<'_>, from: &Path) -> Result<(), PartError> {
             packed
         };
         let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        files.push((name, fs::read(&plain).map_err(PartError::file(&plain))?));
+        files.push((format!("/modules/{name}"), 0o644, fs::read(&plain).map_err(PartError::file(&plain))?));
+        names += &(name + "\n");
     }
+    files.push(("/modules/order".to_owned(), 0o644, names.into_bytes()));
     let path = shop.path(EARLY);
-    let write = || -> std::io::Result<()> {
-        let mut archive = Archive::new(Vec::new());
-        archive.directory("/modules")?;
-        let order = files.iter().fold(String::new(), |order, (name, _)| order + name + "\n");
-        archive.file("/modules/order", 0o644, order.as_bytes())?;
-        for (name, bytes) in &files {
-            archive.file(&format!("/modules/{name}"), 0o644, bytes)?;
-        }
-        fs::write(&path, archive.finish()?)
-    };
-    write().map_err(PartError::file(&path))?;
+    archive(&["/modules"], &files).and_then(|bytes| fs::write(&path, bytes)).map_err(PartError::file(&path))?;
     fs::remove_dir_all(&scratch).map_err(PartError::file(&scratch))
 }
 

@@ -6,6 +6,7 @@ use super::{Account, account};
 use crate::{
     base::LabError,
     cluster::{binaries::Binaries, parts::LabParts, single::Single},
+    guest::Exec,
     report::{self, Outcome, Timeline},
 };
 
@@ -43,7 +44,7 @@ pub(super) fn run(
          --csi.testvolumeparameters=/var/tmp/parameters.yaml --ginkgo.json-report={REPORT} --ginkgo.no-color",
         endpoints.node, endpoints.controller
     );
-    let done = single.machine().run(&script, Duration::from_mins(15))?;
+    let done = single.machine().exec(&Exec::sh(&script).timeout(Duration::from_mins(15)))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     let path = report::directory()?.join("csi-sanity.log");
     std::fs::write(&path, &text).map_err(LabError::file(&path))?;

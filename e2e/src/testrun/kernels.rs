@@ -44,7 +44,7 @@ fn on(
         return Ok(Outcome { not_run: 1, ..Outcome::default() });
     };
     let single = Single::start(state, &image)?;
-    let guest = single.machine().guest();
+    let guest = single.machine();
     timeline.note(&format!("kernel {}: {}", kernel.name(), single.machine().sh("uname -r")?.trim()));
     in_guest::copy(&nextest.list(RUNG)?, guest)?;
     let lab = std::env::current_exe().map_err(LabError::file("/proc/self/exe"))?;
