@@ -13,6 +13,7 @@ use e2e::{
         parts::{self, LabParts},
         state::StateDir,
     },
+    parts::{Kubernetes, Part},
     report::Timeline,
     scenarios,
     target::{self, Target},
@@ -25,6 +26,9 @@ struct Args {
     /// Which lab; several can be up at once.
     #[arg(long, global = true, default_value = "default")]
     name: String,
+    /// Which Kubernetes it is; one that is up with another is taken down and built anew.
+    #[arg(long, global = true, default_value = "1.37")]
+    kubernetes: Kubernetes,
     #[command(subcommand)]
     command: Command,
 }
@@ -101,27 +105,27 @@ fn run(args: &Args) -> Result<ExitCode, LabError> {
     match &args.command {
         Command::Down { all: true } => StateDir::names().iter().try_for_each(|name| down(name)).map(success),
         Command::Down { all: false } => down(&args.name).map(success),
-        Command::Parts => LabParts::ensure().map(success),
+        Command::Parts => LabParts::ensure(args.kubernetes).map(success),
         Command::Image => {
             let image = image::build(&Binaries::build()?)?;
             println!("{} ({:.1} MB) in {}", image.name(), image.megabytes()?, image.archive.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Manifests { check } => chart::manifests(&parts::clients()?.helm, *check).map(success),
-        command => {
+        Command::Manifests { check } => chart::manifests(&parts::program(Part::Helm)?, *check).map(success),
+        _ => {
             let state = StateDir::open(&args.name)?;
             process::mark(state.root())?;
-            in_lab(command, &state, &timeline)
+            in_lab(args, &state, &timeline)
         }
     }
 }
 
 /// Commands that start or enter something, and therefore carry the lab's mark.
-fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
-    match command {
+fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    match &args.command {
         Command::Up => {
             privileged()?;
-            Lab::up(state, &LabParts::ensure()?, timeline)?;
+            Lab::up(state, &LabParts::ensure(args.kubernetes)?, timeline)?;
             print!("{}", timeline.summary());
             println!("`lab kubectl …` talks to it, `lab exec MACHINE …` enters a machine, `lab down` ends it");
         }
@@ -140,26 +144,26 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
             eprint!("{}", String::from_utf8_lossy(&done.stderr));
             return Ok(if done.status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
-        Command::Scenario { names } => return scenario(names, state, timeline),
+        Command::Demo => return scenario(&["demo".to_owned()], args, state, timeline),
+        Command::Scenario { names } => return scenario(names, args, state, timeline),
         Command::Test { rungs } => {
             // Scenarios on a cluster that is not the lab's need nothing of this machine.
             if rungs.as_slice() != [Rung::Cluster] || !target::is_foreign() {
                 privileged()?;
             }
-            return Ok(verdict(testrun::run(rungs, state, timeline)?.failed == 0));
+            return Ok(verdict(testrun::run(rungs, state, args.kubernetes, timeline)?.failed == 0));
         }
         Command::Bench { what } => {
             privileged()?;
-            return Ok(verdict(bench::run(what, state, timeline)?));
+            return Ok(verdict(bench::run(what, state, args.kubernetes, timeline)?));
         }
         Command::Down { .. } | Command::Parts | Command::Image | Command::Manifests { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn scenario(names: &[String], state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
-    let target = Target::prepare(state, timeline)?;
+fn scenario(names: &[String], args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    let target = Target::prepare(state, args.kubernetes, timeline)?;
     let outcome = scenarios::run(names, target.driver(), target.lab(), timeline)?;
     print!("{}", timeline.summary());
     if target.lab().is_some() {

@@ -11,12 +11,17 @@ use std::{
 
 use e2e::{
     guest::{Disk, Exec, Guest, GuestError, Image, KernelRung, Nic, Spec, Stream},
-    parts::{BUSYBOX_IMAGE, Part, Parts},
+    parts::{BUSYBOX_IMAGE, Kubernetes, Part, Parts},
     progress::Lines,
 };
 
 fn image() -> Image {
-    Parts::open().unwrap().ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image().unwrap()
+    Parts::open(Kubernetes::default())
+        .unwrap()
+        .ensure(Part::GUEST, &mut Lines::default())
+        .unwrap()
+        .guest_image()
+        .unwrap()
 }
 
 /// Kills the guest also when a test fails half-way.
@@ -161,7 +166,7 @@ fn a_guest_serves_nfs_and_mounts_it() {
 fn a_guest_runs_containers() {
     let home = tempfile::tempdir().unwrap();
     let wanted = [Part::GUEST, &[Part::NodePrograms, Part::BusyboxImage, Part::PauseImage]].concat();
-    let built = Parts::open().unwrap().ensure(&wanted, &mut Lines::default()).unwrap();
+    let built = Parts::open(Kubernetes::default()).unwrap().ensure(&wanted, &mut Lines::default()).unwrap();
     let programs =
         Disk::Programs { name: "node".into(), image: built.path(Part::NodePrograms).unwrap(), at: "/opt/node".into() };
     let spec = Spec { memory_mib: 1024, disks: vec![programs], ..Spec::new("containers") };

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    BuiltParts, PartError, accelerator, boot, debian,
-    go::{self, Program},
-    images, programs,
+    BuiltParts, Kubernetes, PartError, accelerator, boot, debian, go, images, programs,
     store::Inputs,
     workshop::{Tools, Workshop},
 };
@@ -93,17 +91,46 @@ impl Part {
         Self::BusyboxImage,
     ];
 
-    /// The name under which the part is kept and spoken of.
+    /// The name under which the part is spoken of; a program's is that of its executable.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubectl => "kubectl",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
+            Self::CniBridge => "bridge",
+            Self::CniHostLocal => "host-local",
+            Self::CniLoopback => "loopback",
+            Self::CniPortmap => "portmap",
+            Self::Helm => "helm",
+            Self::CsiSanity => "csi-sanity",
             Self::Debian => "debian",
             Self::Boot => "boot",
             Self::Accelerator => "accelerator",
             Self::NodePrograms => "node-programs",
             Self::PauseImage => "image-pause",
             Self::BusyboxImage => "image-busybox",
-            program => program.program().map_or("", |program| program.name),
         }
+    }
+
+    /// Whether the part differs between releases of Kubernetes.
+    pub(super) fn follows_kubernetes(self) -> bool {
+        matches!(
+            self,
+            Self::KubeApiserver
+                | Self::KubeControllerManager
+                | Self::KubeScheduler
+                | Self::Kubectl
+                | Self::Kubelet
+                | Self::KubeProxy
+                | Self::NodePrograms
+        )
     }
 
     /// How long a cold build takes, on two cores with the modules still to be fetched.
@@ -148,7 +175,7 @@ impl Part {
     }
 
     /// Adds everything that decides what the part becomes.
-    pub(super) fn inputs(self, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+    pub(super) fn inputs(self, kubernetes: Kubernetes, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
         match self {
             Self::Debian => debian::inputs(inputs),
             Self::Boot => boot::inputs(inputs, tools)?,
@@ -156,8 +183,8 @@ impl Part {
             Self::NodePrograms => programs::inputs(inputs),
             Self::PauseImage | Self::BusyboxImage => images::inputs(inputs, tools)?,
             program => {
-                if let Some(program) = program.program() {
-                    go::inputs(program, inputs, tools)?;
+                if let Some(program) = go::program(program, kubernetes) {
+                    go::inputs(&program, inputs, tools)?;
                 }
             }
         }
@@ -165,7 +192,12 @@ impl Part {
     }
 
     /// Builds the part into the workshop's directory.
-    pub(super) fn build(self, shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+    pub(super) fn build(
+        self,
+        kubernetes: Kubernetes,
+        shop: &mut Workshop<'_>,
+        needs: &BuiltParts,
+    ) -> Result<(), PartError> {
         match self {
             Self::Debian => debian::build(shop),
             Self::Boot => boot::build(shop, needs),
@@ -173,30 +205,7 @@ impl Part {
             Self::NodePrograms => programs::build(shop, needs),
             Self::PauseImage => images::pause(shop),
             Self::BusyboxImage => images::busybox(shop, needs),
-            program => program.program().map_or(Ok(()), |program| go::build(program, shop)),
+            program => go::program(program, kubernetes).map_or(Ok(()), |built| go::build(&built, program.name(), shop)),
         }
-    }
-
-    /// The Go program that the part is; `None` for what is made otherwise.
-    pub(super) fn program(self) -> Option<&'static Program> {
-        Some(match self {
-            Self::Etcd => &go::ETCD,
-            Self::KubeApiserver => &go::KUBE_APISERVER,
-            Self::KubeControllerManager => &go::KUBE_CONTROLLER_MANAGER,
-            Self::KubeScheduler => &go::KUBE_SCHEDULER,
-            Self::Kubectl => &go::KUBECTL,
-            Self::Kubelet => &go::KUBELET,
-            Self::KubeProxy => &go::KUBE_PROXY,
-            Self::Containerd => &go::CONTAINERD,
-            Self::ContainerdShim => &go::CONTAINERD_SHIM,
-            Self::Ctr => &go::CTR,
-            Self::CniBridge => &go::CNI_BRIDGE,
-            Self::CniHostLocal => &go::CNI_HOST_LOCAL,
-            Self::CniLoopback => &go::CNI_LOOPBACK,
-            Self::CniPortmap => &go::CNI_PORTMAP,
-            Self::Helm => &go::HELM,
-            Self::CsiSanity => &go::CSI_SANITY,
-            _ => return None,
-        })
     }
 }

@@ -14,6 +14,7 @@ pub use sanity::{Account, account};
 use crate::{
     base::{LabError, chain},
     cluster::{Lab, api_only::ApiOnly, binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
+    parts::Kubernetes,
     report::{self, Line, Outcome, Timeline},
     scenarios,
     target::Target,
@@ -58,7 +59,12 @@ impl Rung {
 }
 
 /// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed`.
-pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+pub fn run(
+    selected: &[Rung],
+    state: &StateDir,
+    kubernetes: Kubernetes,
+    timeline: &Timeline,
+) -> Result<Outcome, LabError> {
     let all = Rung::value_variants();
     let rungs: Vec<Rung> = all.iter().copied().filter(|rung| selected.is_empty() || selected.contains(rung)).collect();
     let mut results = Vec::new();
@@ -66,7 +72,7 @@ pub fn run(selected: &[Rung], state: &StateDir, timeline: &Timeline) -> Result<O
         let name = rung.name();
         timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
         fresh_log(rung)?;
-        let outcome = one(rung, state, timeline)
+        let outcome = one(rung, state, kubernetes, timeline)
             .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
         timeline.step(&format!("rung {name}: {} passed, {} failed", outcome.passed, outcome.failed));
         results.push((name, outcome));
@@ -79,19 +85,19 @@ fn fresh_log(rung: Rung) -> Result<(), LabError> {
     std::fs::write(&path, "").map_err(LabError::file(&path))
 }
 
-fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+fn one(rung: Rung, state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Outcome, LabError> {
     match rung {
         Rung::Unit => rungs::unit(timeline),
         Rung::Wire => {
             // For the Debian packages: NFS-Ganesha is one.
-            LabParts::ensure()?;
+            LabParts::ensure(kubernetes)?;
             // One of its tests fills a disk, which it mounts for that.
             rungs::each("wire", timeline, rungs::in_mount_namespace)
         }
         Rung::Privileged => rungs::each("privileged", timeline, rungs::in_mount_namespace),
         // These enter a network namespace, which is a thread's, not the process's: each gets a thread of its own.
         Rung::Apiserver => apart(|| {
-            let parts = LabParts::ensure()?;
+            let parts = LabParts::ensure(kubernetes)?;
             let api = ApiOnly::start(state, parts.control_plane())?;
             let config = api.kubeconfig();
             let environment: &[(&str, &Path)] = &[("BERTH_TEST_KUBECONFIG", &config), ("KUBECONFIG", &config)];
@@ -100,25 +106,25 @@ fn one(rung: Rung, state: &StateDir, timeline: &Timeline) -> Result<Outcome, Lab
         // Each test boots a guest; one at a time is as fast where they are emulated.
         Rung::Guest => rungs::each("guest", timeline, |program| rungs::on_host(program, &["--test-threads=1"], &[])),
         Rung::Kernel => apart(|| {
-            let single = Single::start(state, &LabParts::ensure()?)?;
+            let single = Single::start(state, &LabParts::ensure(kubernetes)?)?;
             rungs::each("kernel", timeline, |program| rungs::in_guest(program, &single))
         }),
         Rung::Conformance => {
             let binaries = Binaries::build()?;
             apart(|| {
-                let parts = LabParts::ensure()?;
+                let parts = LabParts::ensure(kubernetes)?;
                 let single = Single::start(state, &parts)?;
                 Ok(conformance::run(&single, &parts, &binaries, timeline)?.outcome)
             })
         }
-        Rung::Cluster => apart(|| cluster(state, timeline)),
+        Rung::Cluster => apart(|| cluster(state, kubernetes, timeline)),
     }
 }
 
 /// Runs the scenarios. A lab that was up before stays up; one that was brought up for them goes with them.
-fn cluster(state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Outcome, LabError> {
     let mine = state.note().is_none();
-    let target = Target::prepare(state, timeline)?;
+    let target = Target::prepare(state, kubernetes, timeline)?;
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
     if let Some(driver) = target.second_flavour()? {
         timeline.note("the same main job on the second server, NFS-Ganesha, as on a cluster that is not the lab's");
