@@ -10,15 +10,15 @@ use e2e::{
         Lab,
         binaries::Binaries,
         chart, image,
-        parts::{LabParts, clients},
+        parts::{LabParts, program},
         state::StateDir,
     },
     guest::Exec,
-    parts::{self, Kernel},
+    parts::{self, Kernel, Kubernetes, Part},
     report::Timeline,
     scenarios,
     target::{self, Target},
-    testrun::{self, Rung},
+    testrun::{self, Choice, Rung},
 };
 
 #[derive(Debug, Parser)]
@@ -27,6 +27,9 @@ struct Args {
     /// Which lab; several can be up at once.
     #[arg(long, global = true, default_value = "default")]
     name: String,
+    /// Which Kubernetes it is; one that is up with another is taken down and built anew.
+    #[arg(long, global = true, default_value = "1.37")]
+    kubernetes: Kubernetes,
     #[command(subcommand)]
     command: Command,
 }
@@ -118,28 +121,28 @@ fn run(args: &Args) -> Result<ExitCode, LabError> {
     match &args.command {
         Command::Down { all: true } => StateDir::names().iter().try_for_each(|name| down(name)).map(success),
         Command::Down { all: false } => down(&args.name).map(success),
-        Command::Parts => LabParts::ensure().map(success),
+        Command::Parts => LabParts::ensure(args.kubernetes).map(success),
         Command::Image => {
             let image = image::build(&Binaries::build()?)?;
             println!("{} ({:.1} MB) in {}", image.name(), image.megabytes()?, image.archive.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Manifests { check } => chart::manifests(&clients()?.helm, *check).map(success),
+        Command::Manifests { check } => chart::manifests(&program(Part::Helm)?, *check).map(success),
         Command::InGuest { guest, program, words } => testrun::run_in_guest(guest, program, words).map(passed_on),
-        command => {
+        _ => {
             let state = StateDir::open(&args.name)?;
             process::mark(state.root())?;
-            in_lab(command, &state, &timeline)
+            in_lab(args, &state, &timeline)
         }
     }
 }
 
 /// Commands that start or enter something, and therefore carry the lab's mark.
-fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
-    match command {
+fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    match &args.command {
         Command::Up => {
             privileged()?;
-            Lab::up(state, &LabParts::ensure()?, timeline)?;
+            Lab::up(state, &LabParts::ensure(args.kubernetes)?, timeline)?;
             print!("{}", timeline.summary());
             println!("`lab kubectl …` talks to it, `lab exec MACHINE …` enters a machine, `lab down` ends it");
         }
@@ -156,18 +159,19 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
             let command = Exec::sh(&words.join(" ")).timeout(Duration::from_hours(1));
             return Lab::attach(state)?.machine(machine)?.exec_shown(&command).map(passed_on);
         }
-        Command::Demo => return scenario(&["demo".to_owned()], state, timeline),
-        Command::Scenario { names } => return scenario(names, state, timeline),
+        Command::Demo => return scenario(&["demo".to_owned()], args, state, timeline),
+        Command::Scenario { names } => return scenario(names, args, state, timeline),
         Command::Test { rungs, kernels } => {
             // Scenarios on a cluster that is not the lab's need nothing of this machine.
             if rungs.as_slice() != [Rung::Cluster] || !target::is_foreign() {
                 privileged()?;
             }
-            return Ok(verdict(testrun::run(rungs, kernels, state, timeline)?.failed == 0));
+            let choice = Choice { kernels, kubernetes: args.kubernetes };
+            return Ok(verdict(testrun::run(rungs, choice, state, timeline)?.failed == 0));
         }
         Command::Bench { what } => {
             privileged()?;
-            return Ok(verdict(bench::run(what, state, timeline)?));
+            return Ok(verdict(bench::run(what, state, args.kubernetes, timeline)?));
         }
         Command::Down { .. }
         | Command::Parts
@@ -178,11 +182,11 @@ fn in_lab(command: &Command, state: &StateDir, timeline: &Timeline) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-fn scenario(names: &[String], state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+fn scenario(names: &[String], args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
     if !target::is_foreign() {
         privileged()?;
     }
-    let target = Target::prepare(state, timeline)?;
+    let target = Target::prepare(state, args.kubernetes, timeline)?;
     let outcome = scenarios::run(names, target.driver(), target.lab(), timeline)?;
     print!("{}", timeline.summary());
     if target.lab().is_some() {

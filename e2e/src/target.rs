@@ -13,7 +13,7 @@ use crate::{
         parts::{self, LabParts},
         state::StateDir,
     },
-    parts::BUSYBOX_IMAGE,
+    parts::{BUSYBOX_IMAGE, Kubernetes, Part},
     report::Timeline,
 };
 
@@ -55,11 +55,12 @@ struct TheLab {
 }
 
 impl Target {
-    /// Builds what is needed and installs the driver: on the cluster of `KUBECONFIG` when that is set, else on the lab.
-    pub fn prepare(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
+    /// Builds what is needed and installs the driver: on the cluster of `KUBECONFIG` when that is set, else on the lab, of
+    /// this Kubernetes.
+    pub fn prepare(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Self, LabError> {
         match foreign_kubeconfig() {
             Some(kubeconfig) => Self::foreign(kubeconfig, timeline),
-            None => Self::lab_with_driver(state, timeline),
+            None => Self::lab_with_driver(state, kubernetes, timeline),
         }
     }
 
@@ -88,8 +89,8 @@ impl Target {
         done.map(Some)
     }
 
-    fn lab_with_driver(state: &StateDir, timeline: &Timeline) -> Result<Self, LabError> {
-        let parts = LabParts::ensure()?;
+    fn lab_with_driver(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Self, LabError> {
+        let parts = LabParts::ensure(kubernetes)?;
         timeline.step("parts of the lab ready");
         timeline.note("building release binaries and image (2 to 4 min when nothing is built, else seconds)");
         let image = image::build(&Binaries::build()?)?;
@@ -123,11 +124,10 @@ impl Target {
         let (repository, tag) = image
             .rsplit_once(':')
             .ok_or_else(|| LabError::Precondition(format!("BERTH_IMAGE={image} is not REPOSITORY:TAG")))?;
-        let clients = parts::clients()?;
-        let cluster = Cluster::new(clients.kubectl, kubeconfig)?;
+        let cluster = Cluster::new(parts::program(Part::Kubectl)?, kubeconfig)?;
         let installation =
             Installation { repository: repository.to_owned(), tag: tag.to_owned(), backend: backend.clone() };
-        chart::install(&clients.helm, &cluster, &installation)?;
+        chart::install(&parts::program(Part::Helm)?, &cluster, &installation)?;
         timeline.step("chart installed");
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
         Ok(Self { lab: None, driver: driver(cluster, backend, shell_image) })

@@ -12,12 +12,13 @@ use std::{
 use e2e::{
     base::LabError,
     guest::{Disk, Exec, Guest, Image, Spec},
-    parts::{BUSYBOX_IMAGE, Kernel, Part, Parts},
+    parts::{BUSYBOX_IMAGE, Kernel, Kubernetes, Part, Parts},
     progress::Lines,
 };
 
 fn image() -> Image {
-    Parts::open().unwrap().ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image(Kernel::Linux6_1).unwrap()
+    let parts = Parts::open(Kubernetes::default()).unwrap();
+    parts.ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image(Kernel::Linux6_1).unwrap()
 }
 
 /// Kills the guest also when a test fails half-way.
@@ -151,7 +152,7 @@ fn a_guest_serves_nfs_and_mounts_it() {
 fn a_guest_runs_containers() {
     let home = tempfile::tempdir().unwrap();
     let wanted = [Part::GUEST, &[Part::NodePrograms, Part::BusyboxImage, Part::PauseImage]].concat();
-    let built = Parts::open().unwrap().ensure(&wanted, &mut Lines::default()).unwrap();
+    let built = Parts::open(Kubernetes::default()).unwrap().ensure(&wanted, &mut Lines::default()).unwrap();
     let programs =
         Disk::Programs { name: "node".into(), image: built.path(Part::NodePrograms).unwrap(), at: "/opt/node".into() };
     let spec = Spec { memory_mib: 1024, disks: vec![programs], ..Spec::new("containers") };

@@ -12,6 +12,7 @@ use std::{
 use e2e::{
     base::process::{MARKER, marked},
     cluster::{parts::LabParts, state::StateDir},
+    parts::Kubernetes,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -28,7 +29,7 @@ struct Lab {
 impl Lab {
     fn new(purpose: &str) -> Self {
         // So that the clock of the test does not run while parts are built.
-        LabParts::ensure().unwrap();
+        LabParts::ensure(Kubernetes::default()).unwrap();
         let name = format!("{purpose}-{}", std::process::id());
         let state = StateDir::open(&name).unwrap();
         Self { name, state }

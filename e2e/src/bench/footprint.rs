@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     base::LabError,
     cluster::{Lab, image::BerthImage, state::StateDir},
+    parts::Kubernetes,
     report::{Line, Timeline},
     scenarios::{Context, Hundred, measure_hundred},
     target::Target,
@@ -19,8 +20,8 @@ pub(super) fn image(image: &BerthImage) -> Result<Vec<Line>, LabError> {
 }
 
 /// Installs the driver on the lab, reads its memory at rest, then makes a hundred claims.
-pub(super) fn on_the_lab(state: &StateDir, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
-    let target = Target::prepare(state, timeline)?;
+pub(super) fn on_the_lab(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
+    let target = Target::prepare(state, kubernetes, timeline)?;
     let mut lines = memory(target.lab(), "at rest, before any volume of this run")?;
     let context = Context::open("hundred", target.driver(), target.lab(), timeline)?;
     let Hundred { calls, provisioned, bare } = measure_hundred(&context)?;

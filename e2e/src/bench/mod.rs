@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use crate::{
     base::{LabError, chain},
     cluster::{binaries::Binaries, image, parts::LabParts, state::StateDir},
+    parts::Kubernetes,
     report::{self, Line, Timeline},
 };
 
@@ -28,9 +29,14 @@ pub enum Measurement {
 /// Measures what is selected (nothing: everything), prints each figure beside its goal and writes
 /// `target/report/bench.json`. Answers whether every goal holds; a part that could not be measured is a goal that does not
 /// hold.
-pub fn run(selected: &[Measurement], state: &StateDir, timeline: &Timeline) -> Result<bool, LabError> {
+pub fn run(
+    selected: &[Measurement],
+    state: &StateDir,
+    kubernetes: Kubernetes,
+    timeline: &Timeline,
+) -> Result<bool, LabError> {
     let wanted = |measurement| selected.is_empty() || selected.contains(&measurement);
-    let parts = LabParts::ensure()?;
+    let parts = LabParts::ensure(kubernetes)?;
     let binaries = Binaries::build()?;
     let generator = binaries.load_generator()?;
     let image = image::build(&binaries)?;
@@ -46,7 +52,7 @@ pub fn run(selected: &[Measurement], state: &StateDir, timeline: &Timeline) -> R
     }
     if wanted(Measurement::Cluster) {
         timeline.note("memory at rest and a hundred claims, on the lab");
-        lines.extend(part("cluster", || footprint::on_the_lab(state, timeline)));
+        lines.extend(part("cluster", || footprint::on_the_lab(state, kubernetes, timeline)));
     }
     lines.push(Line::fact("load after (1 min)", load(), ""));
     println!();

@@ -9,7 +9,7 @@ use super::control_plane::Programs;
 use crate::{
     base::LabError,
     guest::Image,
-    parts::{BuiltParts, Kernel, Part, PartError, Parts},
+    parts::{BuiltParts, Kernel, Kubernetes, Part, PartError, Parts},
     progress::Lines,
 };
 
@@ -27,8 +27,8 @@ pub struct LabParts {
 
 impl LabParts {
     /// Builds what is missing, telling how it goes. Needs the network the first time.
-    pub fn ensure() -> Result<Self, LabError> {
-        let ensure = || Self::of(&Parts::open()?.ensure(&every(), &mut Lines::default())?);
+    pub fn ensure(kubernetes: Kubernetes) -> Result<Self, LabError> {
+        let ensure = || Self::of(&Parts::open(kubernetes)?.ensure(&every(), &mut Lines::default())?);
         ensure().map_err(boxed)
     }
 
@@ -86,28 +86,16 @@ impl LabParts {
     }
 }
 
-/// What talks to a cluster that is not the lab.
-#[derive(Debug, Clone)]
-pub struct Clients {
-    /// `kubectl`.
-    pub kubectl: PathBuf,
-    /// `helm`.
-    pub helm: PathBuf,
-}
-
-/// Builds `kubectl` and `helm` alone.
-pub fn clients() -> Result<Clients, LabError> {
-    let ensure = || {
-        let built = Parts::open()?.ensure(&[Part::Kubectl, Part::Helm], &mut Lines::default())?;
-        Ok(Clients { kubectl: built.path(Part::Kubectl)?, helm: built.path(Part::Helm)? })
-    };
-    ensure().map_err(|error: PartError| boxed(error))
+/// Builds one program alone, `helm` for example, and says where it is.
+pub fn program(part: Part) -> Result<PathBuf, LabError> {
+    let ensure = || Parts::open(Kubernetes::default())?.ensure(&[part], &mut Lines::default())?.path(part);
+    ensure().map_err(boxed)
 }
 
 /// Builds what a guest with this kernel boots from. `None` when Debian's archive no longer has the kernel.
 pub fn guest_image(kernel: Kernel) -> Result<Option<Image>, LabError> {
     let wanted = [Part::GUEST, &[Part::Kernel(kernel)]].concat();
-    let ensure = || Parts::open()?.ensure(&wanted, &mut Lines::default())?.guest_image(kernel);
+    let ensure = || Parts::open(Kubernetes::default())?.ensure(&wanted, &mut Lines::default())?.guest_image(kernel);
     match ensure() {
         Ok(image) => Ok(Some(image)),
         // Without this one there is no guest at all.

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    BuiltParts, PartError, accelerator, boot, crates, debian,
-    go::{self, Program},
-    images,
+    BuiltParts, Kubernetes, PartError, accelerator, boot, crates, debian, go, images,
     kernels::{self, Kernel},
     programs,
     store::Inputs,
@@ -104,10 +102,26 @@ impl Part {
         Self::BusyboxImage,
     ];
 
-    /// The name under which the part is kept and spoken of.
+    /// The name under which the part is spoken of; a program's is that of its executable.
     pub fn name(self) -> &'static str {
         match self {
             Self::CargoNextest => crates::NEXTEST.name,
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubectl => "kubectl",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
+            Self::CniBridge => "bridge",
+            Self::CniHostLocal => "host-local",
+            Self::CniLoopback => "loopback",
+            Self::CniPortmap => "portmap",
+            Self::Helm => "helm",
+            Self::CsiSanity => "csi-sanity",
             Self::Debian => "debian",
             Self::Kernel(kernel) => kernel.part(),
             Self::Boot => "boot",
@@ -115,8 +129,21 @@ impl Part {
             Self::NodePrograms => "node-programs",
             Self::PauseImage => "image-pause",
             Self::BusyboxImage => "image-busybox",
-            program => program.program().map_or("", |program| program.name),
         }
+    }
+
+    /// Whether the part differs between releases of Kubernetes.
+    pub(super) fn follows_kubernetes(self) -> bool {
+        matches!(
+            self,
+            Self::KubeApiserver
+                | Self::KubeControllerManager
+                | Self::KubeScheduler
+                | Self::Kubectl
+                | Self::Kubelet
+                | Self::KubeProxy
+                | Self::NodePrograms
+        )
     }
 
     /// How long a cold build takes, on two cores with the modules still to be fetched.
@@ -164,7 +191,7 @@ impl Part {
     }
 
     /// Adds everything that decides what the part becomes.
-    pub(super) fn inputs(self, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+    pub(super) fn inputs(self, kubernetes: Kubernetes, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
         match self {
             Self::CargoNextest => crates::inputs(&crates::NEXTEST, inputs, tools)?,
             Self::Debian => debian::inputs(inputs),
@@ -174,8 +201,8 @@ impl Part {
             Self::NodePrograms => programs::inputs(inputs),
             Self::PauseImage | Self::BusyboxImage => images::inputs(inputs, tools)?,
             program => {
-                if let Some(program) = program.program() {
-                    go::inputs(program, inputs, tools)?;
+                if let Some(program) = go::program(program, kubernetes) {
+                    go::inputs(&program, inputs, tools)?;
                 }
             }
         }
@@ -183,7 +210,12 @@ impl Part {
     }
 
     /// Builds the part into the workshop's directory.
-    pub(super) fn build(self, shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+    pub(super) fn build(
+        self,
+        kubernetes: Kubernetes,
+        shop: &mut Workshop<'_>,
+        needs: &BuiltParts,
+    ) -> Result<(), PartError> {
         match self {
             Self::CargoNextest => crates::build(&crates::NEXTEST, shop),
             Self::Debian => debian::build(shop),
@@ -193,30 +225,7 @@ impl Part {
             Self::NodePrograms => programs::build(shop, needs),
             Self::PauseImage => images::pause(shop),
             Self::BusyboxImage => images::busybox(shop, needs),
-            program => program.program().map_or(Ok(()), |program| go::build(program, shop)),
+            program => go::program(program, kubernetes).map_or(Ok(()), |built| go::build(&built, program.name(), shop)),
         }
-    }
-
-    /// The Go program that the part is; `None` for what is made otherwise.
-    pub(super) fn program(self) -> Option<&'static Program> {
-        Some(match self {
-            Self::Etcd => &go::ETCD,
-            Self::KubeApiserver => &go::KUBE_APISERVER,
-            Self::KubeControllerManager => &go::KUBE_CONTROLLER_MANAGER,
-            Self::KubeScheduler => &go::KUBE_SCHEDULER,
-            Self::Kubectl => &go::KUBECTL,
-            Self::Kubelet => &go::KUBELET,
-            Self::KubeProxy => &go::KUBE_PROXY,
-            Self::Containerd => &go::CONTAINERD,
-            Self::ContainerdShim => &go::CONTAINERD_SHIM,
-            Self::Ctr => &go::CTR,
-            Self::CniBridge => &go::CNI_BRIDGE,
-            Self::CniHostLocal => &go::CNI_HOST_LOCAL,
-            Self::CniLoopback => &go::CNI_LOOPBACK,
-            Self::CniPortmap => &go::CNI_PORTMAP,
-            Self::Helm => &go::HELM,
-            Self::CsiSanity => &go::CSI_SANITY,
-            _ => return None,
-        })
     }
 }

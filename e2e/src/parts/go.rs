@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use super::{
-    PartError,
+    Kubernetes, Part, PartError,
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
@@ -11,10 +11,8 @@ use super::{
 /// A program and where it comes from.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// Name of the executable.
-    pub(super) name: &'static str,
     /// Directory below `e2e/go` with the `go.mod` that pins it.
-    directory: &'static str,
+    directory: String,
     /// Package of its `main`.
     package: &'static str,
     /// Module whose version the program calls its own.
@@ -23,72 +21,63 @@ pub(super) struct Program {
     stamps: &'static [&'static str],
 }
 
-const KUBERNETES: &str = "k8s.io/kubernetes";
 /// Without these a Kubernetes program takes itself for v0.0.0.
 const KUBERNETES_STAMPS: &[&str] =
     &["k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"];
-const CONTAINERD_MODULE: &str = "github.com/containerd/containerd/v2";
-const CNI: &str = "github.com/containernetworking/plugins";
+const CONTAINERD_STAMPS: &[&str] = &["github.com/containerd/containerd/v2/version.Version"];
+const CNI_STAMPS: &[&str] = &["github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion"];
 
-pub(super) const ETCD: Program =
-    Program { name: "etcd", directory: "etcd", package: ".", module: "go.etcd.io/etcd/server/v3", stamps: &[] };
-pub(super) const KUBE_APISERVER: Program = kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver");
-pub(super) const KUBE_CONTROLLER_MANAGER: Program =
-    kubernetes("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager");
-pub(super) const KUBE_SCHEDULER: Program = kubernetes("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler");
-pub(super) const KUBECTL: Program = kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl");
-pub(super) const KUBELET: Program = kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet");
-pub(super) const KUBE_PROXY: Program = kubernetes("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy");
-pub(super) const CONTAINERD: Program = containerd("containerd", "github.com/containerd/containerd/v2/cmd/containerd");
-pub(super) const CONTAINERD_SHIM: Program =
-    containerd("containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2");
-pub(super) const CTR: Program = containerd("ctr", "github.com/containerd/containerd/v2/cmd/ctr");
-pub(super) const CNI_BRIDGE: Program = cni("bridge", "github.com/containernetworking/plugins/plugins/main/bridge");
-pub(super) const CNI_HOST_LOCAL: Program =
-    cni("host-local", "github.com/containernetworking/plugins/plugins/ipam/host-local");
-pub(super) const CNI_LOOPBACK: Program =
-    cni("loopback", "github.com/containernetworking/plugins/plugins/main/loopback");
-pub(super) const CNI_PORTMAP: Program = cni("portmap", "github.com/containernetworking/plugins/plugins/meta/portmap");
-pub(super) const HELM: Program = Program {
-    name: "helm",
-    directory: "helm",
-    package: "helm.sh/helm/v3/cmd/helm",
-    module: "helm.sh/helm/v3",
-    stamps: &["helm.sh/helm/v3/internal/version.version"],
-};
-pub(super) const CSI_SANITY: Program = Program {
-    name: "csi-sanity",
-    directory: "csi-sanity",
-    package: "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
-    module: "github.com/kubernetes-csi/csi-test/v5",
-    stamps: &["main.VERSION"],
-};
-
-const fn kubernetes(name: &'static str, package: &'static str) -> Program {
-    Program { name, directory: "kubernetes", package, module: KUBERNETES, stamps: KUBERNETES_STAMPS }
-}
-
-const fn containerd(name: &'static str, package: &'static str) -> Program {
-    let stamps = &["github.com/containerd/containerd/v2/version.Version"];
-    Program { name, directory: "containerd", package, module: CONTAINERD_MODULE, stamps }
-}
-
-const fn cni(name: &'static str, package: &'static str) -> Program {
-    let stamps = &["github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion"];
-    Program { name, directory: "cni", package, module: CNI, stamps }
+/// The Go program that `part` is in a lab of this Kubernetes; `None` for what is made otherwise.
+pub(super) fn program(part: Part, kubernetes: Kubernetes) -> Option<Program> {
+    let program = |directory: &str, package, module, stamps| {
+        Some(Program { directory: directory.to_owned(), package, module, stamps })
+    };
+    let directory = format!("kubernetes-{}", kubernetes.minor());
+    let kubernetes = |package| program(&directory, package, "k8s.io/kubernetes", KUBERNETES_STAMPS);
+    let containerd = |package| program("containerd", package, "github.com/containerd/containerd/v2", CONTAINERD_STAMPS);
+    let cni = |package| program("cni", package, "github.com/containernetworking/plugins", CNI_STAMPS);
+    match part {
+        Part::Etcd => program("etcd", ".", "go.etcd.io/etcd/server/v3", &[]),
+        Part::KubeApiserver => kubernetes("k8s.io/kubernetes/cmd/kube-apiserver"),
+        Part::KubeControllerManager => kubernetes("k8s.io/kubernetes/cmd/kube-controller-manager"),
+        Part::KubeScheduler => kubernetes("k8s.io/kubernetes/cmd/kube-scheduler"),
+        Part::Kubectl => kubernetes("k8s.io/kubernetes/cmd/kubectl"),
+        Part::Kubelet => kubernetes("k8s.io/kubernetes/cmd/kubelet"),
+        Part::KubeProxy => kubernetes("k8s.io/kubernetes/cmd/kube-proxy"),
+        Part::Containerd => containerd("github.com/containerd/containerd/v2/cmd/containerd"),
+        Part::ContainerdShim => containerd("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
+        Part::Ctr => containerd("github.com/containerd/containerd/v2/cmd/ctr"),
+        Part::CniBridge => cni("github.com/containernetworking/plugins/plugins/main/bridge"),
+        Part::CniHostLocal => cni("github.com/containernetworking/plugins/plugins/ipam/host-local"),
+        Part::CniLoopback => cni("github.com/containernetworking/plugins/plugins/main/loopback"),
+        Part::CniPortmap => cni("github.com/containernetworking/plugins/plugins/meta/portmap"),
+        Part::Helm => program(
+            "helm",
+            "helm.sh/helm/v3/cmd/helm",
+            "helm.sh/helm/v3",
+            &["helm.sh/helm/v3/internal/version.version"],
+        ),
+        Part::CsiSanity => program(
+            "csi-sanity",
+            "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
+            "github.com/kubernetes-csi/csi-test/v5",
+            &["main.VERSION"],
+        ),
+        _ => None,
+    }
 }
 
 impl Program {
     fn home(&self) -> PathBuf {
-        source("go").join(self.directory)
+        source("go").join(&self.directory)
     }
 
     fn flags(&self) -> Result<Vec<String>, PartError> {
         let path = self.home().join("go.mod");
         let text = fs::read_to_string(&path).map_err(PartError::file(&path))?;
         let version = required(&text, self.module).ok_or_else(|| PartError::Odd {
-            part: self.name,
-            why: format!("its go.mod does not require {}", self.module),
+            part: self.package,
+            why: format!("{} does not require {}", path.display(), self.module),
         })?;
         let stamps = self.stamps.iter().flat_map(|variable| [" -X ", variable, "=", version]).collect::<String>();
         let fixed = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"].map(str::to_owned);
@@ -115,9 +104,10 @@ pub(super) fn inputs(program: &Program, inputs: &mut Inputs, tools: &Tools) -> R
     Ok(())
 }
 
-pub(super) fn build(program: &Program, shop: &mut Workshop<'_>) -> Result<(), PartError> {
+/// Builds `program` into the workshop's directory, as the executable `name`.
+pub(super) fn build(program: &Program, name: &str, shop: &mut Workshop<'_>) -> Result<(), PartError> {
     let mut command = Command::new("go");
-    command.arg("build").args(program.flags()?).arg("-o").arg(shop.path(program.name)).arg(program.package);
+    command.arg("build").args(program.flags()?).arg("-o").arg(shop.path(name)).arg(program.package);
     // Flags of the machine's own would make the same key mean different programs.
     command.current_dir(program.home()).env("CGO_ENABLED", "0").env("GOFLAGS", "");
     shop.run(command)
@@ -125,6 +115,8 @@ pub(super) fn build(program: &Program, shop: &mut Workshop<'_>) -> Result<(), Pa
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
@@ -137,7 +129,10 @@ mod tests {
 
     #[test]
     fn kubernetes_programs_know_their_version() {
-        let flags = KUBELET.flags().unwrap().join(" ");
-        assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1."), "{flags}");
+        for release in Kubernetes::value_variants() {
+            let flags = program(Part::Kubelet, *release).unwrap().flags().unwrap().join(" ");
+            let stamp = format!("-X k8s.io/component-base/version.gitVersion=v{}.", release.minor());
+            assert!(flags.contains(&stamp), "{flags}");
+        }
     }
 }

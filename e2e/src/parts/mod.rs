@@ -13,6 +13,7 @@ mod error;
 mod go;
 mod images;
 mod kernels;
+mod kubernetes;
 mod packages;
 mod programs;
 mod rustc;
@@ -29,6 +30,7 @@ pub use catalog::Part;
 pub use error::PartError;
 pub use images::{BUSYBOX_IMAGE, PAUSE_IMAGE};
 pub use kernels::Kernel;
+pub use kubernetes::Kubernetes;
 use store::Store;
 pub use store::default_root as cache;
 use workshop::{Tools, Workshop};
@@ -38,11 +40,12 @@ use crate::{
     progress::{Progress, Step},
 };
 
-/// The lab's cache and what can be built into it.
+/// The lab's cache and what can be built into it for one release of Kubernetes.
 #[derive(Debug)]
 pub struct Parts {
     store: Store,
     tools: Tools,
+    kubernetes: Kubernetes,
 }
 
 /// Parts that are there, and where.
@@ -53,8 +56,12 @@ pub struct BuiltParts {
 
 impl Parts {
     /// The cache: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
-    pub fn open() -> Result<Self, PartError> {
-        Ok(Self { store: Store::open(&store::default_root()?)?, tools: Tools::default() })
+    pub fn open(kubernetes: Kubernetes) -> Result<Self, PartError> {
+        Ok(Self::at(Store::open(&store::default_root()?)?, kubernetes))
+    }
+
+    fn at(store: Store, kubernetes: Kubernetes) -> Self {
+        Self { store, tools: Tools::default(), kubernetes }
     }
 
     /// Builds what is missing of `wanted`, one part at a time, and says where everything is. Debian packages that the lab
@@ -73,7 +80,7 @@ impl Parts {
             self.plan(part, &mut plan)?;
         }
         for (index, &part) in plan.iter().enumerate() {
-            let usual = self.store.took(part.name()).unwrap_or(part.usual());
+            let usual = self.store.took(&self.kind(part)).unwrap_or(part.usual());
             self.build(part, Step { name: part.name(), number: index + 1, of: plan.len(), usual }, progress)?;
         }
         self.built(wanted)
@@ -109,27 +116,34 @@ impl Parts {
     fn build(&self, part: Part, step: Step, progress: &mut dyn Progress) -> Result<(), PartError> {
         let begun = Instant::now();
         progress.started(&step);
-        let fresh = self.store.fresh(part.name())?;
+        let kind = self.kind(part);
+        let fresh = self.store.fresh(&kind)?;
         let needs = self.built(part.needs())?;
-        let mut shop = Workshop::new(part.name(), &fresh, self.store.log(part.name()), begun, |elapsed: Duration| {
+        let mut shop = Workshop::new(part.name(), &fresh, self.store.log(&kind), begun, |elapsed: Duration| {
             progress.working(&step, elapsed);
         })?;
-        part.build(&mut shop, &needs)?;
+        part.build(self.kubernetes, &mut shop, &needs)?;
         drop(shop);
-        self.store.keep(part.name(), &self.key(part)?)?;
-        self.store.note_time(part.name(), begun.elapsed());
+        self.store.keep(&kind, &self.key(part)?)?;
+        self.store.note_time(&kind, begun.elapsed());
         progress.finished(&step, begun.elapsed());
         Ok(())
     }
 
     fn directory(&self, part: Part) -> Result<PathBuf, PartError> {
-        Ok(self.store.directory(part.name(), &self.key(part)?))
+        Ok(self.store.directory(&self.kind(part), &self.key(part)?))
+    }
+
+    /// What the store counts a part's versions by: builds of one release of Kubernetes do not push out another's.
+    fn kind(&self, part: Part) -> String {
+        let release = if part.follows_kubernetes() { format!("-{}", self.kubernetes.minor()) } else { String::new() };
+        format!("{}{release}", part.name())
     }
 
     /// Hash over a part's own inputs and the keys of what it is made from.
     fn key(&self, part: Part) -> Result<String, PartError> {
         let mut inputs = store::Inputs::new(part.name());
-        part.inputs(&mut inputs, &self.tools)?;
+        part.inputs(self.kubernetes, &mut inputs, &self.tools)?;
         for &need in part.needs() {
             inputs.add("need", self.key(need)?);
         }
@@ -139,7 +153,7 @@ impl Parts {
 
 /// Whether a part is built, or used, by means of the host's Debian packages.
 fn needs_packages(part: Part) -> bool {
-    part.program().is_none() && part != Part::CargoNextest
+    go::program(part, Kubernetes::default()).is_none() && part != Part::CargoNextest
 }
 
 impl BuiltParts {
@@ -169,12 +183,20 @@ impl BuiltParts {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
+    use std::path::Path;
+
     use super::*;
+
+    fn parts(home: &Path, kubernetes: Kubernetes) -> Parts {
+        Parts::at(Store::open(home).unwrap(), kubernetes)
+    }
 
     #[test]
     fn what_is_missing_is_named() {
         let home = tempfile::tempdir().unwrap();
-        let parts = Parts { store: Store::open(home.path()).unwrap(), tools: Tools::default() };
+        let parts = parts(home.path(), Kubernetes::default());
         let error = parts.built(&[Part::Etcd, Part::Helm]).unwrap_err();
         assert!(error.to_string().contains("etcd, helm"), "{error}");
         assert!(BuiltParts::default().path(Part::Etcd).is_err());
@@ -183,7 +205,7 @@ mod tests {
     #[test]
     fn a_plan_has_needs_first_and_nothing_twice() {
         let home = tempfile::tempdir().unwrap();
-        let parts = Parts { store: Store::open(home.path()).unwrap(), tools: Tools::default() };
+        let parts = parts(home.path(), Kubernetes::default());
         let mut plan = Vec::new();
         for &part in Part::ALL {
             parts.plan(part, &mut plan).unwrap();
@@ -205,9 +227,23 @@ mod tests {
     #[test]
     fn keys_are_stable_and_differ_between_parts() {
         let home = tempfile::tempdir().unwrap();
-        let parts = Parts { store: Store::open(home.path()).unwrap(), tools: Tools::default() };
+        let parts = parts(home.path(), Kubernetes::default());
         let keys: BTreeSet<String> = Part::ALL.iter().map(|&part| parts.key(part).unwrap()).collect();
         assert_eq!(keys.len(), Part::ALL.len());
         assert_eq!(parts.key(Part::Boot).unwrap(), parts.key(Part::Boot).unwrap());
+    }
+
+    #[test]
+    fn what_follows_kubernetes_differs_between_its_releases_and_nothing_else_does() {
+        let home = tempfile::tempdir().unwrap();
+        let releases = Kubernetes::value_variants().iter().map(|release| parts(home.path(), *release));
+        let places = releases.map(|parts| Part::ALL.iter().map(move |&part| parts.directory(part).unwrap()));
+        let mut places: Vec<Vec<PathBuf>> = places.map(Iterator::collect).collect();
+        let newest = places.remove(0);
+        for other in places {
+            for ((part, one), two) in Part::ALL.iter().zip(&newest).zip(other) {
+                assert_eq!(*one != two, part.follows_kubernetes(), "{part:?}");
+            }
+        }
     }
 }

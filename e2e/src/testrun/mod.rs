@@ -19,7 +19,7 @@ use crate::{
     cluster::{
         Lab, api_only::ApiOnly, binaries::Binaries, dockerfile, parts::LabParts, single::Single, state::StateDir,
     },
-    parts::Kernel,
+    parts::{Kernel, Kubernetes},
     report::{self, Line, Outcome, Timeline},
     scenarios,
     target::Target,
@@ -69,9 +69,17 @@ impl Rung {
     }
 }
 
-/// Runs the rungs (none: all), [`Rung::Kernel`] on each of `kernels` (none: the usual ones), and prints the summary. The
-/// last line is `N passed, N failed, N not run`.
-pub fn run(selected: &[Rung], kernels: &[Kernel], state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+/// What a run of the ladder runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// Kernels of [`Rung::Kernel`]; none: the usual ones.
+    pub kernels: &'a [Kernel],
+    /// Kubernetes of every rung that has one.
+    pub kubernetes: Kubernetes,
+}
+
+/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed, N not run`.
+pub fn run(selected: &[Rung], choice: Choice<'_>, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let all = Rung::value_variants();
     let rungs: Vec<Rung> = all.iter().copied().filter(|rung| selected.is_empty() || selected.contains(rung)).collect();
     let mut results = Vec::new();
@@ -88,7 +96,7 @@ pub fn run(selected: &[Rung], kernels: &[Kernel], state: &StateDir, timeline: &T
     for rung in rungs {
         let name = rung.name();
         timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
-        let outcome = one(rung, kernels, nextest.as_ref(), state, timeline)
+        let outcome = one(rung, choice, nextest.as_ref(), state, timeline)
             .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
         timeline.step(&format!("rung {name}: {}", outcome.counts()));
         results.push((name, outcome));
@@ -98,29 +106,30 @@ pub fn run(selected: &[Rung], kernels: &[Kernel], state: &StateDir, timeline: &T
 
 fn one(
     rung: Rung,
-    kernels: &[Kernel],
+    choice: Choice<'_>,
     nextest: Option<&Nextest>,
     state: &StateDir,
     timeline: &Timeline,
 ) -> Result<Outcome, LabError> {
+    let Choice { kernels, kubernetes } = choice;
     match (rung, nextest) {
         (Rung::Kernel, Some(nextest)) => apart(|| Ok(kernels::run(nextest, kernels, state, timeline))),
         (Rung::Conformance, _) => {
             let binaries = Binaries::build()?;
             apart(|| {
-                let parts = LabParts::ensure()?;
+                let parts = LabParts::ensure(kubernetes)?;
                 let single = Single::start(state, parts.guest_image())?;
                 Ok(conformance::run(&single, &parts, &binaries, timeline)?.outcome)
             })
         }
-        (Rung::Cluster, _) => apart(|| cluster(state, timeline)),
-        (_, Some(nextest)) => programs(rung, nextest, state),
+        (Rung::Cluster, _) => apart(|| cluster(state, kubernetes, timeline)),
+        (_, Some(nextest)) => programs(rung, kubernetes, nextest, state),
         (_, None) => Err(LabError::Unmet("test programs were not built for this rung".to_owned())),
     }
 }
 
 /// Runs a rung of test programs where its tests find what they need.
-fn programs(rung: Rung, nextest: &Nextest, state: &StateDir) -> Result<Outcome, LabError> {
+fn programs(rung: Rung, kubernetes: Kubernetes, nextest: &Nextest, state: &StateDir) -> Result<Outcome, LabError> {
     let name = rung.name();
     let here = |place: &Place| nextest.run(&name, &name, place);
     match rung {
@@ -131,13 +140,13 @@ fn programs(rung: Rung, nextest: &Nextest, state: &StateDir) -> Result<Outcome, 
         }
         Rung::Wire => {
             // For the Debian packages: NFS-Ganesha is one.
-            LabParts::ensure()?;
+            LabParts::ensure(kubernetes)?;
             here(&own_mounts())
         }
         Rung::Privileged => here(&own_mounts()),
         // The namespace that this enters is a thread's, not the process's.
         Rung::Apiserver => apart(|| {
-            let parts = LabParts::ensure()?;
+            let parts = LabParts::ensure(kubernetes)?;
             let api = ApiOnly::start(state, parts.control_plane())?;
             let config = api.kubeconfig().into_os_string();
             let environment = vec![("BERTH_TEST_KUBECONFIG", config.clone()), ("KUBECONFIG", config)];
@@ -154,9 +163,9 @@ fn own_mounts() -> Place {
 }
 
 /// Runs the scenarios. A lab that was up before stays up; one that was brought up for them goes with them.
-fn cluster(state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
+fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Outcome, LabError> {
     let mine = state.note().is_none();
-    let target = Target::prepare(state, timeline)?;
+    let target = Target::prepare(state, kubernetes, timeline)?;
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
     if target.lab().is_some() {
         timeline.note("the Dockerfile's stages, held against the image");

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     base::{LabError, Tool, checkout, tail},
-    parts::{Part, Parts},
+    parts::{Kubernetes, Part, Parts},
     progress::Lines,
     report::{self, Outcome},
 };
@@ -41,7 +41,11 @@ pub(super) struct Place {
 impl Nextest {
     /// Builds cargo-nextest where it is missing.
     pub(super) fn ensure() -> Result<Self, LabError> {
-        let ensure = || Parts::open()?.ensure(&[Part::CargoNextest], &mut Lines::default())?.path(Part::CargoNextest);
+        let ensure = || {
+            Parts::open(Kubernetes::default())?
+                .ensure(&[Part::CargoNextest], &mut Lines::default())?
+                .path(Part::CargoNextest)
+        };
         ensure().map(|program| Self { program }).map_err(|source| LabError::Parts(Box::new(source)))
     }
 

@@ -1,0 +1,25 @@
+//! The releases of Kubernetes that a lab can be.
+
+use clap::ValueEnum;
+
+/// A minor release; `e2e/go/kubernetes-MINOR` pins its patch release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kubernetes {
+    /// What a lab is unless its caller says otherwise.
+    #[default]
+    #[value(name = "1.37")]
+    V1_37,
+    /// The release before it.
+    #[value(name = "1.36")]
+    V1_36,
+}
+
+impl Kubernetes {
+    /// Major and minor number, such as `1.37`.
+    pub fn minor(self) -> &'static str {
+        match self {
+            Self::V1_37 => "1.37",
+            Self::V1_36 => "1.36",
+        }
+    }
+}
