@@ -98,7 +98,8 @@ pub(super) fn in_guest(program: &TestProgram, single: &Single) -> Result<(String
     let path = format!("/var/tmp/{name}");
     single.machine().copy_in(&program.executable, &path, 0o755)?;
     let variables = single.environment().map(|(name, value)| format!("{name}={value}")).join(" ");
-    let script = format!("export {variables}\n{path} 2>&1");
+    // What runs on a fake has run on the host, ten times as fast.
+    let script = format!("export {variables}\n{path} --skip fake:: 2>&1");
     let done = single.machine().run(&script, PATIENCE)?;
     Ok((String::from_utf8_lossy(&done.stdout).into_owned(), done.status == 0))
 }
