@@ -111,6 +111,8 @@ macro_rules! every_squashed_crash_test {
     };
 }
 
+mod quirks;
+
 mod fake {
     use crate::world::World;
 
