@@ -186,9 +186,9 @@ mod tests {
     use super::*;
 
     fn pool(server: &FakeServer, idle: Duration) -> Servers {
-        let server = server.clone();
+        let connector = server.connector();
         let mut settings = Settings::new("test", SourcePort::Any);
-        settings.connect = Box::new(move |_| Client::with_connector(Config::new("fake", 2049), server.connector()));
+        settings.connect = Box::new(move |_| Client::with_connector(Config::new("fake", 2049), connector.clone()));
         Servers::new(Settings { idle, ..settings })
     }
 

@@ -36,8 +36,8 @@ async fn start() -> Process {
     server.make_dir("/export");
     let (directory, metrics, shutdown) = (tempfile::tempdir().unwrap(), Metrics::new(), CancellationToken::new());
     let mut settings = Settings::new("test", SourcePort::Any);
-    let behind = server.clone();
-    settings.connect = Box::new(move |_| Client::with_connector(Config::new("fake", 2049), behind.connector()));
+    let connector = server.connector();
+    settings.connect = Box::new(move |_| Client::with_connector(Config::new("fake", 2049), connector.clone()));
     let servers = Servers::new(settings);
     register_servers(&metrics, servers.clone());
     let operations = Operations::new("csi.example", servers, Counts::new(&metrics));

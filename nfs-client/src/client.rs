@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     Compound, Config, Connector, Error, NfsStatus, OpCode, Replies, TcpConnector,
     backoff::Backoff,
-    protocol::Operation,
+    protocol::{ChannelLimits, Operation},
     session::{Answer, Engine, OVERHEAD, Outcome, Request, Session},
 };
 
@@ -70,6 +70,11 @@ impl Client {
     /// The most operations a compound of the current session may have. Connects if need be.
     pub async fn max_operations(&self) -> Result<usize, Error> {
         Ok(self.session(self.deadline()).await?.max_operations())
+    }
+
+    /// Everything that the current session limits, in the server's words. Connects if need be.
+    pub async fn limits(&self) -> Result<ChannelLimits, Error> {
+        Ok(self.session(self.deadline()).await?.limits)
     }
 
     /// Sends a compound and returns the results of all its operations.

@@ -8,13 +8,19 @@ use std::time::Duration;
 
 use contract::World;
 use nfs_client::{Client, Config};
-use nfs_testkit::fake::FakeServer;
+use nfs_testkit::fake::{FakeServer, Options};
 
 struct Fake(FakeServer);
 
 impl Fake {
     fn new() -> Self {
-        let server = FakeServer::new();
+        Self::with(|_| {})
+    }
+
+    fn with(quirk: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::default();
+        quirk(&mut options);
+        let server = FakeServer::with_options(options);
         server.make_dir("/export");
         Self(server)
     }
@@ -45,7 +51,28 @@ impl World for Fake {
     }
 }
 
-every_contract!(Fake::new());
+every_contract!(crate::Fake::new());
+
+mod sixteen_operations {
+    crate::every_contract!(crate::Fake::with(|options| options.max_operations = 16));
+}
+
+/// What the Linux client asks for and needs: a server that grants fewer is of no use to any node.
+mod eight_operations {
+    crate::every_contract!(crate::Fake::with(|options| options.max_operations = 8));
+}
+
+mod small_sizes {
+    crate::every_contract!(crate::Fake::with(|options| {
+        options.max_request = 4096;
+        options.max_response = 4096;
+        options.max_cached = 1024;
+    }));
+}
+
+mod one_slot {
+    crate::every_contract!(crate::Fake::with(|options| options.slots = 1));
+}
 
 /// Callers spawn these on a multi-threaded runtime, so each future must be `Send`.
 #[tokio::test]

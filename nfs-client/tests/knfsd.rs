@@ -111,7 +111,7 @@ impl World for Knfsd {
     }
 }
 
-every_contract!(Knfsd::new());
+every_contract!(crate::Knfsd::new());
 
 /// ext4 with case-insensitive names.
 mod casefold {

@@ -40,7 +40,7 @@ pub(crate) async fn a_failure_is_not_final_before_what_was_begun_is_taken_back(w
             }
         }
     }
-    assert_eq!(server.faults_left(), 0);
+    assert_eq!(server.pending_faults(), 0);
 }
 
 /// The volume was made and the answer lost; then the server refuses for a while to let the controller look.
@@ -62,7 +62,7 @@ pub(crate) async fn a_refusal_to_look_is_not_final_after_a_lost_answer(world: &W
         assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
         assert!(error.message().contains("NFS4ERR_ACCESS"), "{}", error.message());
         assert!(error.message().ends_with(REPEATED), "{}", error.message());
-        assert_eq!(server.faults_left(), 0);
+        assert_eq!(server.pending_faults(), 0);
 
         controller.create(&name, &[]).await.unwrap();
         assert_eq!(world.folder("records").len() as u64, 1 + refused);
@@ -73,7 +73,7 @@ pub(crate) async fn a_refusal_to_look_is_not_final_after_a_lost_answer(world: &W
     let error = controller.create("pvc-4", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied, "{}", error.message());
     assert!(!error.message().ends_with(REPEATED), "{}", error.message());
-    assert_eq!(server.faults_left(), 0);
+    assert_eq!(server.pending_faults(), 0);
 }
 
 /// The server says yes to an owner and keeps another one: nothing is left, whoever finds out.
@@ -112,7 +112,7 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
     controller.delete(&made.id).await.unwrap();
     world.until_reaped().await;
     server.set_options(|options| options.ignores_owners = true);
-    assert_eq!(server.faults_left(), 0);
+    assert_eq!(server.pending_faults(), 0);
 
     // A volume that was answered for is not taken back because somebody wants another one.
     controller.create("pvc-1", &[]).await.unwrap();
@@ -134,7 +134,7 @@ pub(crate) async fn an_owner_that_is_not_kept_is_refused(world: &World) {
         assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
         assert_eq!(world.tree(), tree);
     }
-    assert_eq!(server.faults_left(), 0);
+    assert_eq!(server.pending_faults(), 0);
 }
 
 /// A controller that was held up goes on with a directory that another one has completed: it looks again.
@@ -150,7 +150,7 @@ pub(crate) async fn what_is_in_use_by_now_is_not_touched(world: &World) {
     // The directory is looked at first, then the record; the answer about that comes late.
     server.inject(Fault::on(OpCode::ReadLink, Effect::Delay(Duration::from_secs(1))));
     let creating = tokio::spawn(async move { late.create("pvc-1", &[]).await });
-    while server.faults_left() > 0 {
+    while server.pending_faults() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     leader.create("pvc-1", &[]).await.unwrap();

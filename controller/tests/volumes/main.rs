@@ -112,6 +112,8 @@ macro_rules! every_squashed_crash_test {
     };
 }
 
+mod quirks;
+
 mod fake {
     use crate::world::World;
 

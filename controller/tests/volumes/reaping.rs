@@ -68,7 +68,7 @@ pub(crate) async fn what_cannot_be_removed_is_left_and_tried_again(world: &World
     // The next REMOVE is the reaper's first.
     server.inject(Fault::on(OpCode::Remove, Effect::Status(NfsStatus::Access)));
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while server.faults_left() > 0 || world.folder("trash").len() > 1 {
+    while server.pending_faults() > 0 || world.folder("trash").len() > 1 {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", world.folder("trash"));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -126,7 +126,7 @@ pub(crate) async fn what_another_controller_completes_is_not_taken_back(world: &
     // Our look at what is to be taken back: it is out of date when it arrives.
     server.inject(Fault::on(OpCode::Lookup, Effect::Delay(Duration::from_millis(500))));
     let failing = tokio::spawn(async move { ours.create("pvc-1", &[("uid", "1000")]).await });
-    while server.faults_left() > 0 {
+    while server.pending_faults() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(matches!(world.object("pvc-1"), Some(Object::Directory { mode: 0, .. })), "{:?}", world.object("pvc-1"));
@@ -157,7 +157,7 @@ pub(crate) async fn a_late_delete_does_not_touch_the_next_volume(world: &World) 
         let id = first.id.clone();
         async move { late.delete(&id).await }
     });
-    while server.faults_left() > 0 {
+    while server.pending_faults() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     leader.delete(&first.id).await.unwrap();

@@ -11,7 +11,7 @@ use controller::operations::{Counts, CreateVolume, Created, OperationError, Oper
 use controller::servers::{Servers, Settings};
 use csi_runtime::metrics::Metrics;
 use nfs_client::{Client, Config, SetAttributes, SourcePort};
-use nfs_testkit::fake::FakeServer;
+use nfs_testkit::fake::{FakeServer, Options};
 #[cfg(feature = "wire")]
 use nfs_testkit::ganesha::{Ganesha, GaneshaOptions, Squash};
 use volume::capacity::Range;
@@ -76,7 +76,14 @@ pub(crate) enum Object {
 
 impl World {
     pub(crate) fn fake() -> Self {
-        let server = FakeServer::new();
+        Self::fake_with(|_| {})
+    }
+
+    /// A fake with a habit that some real server has.
+    pub(crate) fn fake_with(quirk: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::default();
+        quirk(&mut options);
+        let server = FakeServer::with_options(options);
         server.make_dir(EXPORT);
         Self::Fake(server)
     }
@@ -88,9 +95,7 @@ impl World {
 
     /// A fake whose user 0 is nobody.
     pub(crate) fn squashed_fake() -> Self {
-        let world = Self::fake();
-        world.as_fake().set_options(|options| options.squashes_root = true);
-        world
+        Self::fake_with(|options| options.squashes_root = true)
     }
 
     /// The fake, for faults that no other server has on demand.
@@ -180,11 +185,11 @@ impl World {
             expect(irrefutable_let_patterns, reason = "there is only the fake then")
         )]
         if let Self::Fake(server) = self {
-            let server = server.clone();
+            let connector = server.connector();
             settings.connect = Box::new(move |named| {
                 // Only the fake itself answers; any other name is a server that is not there.
                 if named.host() == "fake" {
-                    Client::with_connector(Config::new("fake", 2049), server.connector())
+                    Client::with_connector(Config::new("fake", 2049), connector.clone())
                 } else {
                     Client::new(Config::new(named.host(), named.port()))
                 }

@@ -15,7 +15,18 @@ pub use directory::Directory;
 pub use file::MAX_FILE;
 pub use remove::Removed;
 
-use crate::{Attributes, Client, Compound, Error, FileHandle, NfsStatus, OpCode, Replies, SetAttributes};
+use crate::{
+    Attributes, Client, Compound, Error, FileHandle, NfsStatus, OpCode, Replies, SetAttributes, protocol::ChannelLimits,
+};
+
+/// Bytes of a request that are kept for everything but the names in it: RPC header, SEQUENCE, a handle, a few operations
+/// without arguments of any length.
+const REQUEST_OVERHEAD: u32 = 640;
+/// Bytes of a reply that are kept for everything but the results of the operations on names: RPC header, SEQUENCE, handle
+/// and attributes.
+const REPLY_OVERHEAD: u32 = 192;
+/// Bytes of LOOKUP's result.
+const LOOKUP_RESULT: u32 = 8;
 
 /// Attempts of a change whose session is lost again and again.
 const MAX_ATTEMPTS: u32 = 5;
@@ -34,12 +45,13 @@ impl Client {
     /// [`Error::Symlink`]; anything else that is no directory is [`Error::NotDirectory`]; `..` is [`Error::BadName`].
     /// Deep paths take several round trips, as the server's limit of operations demands.
     pub async fn open_dir(&self, components: &[impl AsRef<str> + Sync]) -> Result<FileHandle, Error> {
-        // Beside LOOKUPs, a compound has PUTFH, GETFH and GETATTR.
-        let per_request = self.max_operations().await?.saturating_sub(3).max(1);
+        let limits = self.limits().await?;
         let mut current: Option<FileHandle> = None;
         let mut walked = 0;
         loop {
-            let part = &components[walked..components.len().min(walked + per_request)];
+            let left = &components[walked..];
+            // Beside LOOKUPs, a compound has PUTFH, GETFH and GETATTR.
+            let part = &left[..fitting(limits, 3, left.iter().map(|name| name.as_ref().len()), LOOKUP_RESULT)];
             let start = match &current {
                 None => Compound::new().put_root(),
                 Some(handle) => Compound::new().put_handle(handle),
@@ -142,6 +154,25 @@ impl Client {
     }
 }
 
+/// How many of these names (their lengths in bytes) can be in one request, each in an operation of its own with a result of
+/// so many bytes, beside `others` more operations. At least one is, so that a request that is too long for the server even
+/// then is refused, and not asked for without end.
+fn fitting(limits: ChannelLimits, others: u32, names: impl ExactSizeIterator<Item = usize>, result: u32) -> usize {
+    let count = names.len();
+    // SEQUENCE is one of the others.
+    let operations = limits.max_operations.saturating_sub(others + 1);
+    let results = limits.max_response.min(limits.max_cached).saturating_sub(REPLY_OVERHEAD) / result;
+    let mut room = usize::try_from(limits.max_request.saturating_sub(REQUEST_OVERHEAD)).unwrap_or(usize::MAX);
+    let most = usize::try_from(operations.min(results)).unwrap_or(usize::MAX);
+    let fits = names.take(most).take_while(|length| {
+        // Operation number, length, and padding.
+        let rest = room.checked_sub(length + 11);
+        room = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    fits.count().max(1).min(count)
+}
+
 /// The change may have happened, and will not happen later any more: a look tells.
 fn interrupted(error: &Error) -> bool {
     matches!(error, Error::OutcomeUnknown { may_still_happen: false, .. })
@@ -152,4 +183,48 @@ fn path(components: &[impl AsRef<str>]) -> String {
         return "/".into();
     }
     components.iter().fold(String::new(), |path, component| path + "/" + component.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{protocol::Operation, session::OVERHEAD};
+
+    proptest! {
+        /// A batch that `fitting` allows is within every limit of the session, unless it is a single name.
+        #[test]
+        fn what_fits_is_within_every_limit(
+            max_request in 512u32..80_000, max_response in 512u32..80_000, max_cached in 512u32..5000,
+            max_operations in 4u32..100, lengths in prop::collection::vec(1usize..=255, 0..200), result in 8u32..40,
+        ) {
+            let limits = ChannelLimits { max_request, max_response, max_cached, max_operations, max_slots: 1 };
+            let count = fitting(limits, 1, lengths.iter().copied(), result);
+            prop_assert!(count <= lengths.len() && (count > 0 || lengths.is_empty()));
+            if count > 1 {
+                let mut request = onc_rpc::Writer::new();
+                Operation::PutHandle(FileHandle::new(&[0; 128]).unwrap()).encode(&mut request);
+                for length in &lengths[..count] {
+                    Operation::Remove(vec![b'x'; *length]).encode(&mut request);
+                }
+                prop_assert!(request.as_slice().len() + OVERHEAD <= max_request as usize);
+                prop_assert!(REPLY_OVERHEAD as usize + count * result as usize <= max_response.min(max_cached) as usize);
+                prop_assert!(count + 2 <= max_operations as usize, "with SEQUENCE and PUTFH");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_session_takes_as_many_as_it_has_operations() {
+        let limits = ChannelLimits {
+            max_request: 1 << 16,
+            max_response: 1 << 16,
+            max_cached: 4096,
+            max_operations: 64,
+            max_slots: 64,
+        };
+        assert_eq!(fitting(limits, 1, [20; 500].into_iter(), 28), 62);
+        assert_eq!(fitting(limits, 1, [20; 5].into_iter(), 28), 5);
+    }
 }

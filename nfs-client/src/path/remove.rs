@@ -2,8 +2,11 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::{MAX_ATTEMPTS, interrupted};
+use super::{MAX_ATTEMPTS, fitting, interrupted};
 use crate::{Client, Compound, Error, FileHandle, NfsStatus, OpCode, backoff::Backoff, name};
+
+/// Bytes of REMOVE's result. Its server must be able to keep all results of a batch (`ca_maxresponsesize_cached`).
+const REMOVE_RESULT: u32 = 28;
 
 /// What [`Client::remove_many`] has done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,8 +51,9 @@ impl Client {
         let mut backoff = Backoff::asked_to_wait();
         let (mut next, mut attempt) = (0, 1);
         while next < names.len() {
-            let per_request = self.max_operations().await?.saturating_sub(1).max(1);
-            let part = &names[next..names.len().min(next + per_request)];
+            let left = &names[next..];
+            let lengths = left.iter().map(|name| name.as_ref().len());
+            let part = &left[..fitting(self.limits().await?, 1, lengths, REMOVE_RESULT)];
             let request = Compound::new().put_handle(parent);
             let Err(error) = self.call(part.iter().fold(request, Compound::remove)).await else {
                 removed.gone += part.len();

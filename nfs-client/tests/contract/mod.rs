@@ -55,15 +55,13 @@ macro_rules! contract_tests {
     };
 }
 
-/// Every body there is; those that restart the server in a module `restarts`.
+/// Every body there is; those that restart the server in a module `restarts`, so `$make` names things from the crate on.
 #[macro_export]
 macro_rules! every_contract {
     ($make:expr) => {
         $crate::quiet_contract! { $make }
 
         mod restarts {
-            use super::*;
-
             $crate::contract_tests! { $make;
                 sessions: an_idle_client_renews_its_lease;
                 recovery: the_client_comes_back_after_a_crash;

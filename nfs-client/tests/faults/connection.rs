@@ -77,7 +77,7 @@ async fn requests_in_flight_during_many_drops_are_each_executed_once() {
     while let Some(made) = tasks.join_next().await {
         made.unwrap().unwrap();
     }
-    assert_eq!(server.faults_left(), 0);
+    assert_eq!(server.pending_faults(), 0);
     assert_eq!(server.executed(OpCode::Create), 200);
     assert_eq!(server.executed(OpCode::CreateSession), 1);
 }

@@ -22,7 +22,7 @@ async fn others_are_answered_while_one_request_waits_for_its_reply() {
             let (client, export) = (client.clone(), export.clone());
             async move { client.read_link(&export, "slow").await }
         });
-        while server.faults_left() > 0 {
+        while server.pending_faults() > 0 {
             yield_now().await;
         }
         for number in 0..20 {

@@ -3,10 +3,10 @@
 use std::{future::Future, time::Duration};
 
 use nfs_client::{Error, NfsStatus, OpCode, SetAttributes};
-use nfs_testkit::fake::{Effect, FakeServer, Fault};
+use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
 use tokio::time::sleep;
 
-use crate::{world, world_with};
+use crate::{client, world, world_with};
 
 /// Both ways a restart can interrupt: before and after the request was executed.
 const RESTARTS: [Effect; 2] = [Effect::RestartBeforeExecution, Effect::RestartAfterExecution];
@@ -72,6 +72,45 @@ async fn an_interrupted_file_is_made_once_with_its_content() {
     let error = away(&server, work, || server.make_file("/export/file", "theirs")).await.unwrap_err();
     assert!(error.is_status(NfsStatus::Exist), "{error}");
     assert_eq!(server.file("/export/file").as_deref(), Some(&b"theirs"[..]));
+}
+
+/// A session whose requests are too short for the file: it is written and read in parts.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_file_in_parts_is_made_once_with_its_content() {
+    let content: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    for part in 0..4 {
+        for effect in RESTARTS {
+            let server = FakeServer::with_options(Options { max_request: 4096, ..Options::default() });
+            server.make_dir("/export");
+            let client = client(&server, |_| {});
+            let export = client.open_dir(&["export"]).await.unwrap();
+            server.inject(Fault::on(OpCode::Write, effect.clone()).skip(part));
+            let made = client.create_file(&export, "file", 0o600, &content).await;
+            let made = made.unwrap_or_else(|error| panic!("{effect:?} at part {part}: {error}"));
+            assert_eq!(made.attributes.size, Some(10_000), "{effect:?} at part {part}");
+            assert_eq!(server.file("/export/file").unwrap(), content, "{effect:?} at part {part}");
+            assert_eq!(client.read_file(&export, "file").await.unwrap(), content);
+        }
+    }
+}
+
+/// What was read before a change and after it is not the content of any file.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_changes_while_it_is_read_in_parts_is_no_result() {
+    let server = FakeServer::with_options(Options { max_response: 4096, ..Options::default() });
+    server.make_file("/export/file", vec![b'a'; 10_000]);
+    let (reader, writer) = (client(&server, |_| {}), client(&server, |_| {}));
+    let export = reader.open_dir(&["export"]).await.unwrap();
+    server.inject(Fault::on(OpCode::Read, Effect::Delay(Duration::from_secs(1))).skip(1));
+    let file = writer.entry(&export, "file").await.unwrap().handle;
+    let change = async {
+        sleep(Duration::from_millis(500)).await;
+        writer.setattr(&file, SetAttributes::mode(0o600)).await.unwrap();
+    };
+    let (read, ()) = tokio::join!(reader.read_file(&export, "file"), change);
+    let error = read.unwrap_err();
+    assert!(matches!(&error, Error::Protocol { detail, .. } if detail.contains("READ")), "{error}");
+    assert_eq!(reader.read_file(&export, "file").await.unwrap(), vec![b'a'; 10_000]);
 }
 
 #[tokio::test(start_paused = true)]

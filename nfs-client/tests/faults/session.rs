@@ -77,7 +77,7 @@ async fn an_unbound_connection_is_bound() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_stays_unbound_is_not_bound_in_a_hurry() {
     let (server, client, export) = world().await;
-    server.inject(Fault::on(OpCode::Sequence, Effect::Status(NfsStatus::ConnNotBoundToSession)).times(1000));
+    server.inject(Fault::on(OpCode::Sequence, Effect::Status(NfsStatus::ConnNotBoundToSession)).always());
     let error = client.create_dir(&export, "a", 0o700, None).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     let asked = server.executed(OpCode::BindConnToSession);

@@ -56,4 +56,4 @@ impl World for Wire {
     }
 }
 
-every_contract!(Wire::new());
+every_contract!(crate::Wire::new());

@@ -13,15 +13,11 @@ use super::{
     listing,
     results::{Results, only},
     sessions::Admission,
-    tree::{Content, ROOT},
+    tree::{Content, Entries, ROOT},
 };
 
-const MAX_CACHED: u32 = 4096;
-const SETGID: u32 = 0o2000;
-const DEFAULT_MODE: u32 = 0o755;
-
-/// Owner of what a squashed root makes.
-const NOBODY: u32 = 65534;
+/// What a reply has before its first result: RPC header (24 bytes), status, empty tag, and count.
+const REPLY_HEAD: usize = 36;
 
 /// Where a compound stands.
 pub(super) struct Position {
@@ -32,11 +28,11 @@ pub(super) struct Position {
 }
 
 impl State {
-    /// Executes a request; `raw` are its bytes, by which repetitions are recognised.
+    /// Executes a request of `size` bytes; `raw` are those behind its RPC header, by which repetitions are recognised.
     pub(super) fn execute(
         &mut self,
         calls: &[Call],
-        raw: &[u8],
+        (raw, size): (&[u8], usize),
         fault: Option<&(OpCode, Effect)>,
         bound: &mut Vec<SessionId>,
     ) -> Vec<u8> {
@@ -56,6 +52,10 @@ impl State {
         if self.options.needs_binding && self.sessions.knows(sequence.session) && !bound.contains(&sequence.session) {
             return only(OpCode::Sequence, Err(NfsStatus::ConnNotBoundToSession));
         }
+        let limits = self.sessions.limits(sequence.session).unwrap_or_else(|| self.granted(None));
+        if let Err(status) = Self::check_request(limits, size, calls.len()) {
+            return only(OpCode::Sequence, Err(status));
+        }
         let (lease, strict) = (self.options.lease, self.options.detects_false_retries);
         match self.sessions.admit(sequence, raw, lease, strict) {
             Err(status) => return only(OpCode::Sequence, Err(status)),
@@ -66,7 +66,6 @@ impl State {
             Ok(Admission::Execute) => {}
         }
         *self.executed.entry(OpCode::Sequence).or_default() += 1;
-        let limits = self.sessions.limits(sequence.session).unwrap_or_else(|| self.granted(None));
         let mut results = Results::default();
         let reclaim_needed = matches!(fault, Some((_, Effect::ReclaimNeeded)));
         results.add(OpCode::Sequence, Ok(sequence_result(sequence, limits, reclaim_needed)));
@@ -75,18 +74,17 @@ impl State {
             let code = call.code();
             let result = match (injected(code), call) {
                 (Some(status), _) => Err(status),
-                // Linux reserves a page for it, which no reply cache has.
-                (None, _) if sequence.cache_this && code == OpCode::ReadLink => Err(NfsStatus::RepTooBigToCache),
                 (None, Call::Plain(operation)) => {
-                    *self.executed.entry(code).or_default() += 1;
-                    self.operation(operation, &mut position)
+                    let used = REPLY_HEAD + results.size();
+                    Self::check_room(limits, sequence, operation, used).and_then(|()| {
+                        *self.executed.entry(code).or_default() += 1;
+                        let body = self.operation(operation, &mut position)?;
+                        // Number and status of the operation come before its result.
+                        Self::check_reply(limits, sequence, used + 8 + body.as_slice().len()).map(|()| body)
+                    })
                 }
                 (None, _) => Err(NfsStatus::NotOnlyOp),
             };
-            let result = result.and_then(|body| {
-                let size = u32::try_from(results.size() + body.as_slice().len()).unwrap_or(u32::MAX);
-                if size > limits.max_response { Err(NfsStatus::RepTooBig) } else { Ok(body) }
-            });
             if !results.add(code, result) {
                 break;
             }
@@ -98,9 +96,9 @@ impl State {
 
     fn granted(&self, wanted: Option<ChannelLimits>) -> ChannelLimits {
         let own = ChannelLimits {
-            max_request: 64 * 1024,
+            max_request: self.options.max_request,
             max_response: self.options.max_response,
-            max_cached: MAX_CACHED,
+            max_cached: self.options.max_cached,
             max_operations: self.options.max_operations,
             max_slots: self.options.slots,
         };
@@ -177,7 +175,7 @@ impl State {
                 }
             }
             Operation::CreateDirectory { name, attributes } => {
-                let content = Content::Directory(std::collections::BTreeMap::new());
+                let content = Content::Directory(Entries::new());
                 at.current = Some(self.create(at.current()?, name, content, attributes)?);
                 change(&mut body);
                 AttributeMask::default().encode(&mut body);
@@ -194,11 +192,12 @@ impl State {
             },
             Operation::Rename { old, new } => {
                 let from = at.saved.ok_or(NfsStatus::NoFileHandle)?;
-                self.tree.rename(from, old, at.current()?, new)?;
+                self.rename(from, old, at.current()?, new)?;
                 change(&mut body);
                 change(&mut body);
             }
             Operation::Remove(name) => {
+                self.require_no_grace()?;
                 self.tree.remove(at.current()?, name)?;
                 change(&mut body);
             }
@@ -223,42 +222,6 @@ impl State {
         }
         attributes.encode(mask, body);
         Ok(())
-    }
-
-    /// Root may enter and list directories whose mode lets nobody.
-    fn require_permission(&self, directory: u64) -> Result<(), NfsStatus> {
-        let closed = self.options.squashes_root && self.tree.attributes(directory, None)?.mode == Some(0);
-        if closed { Err(NfsStatus::Access) } else { Ok(()) }
-    }
-
-    fn set_attributes(&mut self, object: u64, attributes: &SetAttributes) -> Result<(), NfsStatus> {
-        if self.options.squashes_root && (attributes.owner.is_some() || attributes.group.is_some()) {
-            return Err(NfsStatus::Perm);
-        }
-        if self.options.ignores_owners {
-            return self.tree.set(object, &SetAttributes { owner: None, group: None, ..*attributes });
-        }
-        self.tree.set(object, attributes)
-    }
-
-    pub(super) fn create(
-        &mut self,
-        directory: u64,
-        name: &[u8],
-        content: Content,
-        attributes: &SetAttributes,
-    ) -> Result<u64, NfsStatus> {
-        let asked = attributes.mode.unwrap_or(DEFAULT_MODE);
-        let mode = if self.options.drops_setgid { asked & !SETGID } else { asked };
-        let created = self.tree.create(directory, name, content, mode)?;
-        if self.options.squashes_root {
-            self.tree.set(created, &SetAttributes::owner(Some(NOBODY), Some(NOBODY)))?;
-        }
-        let owner = SetAttributes { owner: attributes.owner, group: attributes.group, ..SetAttributes::default() };
-        if !owner.is_empty() {
-            self.set_attributes(created, &owner)?;
-        }
-        Ok(created)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong, and when.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use nfs_client::{NfsStatus, OpCode};
 
@@ -18,6 +18,8 @@ pub enum Effect {
     Delay(Duration),
     /// The request is executed, the reply never comes, the connection stays.
     NoReply,
+    /// Nothing is executed, no reply comes, the connection stays.
+    Ignored,
     /// Half of the reply comes, then the connection drops.
     TruncatedReply,
     /// The header of a reply comes, then bytes that mean nothing.
@@ -46,13 +48,15 @@ pub struct Fault {
     op: OpCode,
     effect: Effect,
     skip: u64,
-    times: u64,
+    /// How often it is still to happen; without end if there is none.
+    times: Option<u64>,
+    happened: bool,
 }
 
 impl Fault {
     /// The next request with this operation.
     pub fn on(op: OpCode, effect: Effect) -> Self {
-        Self { op, effect, skip: 0, times: 1 }
+        Self { op, effect, skip: 0, times: Some(1), happened: false }
     }
 
     /// Lets this many matching requests pass first.
@@ -62,16 +66,37 @@ impl Fault {
 
     /// Happens to this many requests in a row.
     pub fn times(self, requests: u64) -> Self {
-        Self { times: requests, ..self }
+        Self { times: Some(requests), ..self }
     }
 
     /// Happens to every matching request from now on.
     pub fn always(self) -> Self {
-        Self { times: u64::MAX, ..self }
+        Self { times: None, ..self }
     }
 }
 
-/// Faults that have not happened yet.
+impl Fault {
+    /// Whether it must still happen for a test to show anything.
+    fn is_pending(&self) -> bool {
+        match self.times {
+            Some(times) => times > 0,
+            None => !self.happened,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} on {}", self.effect, self.op)?;
+        match self.times {
+            Some(times) => write!(f, ", {times} times more")?,
+            None => f.write_str(", again and again")?,
+        }
+        if self.skip > 0 { write!(f, ", after {} more requests with it", self.skip) } else { Ok(()) }
+    }
+}
+
+/// Faults that can still happen.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<Fault>);
 
@@ -80,12 +105,13 @@ impl Faults {
         self.0.push(fault);
     }
 
-    pub(super) fn left(&self) -> usize {
-        self.0.len()
+    /// Those that must still happen.
+    pub(super) fn pending(&self) -> Vec<Fault> {
+        self.0.iter().filter(|fault| fault.is_pending()).cloned().collect()
     }
 
     pub(super) fn forget(&mut self) -> usize {
-        self.0.drain(..).count()
+        self.0.drain(..).filter(Fault::is_pending).count()
     }
 
     /// The effect on a request with these operations, if there is one: the first fault that is due happens.
@@ -98,8 +124,9 @@ impl Faults {
             if fault.skip > 0 {
                 fault.skip -= 1;
             } else if due.is_none() {
-                fault.times = fault.times.saturating_sub(1);
-                due = Some((index, fault.op, fault.effect.clone(), fault.times == 0));
+                fault.times = fault.times.map(|times| times.saturating_sub(1));
+                fault.happened = true;
+                due = Some((index, fault.op, fault.effect.clone(), !fault.is_pending() && fault.times.is_some()));
             }
         }
         let (index, op, effect, used_up) = due?;
@@ -124,6 +151,6 @@ mod tests {
         assert_eq!(faults.next(&[OpCode::Create]), happened);
         assert_eq!(faults.next(&[OpCode::Create]), happened);
         assert_eq!(faults.next(&[OpCode::Create]), None);
-        assert_eq!(faults.left(), 0);
+        assert!(faults.pending().is_empty());
     }
 }

@@ -23,6 +23,7 @@ impl State {
         if !self.sessions.has_reclaimed(at.session) {
             return Err(NfsStatus::Grace);
         }
+        self.require_no_grace()?;
         let directory = at.current()?;
         let found = match (self.tree.lookup(directory, name), claim) {
             (Ok(found), Claim::Existing) => found,

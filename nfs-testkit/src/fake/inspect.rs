@@ -1,12 +1,10 @@
 //! What tests see and prepare without the protocol.
 
-use std::collections::BTreeMap;
-
 use nfs_client::OpCode;
 
 use super::{
     FakeServer, State,
-    tree::{Content, Object, ROOT},
+    tree::{Content, Entries, Object, ROOT},
 };
 
 impl FakeServer {
@@ -42,7 +40,7 @@ impl FakeServer {
 
     /// Makes a directory with all those above it (0755).
     pub fn make_dir(&self, path: &str) {
-        self.make(path, Content::Directory(BTreeMap::new()), 0o755);
+        self.make(path, Content::Directory(Entries::new()), 0o755);
     }
 
     /// Makes a file (0644) and all directories above it.
@@ -58,7 +56,7 @@ impl FakeServer {
     /// Lets an object have been modified so many seconds earlier; panics if there is none.
     pub fn age(&self, path: &str, seconds: i64) {
         let mut state = self.shared.state();
-        let number = components(path).try_fold(ROOT, |number, name| state.tree.lookup(number, name.as_bytes()));
+        let number = state.tree.find(path);
         number.and_then(|number| state.tree.object_mut(number)).expect("an object to age").age(seconds);
     }
 
@@ -71,7 +69,7 @@ impl FakeServer {
         for name in parents {
             directory = match state.tree.lookup(directory, name.as_bytes()) {
                 Ok(found) => found,
-                Err(_) => create(&mut state, directory, name, Content::Directory(BTreeMap::new()), 0o755),
+                Err(_) => create(&mut state, directory, name, Content::Directory(Entries::new()), 0o755),
             };
         }
         let is_directory = matches!(content, Content::Directory(_));
@@ -90,7 +88,7 @@ impl FakeServer {
     pub fn list(&self, path: &str) -> Option<Vec<String>> {
         match self.object(path)?.content {
             Content::Directory(entries) => {
-                Some(entries.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+                Some(entries.into_values().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect())
             }
             Content::Symlink(_) | Content::File { .. } => None,
         }
@@ -124,11 +122,7 @@ impl FakeServer {
 
     fn object(&self, path: &str) -> Option<Object> {
         let state = self.shared.state();
-        let mut number = ROOT;
-        for name in components(path) {
-            number = state.tree.lookup(number, name.as_bytes()).ok()?;
-        }
-        state.tree.object(number).ok().cloned()
+        state.tree.object(state.tree.find(path).ok()?).ok().cloned()
     }
 }
 

@@ -22,12 +22,12 @@ pub(super) fn encode(
     let room = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     body.fixed(&[7; 8]);
     let mut end = true;
-    for (index, (name, number)) in (0u64..).zip(entries).skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
+    for (index, found) in (0u64..).zip(entries.values()).skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
         let mut entry = Writer::new();
         entry.bool(true);
         entry.u64(index + FIRST_COOKIE);
-        entry.opaque(name);
-        tree.attributes(*number, domain)?.encode(Attributes::LISTING, &mut entry);
+        entry.opaque(&found.name);
+        tree.attributes(found.number, domain)?.encode(Attributes::LISTING, &mut entry);
         // The end of the list and of the result take eight bytes.
         if body.as_slice().len() + entry.as_slice().len() + 8 > room {
             if index == skip {

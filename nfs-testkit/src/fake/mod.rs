@@ -29,6 +29,8 @@ mod fault;
 mod files;
 mod inspect;
 mod listing;
+mod options;
+mod quirks;
 mod results;
 mod serve;
 mod sessions;
@@ -36,80 +38,57 @@ mod tree;
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use nfs_client::OpCode;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub use fault::{Effect, Fault};
+pub use options::{Chmod, Options};
 pub use serve::FakeConnector;
 
 use fault::Faults;
 use sessions::Sessions;
 use tree::Tree;
 
-/// How a [`FakeServer`] behaves when nothing is injected.
-#[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a habit of some real server, independent of the others")]
-pub struct Options {
-    /// How long a client lives without a sign of life.
-    pub lease: Duration,
-    /// Slots granted at most.
-    pub slots: u32,
-    /// Operations in a compound at most, SEQUENCE included.
-    pub max_operations: u32,
-    /// Bytes in a reply at most.
-    pub max_response: u32,
-    /// Bytes one WRITE takes at most; the rest is left to another one, as on a file system that is almost full.
-    pub max_write: usize,
-    /// CREATE drops set-gid from the mode, as Ganesha does; SETATTR keeps it.
-    pub drops_setgid: bool,
-    /// User 0 counts as nobody: what it makes is nobody's, it cannot give files away, and it cannot enter a directory with
-    /// mode 0. Other permissions are not looked at.
-    pub squashes_root: bool,
-    /// SETATTR of an owner succeeds and changes nothing, as on file systems that keep none.
-    pub ignores_owners: bool,
-    /// Over TCP, callers with a source port of 1024 or above are denied.
-    pub needs_reserved_port: bool,
-    /// Owners are reported as `number@domain`.
-    pub domain: Option<String>,
-    /// A repetition whose bytes differ from the original is `SEQ_FALSE_RETRY`; otherwise it gets the cached reply.
-    pub detects_false_retries: bool,
-    /// A connection has to be bound with `BIND_CONN_TO_SESSION` before its first SEQUENCE.
-    pub needs_binding: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(90),
-            slots: 64,
-            max_operations: 64,
-            max_response: 64 * 1024,
-            max_write: usize::MAX,
-            drops_setgid: true,
-            squashes_root: false,
-            ignores_owners: false,
-            needs_reserved_port: false,
-            domain: None,
-            detects_false_retries: true,
-            needs_binding: false,
-        }
-    }
-}
-
 /// The server. Clones are the same server.
+///
+/// When the last clone is dropped, what was injected must have happened: a test that provokes a fault which then hits
+/// nothing proves nothing, so it panics and names the fault. Connectors do not count as clones.
 #[derive(Clone)]
 pub struct FakeServer {
     shared: Arc<Shared>,
+    /// Dropped with the last clone.
+    _watch: Arc<FaultWatch>,
+}
+
+/// Panics when it is dropped before every fault has happened, unless the test fails already.
+struct FaultWatch(Arc<Shared>);
+
+impl Drop for FaultWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let pending = self.0.state().faults.pending();
+        if !pending.is_empty() {
+            let list = pending.iter().fold(String::new(), |mut list, fault| {
+                let _always_written = write!(list, "\n  {fault}");
+                list
+            });
+            panic!("{} injected faults have not happened, so the test shows nothing of them:{list}", pending.len());
+        }
+    }
 }
 
 struct Shared {
     state: Mutex<State>,
     /// Changes whenever all connections have to end.
     epoch: watch::Sender<u64>,
+    /// While it is true, requests are heard and neither executed nor answered.
+    silent: watch::Sender<bool>,
 }
 
 struct State {
@@ -123,12 +102,36 @@ struct State {
     replayed: u64,
     connections: u64,
     reachable: bool,
+    /// Connections that will be closed as soon as they are accepted.
+    to_hang_up: u64,
     opens: HashSet<[u8; 12]>,
+    grace_until: Option<Instant>,
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn disconnect(&self) {
+        self.epoch.send_modify(|epoch| *epoch += 1);
+    }
+
+    fn restart(&self) {
+        let mut state = self.state();
+        state.sessions = Sessions::new();
+        state.opens.clear();
+        let grace = state.options.grace;
+        state.grace_until = (!grace.is_zero()).then(|| Instant::now() + grace);
+        drop(state);
+        self.disconnect();
+    }
+
+    fn set_reachable(&self, reachable: bool) {
+        self.state().reachable = reachable;
+        if !reachable {
+            self.disconnect();
+        }
     }
 }
 
@@ -147,17 +150,24 @@ impl FakeServer {
     /// A server with an empty root directory.
     pub fn with_options(options: Options) -> Self {
         let state = State {
+            tree: Tree::new(options.case_insensitive),
             options,
-            tree: Tree::new(),
             sessions: Sessions::new(),
             faults: Faults::default(),
             executed: HashMap::new(),
             replayed: 0,
             connections: 0,
             reachable: true,
+            to_hang_up: 0,
             opens: HashSet::new(),
+            grace_until: None,
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), epoch: watch::Sender::new(0) }) }
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            epoch: watch::Sender::new(0),
+            silent: watch::Sender::new(false),
+        });
+        Self { _watch: Arc::new(FaultWatch(shared.clone())), shared }
     }
 
     /// Changes the options from now on. Sessions keep the limits they were granted.
@@ -170,31 +180,40 @@ impl FakeServer {
         self.shared.state().faults.add(fault);
     }
 
-    /// Injected faults that have not happened yet.
-    pub fn faults_left(&self) -> usize {
-        self.shared.state().faults.left()
+    /// Injected faults that have not happened yet, or not as often as they are to; of those that happen
+    /// [always](Fault::always), those that have never happened.
+    pub fn pending_faults(&self) -> usize {
+        self.shared.state().faults.pending().len()
     }
 
-    /// Takes back the injected faults that have not happened yet, so that none happens to what comes next, and says how many there were.
+    /// Takes back all injected faults, so that none happens to what comes next, and says how many were
+    /// [pending](Self::pending_faults).
     pub fn forget_faults(&self) -> usize {
         self.shared.state().faults.forget()
     }
 
     /// Drops every connection; sessions live on.
     pub fn disconnect(&self) {
-        self.shared.epoch.send_modify(|epoch| *epoch += 1);
+        self.shared.disconnect();
     }
 
-    /// Crash and restart: connections and sessions are gone, files and handles stay.
+    /// Crash and restart: connections, sessions and opens are gone, files and handles stay. The grace period begins.
     pub fn restart(&self) {
-        self.shared.state().sessions = Sessions::new();
-        self.disconnect();
+        self.shared.restart();
     }
 
     /// [`restart`](Self::restart), and every handle given out before is stale.
     pub fn restart_with_new_handles(&self) {
         self.shared.state().tree.renew_handles();
         self.restart();
+    }
+
+    /// Every handle given out so far for what is at this path, and for all below it, is stale: what a client sees of a
+    /// directory that was replaced on the server, or that a fail-over has given another handle. Panics if there is nothing.
+    pub fn expire_handles(&self, path: &str) {
+        let mut state = self.shared.state();
+        let number = state.tree.find(path).expect("an object whose handles expire");
+        state.tree.expire_handles(number);
     }
 
     /// Forgets every session but keeps connections: what happens to a client whose lease has expired.
@@ -204,9 +223,18 @@ impl FakeServer {
 
     /// Unplugs the server (`false`): connections drop and new ones are refused, until it is plugged in again.
     pub fn set_reachable(&self, reachable: bool) {
-        self.shared.state().reachable = reachable;
-        if !reachable {
-            self.disconnect();
-        }
+        self.shared.set_reachable(reachable);
+    }
+
+    /// Lets the server hang (`true`): it accepts connections and hears requests, and answers none of them, until it
+    /// goes on (`false`) and executes what has reached it meanwhile, whether somebody still waits for it or not.
+    pub fn set_silent(&self, silent: bool) {
+        self.shared.silent.send_replace(silent);
+    }
+
+    /// Closes the next connections as soon as they are accepted, as a server does that listens before it can serve, or
+    /// a relay in front of one that is away.
+    pub fn hang_up_on(&self, connections: u64) {
+        self.shared.state().to_hang_up = connections;
     }
 }

@@ -29,13 +29,13 @@ const FIRST_UNRESERVED: u16 = 1024;
 /// Connects clients to a [`FakeServer`] through memory.
 #[derive(Clone)]
 pub struct FakeConnector {
-    server: FakeServer,
+    shared: Arc<Shared>,
 }
 
 impl Connector for FakeConnector {
     fn connect<'a>(&'a self, target: &'a Target) -> Connecting<'a> {
         Box::pin(async move {
-            if !self.server.shared.state().reachable {
+            if !self.shared.state().reachable {
                 return Err(ConnectError {
                     address: target.host.clone(),
                     detail: "no connection".into(),
@@ -43,7 +43,7 @@ impl Connector for FakeConnector {
                 });
             }
             let (near, far) = duplex(PIPE);
-            tokio::spawn(serve(self.server.shared.clone(), self.server.shared.epoch.subscribe(), far, false));
+            tokio::spawn(serve(self.shared.clone(), self.shared.epoch.subscribe(), far, false));
             Ok(Connected { stream: Box::new(near), source_port: None })
         })
     }
@@ -52,7 +52,7 @@ impl Connector for FakeConnector {
 impl FakeServer {
     /// A connector to this server, in memory.
     pub fn connector(&self) -> FakeConnector {
-        FakeConnector { server: self.clone() }
+        FakeConnector { shared: self.shared.clone() }
     }
 
     /// Listens on a free TCP port of 127.0.0.1 for as long as the runtime lives.
@@ -91,7 +91,15 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     denied: bool,
 ) {
-    shared.state().connections += 1;
+    {
+        let mut state = shared.state();
+        state.connections += 1;
+        if state.to_hang_up > 0 {
+            state.to_hang_up -= 1;
+            return;
+        }
+    }
+    let mut silent = shared.silent.subscribe();
     let (mut read, mut write) = tokio::io::split(stream);
     let (replies, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
     let mut bound = Vec::new();
@@ -100,6 +108,8 @@ async fn serve(
         while let Ok(count @ 1..) = read.read(&mut piece).await {
             let mut bytes = &piece[..count];
             while let Ok(Some(record)) = records.take(&mut bytes) {
+                // It ends only with the server itself, which this task keeps.
+                let _goes_on = silent.wait_for(|silent| !silent).await;
                 let Ok(then) = handle(&shared, &record, denied, &mut bound) else { return Vec::new() };
                 match then {
                     Then::Reply(reply) => drop(replies.send(framed(&reply))),
@@ -161,33 +171,33 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
     let raw = &record[record.len() - reader.left()..];
     let calls = decode_compound(&mut reader)?;
     let codes: Vec<OpCode> = calls.iter().map(arguments::Call::code).collect();
-    let server = FakeServer { shared: shared.clone() };
     let fault = shared.state().faults.next(&codes);
     let effect = fault.as_ref().map(|(_, effect)| effect.clone());
     match effect {
         Some(Effect::DropBeforeExecution) => return Ok(Then::Drop(Vec::new())),
         Some(Effect::RestartBeforeExecution) => {
-            server.restart();
+            shared.restart();
             return Ok(Then::Drop(Vec::new()));
         }
         Some(Effect::UnplugBeforeExecution) => {
-            server.set_reachable(false);
+            shared.set_reachable(false);
             return Ok(Then::Drop(Vec::new()));
         }
+        Some(Effect::Ignored) => return Ok(Then::Nothing),
         Some(Effect::Denied) => return refused(Refusal::Denied(AuthStatus::TOO_WEAK)),
         _ if denied => return refused(Refusal::Denied(AuthStatus::TOO_WEAK)),
         _ => {}
     }
-    let results = shared.state().execute(&calls, raw, fault.as_ref(), bound);
+    let results = shared.state().execute(&calls, (raw, record.len()), fault.as_ref(), bound);
     let reply = accepted(call, &results);
     Ok(match effect {
         Some(Effect::DropAfterExecution) => Then::Drop(Vec::new()),
         Some(Effect::RestartAfterExecution) => {
-            server.restart();
+            shared.restart();
             Then::Drop(Vec::new())
         }
         Some(Effect::UnplugAfterExecution) => {
-            server.set_reachable(false);
+            shared.set_reachable(false);
             Then::Drop(Vec::new())
         }
         Some(Effect::Delay(pause)) => Then::ReplyLater(reply, pause),

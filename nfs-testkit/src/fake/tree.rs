@@ -10,10 +10,21 @@ use nfs_client::{Attributes, FileHandle, FileType, NfsStatus, Principal, SetAttr
 pub(super) const ROOT: u64 = 1;
 const MAX_NAME: usize = 255;
 
+/// The entries of a directory by their keys: names that count as the same have one key.
+pub(super) type Entries = BTreeMap<Vec<u8>, Entry>;
+
+/// An entry of a directory.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// As it was written.
+    pub(super) name: Vec<u8>,
+    pub(super) number: u64,
+}
+
 /// What an object holds.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
-    Directory(BTreeMap<Vec<u8>, u64>),
+    Directory(Entries),
     Symlink(Vec<u8>),
     File { data: Vec<u8>, verifier: Option<[u8; 8]> },
 }
@@ -26,6 +37,8 @@ pub(super) struct Object {
     pub(super) group: u32,
     change: u64,
     modified: (i64, u32),
+    /// Part of its handles; those of another generation are stale.
+    generation: u64,
 }
 
 /// All objects by their number.
@@ -34,11 +47,12 @@ pub(super) struct Tree {
     next: u64,
     /// Part of every handle; handles of another generation are stale.
     generation: u64,
+    case_insensitive: bool,
 }
 
 impl Object {
     fn new(content: Content, mode: u32) -> Self {
-        Self { content, mode, owner: 0, group: 0, change: 1, modified: now() }
+        Self { content, mode, owner: 0, group: 0, change: 1, modified: now(), generation: 0 }
     }
 
     fn touch(&mut self) {
@@ -58,27 +72,53 @@ fn now() -> (i64, u32) {
 }
 
 impl Tree {
-    pub(super) fn new() -> Self {
-        let root = Object::new(Content::Directory(BTreeMap::new()), 0o755);
-        Self { objects: HashMap::from([(ROOT, root)]), next: ROOT + 1, generation: 1 }
+    pub(super) fn new(case_insensitive: bool) -> Self {
+        let root = Object::new(Content::Directory(Entries::new()), 0o755);
+        Self { objects: HashMap::from([(ROOT, root)]), next: ROOT + 1, generation: 1, case_insensitive }
+    }
+
+    /// What two names have in common when they lead to the same entry.
+    fn key(&self, name: &[u8]) -> Vec<u8> {
+        if self.case_insensitive { String::from_utf8_lossy(name).to_lowercase().into_bytes() } else { name.to_vec() }
     }
 
     pub(super) fn renew_handles(&mut self) {
         self.generation += 1;
     }
 
+    /// Makes the handles of an object and of everything below it stale.
+    pub(super) fn expire_handles(&mut self, number: u64) {
+        let below: Vec<u64> = self
+            .entries(number)
+            .map(|entries| entries.values().map(|entry| entry.number).collect())
+            .unwrap_or_default();
+        if let Ok(object) = self.object_mut(number) {
+            object.generation += 1;
+        }
+        for child in below {
+            self.expire_handles(child);
+        }
+    }
+
     pub(super) fn handle(&self, number: u64) -> FileHandle {
-        let bytes = [self.generation.to_be_bytes(), number.to_be_bytes()].concat();
-        FileHandle::new(&bytes).unwrap_or_else(|| unreachable!("16 bytes fit"))
+        let own = self.objects.get(&number).map_or(0, |object| object.generation);
+        let bytes = [self.generation, number, own].map(u64::to_be_bytes).concat();
+        FileHandle::new(&bytes).unwrap_or_else(|| unreachable!("24 bytes fit"))
     }
 
     pub(super) fn number(&self, handle: &FileHandle) -> Result<u64, NfsStatus> {
-        let Some((generation, number)) = handle.as_bytes().split_first_chunk::<8>() else {
-            return Err(NfsStatus::BadHandle);
-        };
-        let number = u64::from_be_bytes(number.try_into().map_err(|_| NfsStatus::BadHandle)?);
-        let known = u64::from_be_bytes(*generation) == self.generation && self.objects.contains_key(&number);
+        let (parts, rest) = handle.as_bytes().as_chunks::<8>();
+        let ([generation, number, own], []) = (parts, rest) else { return Err(NfsStatus::BadHandle) };
+        let number = u64::from_be_bytes(*number);
+        let current = self.objects.get(&number).map(|object| object.generation);
+        let known = u64::from_be_bytes(*generation) == self.generation && current == Some(u64::from_be_bytes(*own));
         if known { Ok(number) } else { Err(NfsStatus::Stale) }
+    }
+
+    /// What is at a path from the root.
+    pub(super) fn find(&self, path: &str) -> Result<u64, NfsStatus> {
+        let mut names = path.split('/').filter(|name| !name.is_empty());
+        names.try_fold(ROOT, |number, name| self.lookup(number, name.as_bytes()))
     }
 
     pub(super) fn object(&self, number: u64) -> Result<&Object, NfsStatus> {
@@ -89,7 +129,7 @@ impl Tree {
         self.objects.get_mut(&number).ok_or(NfsStatus::Stale)
     }
 
-    pub(super) fn entries(&self, directory: u64) -> Result<&BTreeMap<Vec<u8>, u64>, NfsStatus> {
+    pub(super) fn entries(&self, directory: u64) -> Result<&Entries, NfsStatus> {
         match &self.object(directory)?.content {
             Content::Directory(entries) => Ok(entries),
             Content::Symlink(_) => Err(NfsStatus::Symlink),
@@ -97,7 +137,7 @@ impl Tree {
         }
     }
 
-    fn entries_mut(&mut self, directory: u64) -> Result<&mut BTreeMap<Vec<u8>, u64>, NfsStatus> {
+    fn entries_mut(&mut self, directory: u64) -> Result<&mut Entries, NfsStatus> {
         self.entries(directory)?;
         let object = self.object_mut(directory)?;
         object.touch();
@@ -109,7 +149,7 @@ impl Tree {
 
     pub(super) fn lookup(&self, directory: u64, name: &[u8]) -> Result<u64, NfsStatus> {
         check(name)?;
-        self.entries(directory)?.get(name).copied().ok_or(NfsStatus::NoEnt)
+        self.entries(directory)?.get(&self.key(name)).map(|entry| entry.number).ok_or(NfsStatus::NoEnt)
     }
 
     pub(super) fn create(
@@ -120,20 +160,22 @@ impl Tree {
         mode: u32,
     ) -> Result<u64, NfsStatus> {
         check(name)?;
-        if self.entries(directory)?.contains_key(name) {
+        let key = self.key(name);
+        if self.entries(directory)?.contains_key(&key) {
             return Err(NfsStatus::Exist);
         }
         let number = self.next;
         self.next += 1;
         self.objects.insert(number, Object::new(content, mode));
-        self.entries_mut(directory)?.insert(name.to_vec(), number);
+        self.entries_mut(directory)?.insert(key, Entry { name: name.to_vec(), number });
         Ok(number)
     }
 
     pub(super) fn remove(&mut self, directory: u64, name: &[u8]) -> Result<(), NfsStatus> {
         let number = self.lookup(directory, name)?;
         self.require_empty(number)?;
-        self.entries_mut(directory)?.remove(name);
+        let key = self.key(name);
+        self.entries_mut(directory)?.remove(&key);
         self.objects.remove(&number);
         Ok(())
     }
@@ -148,8 +190,12 @@ impl Tree {
     pub(super) fn rename(&mut self, from: u64, old: &[u8], to: u64, new: &[u8]) -> Result<(), NfsStatus> {
         let moved = self.lookup(from, old)?;
         check(new)?;
-        if let Some(replaced) = self.entries(to)?.get(new).copied() {
+        let (old, key) = (self.key(old), self.key(new));
+        let renamed = Entry { name: new.to_vec(), number: moved };
+        if let Some(replaced) = self.entries(to)?.get(&key).map(|entry| entry.number) {
             if replaced == moved {
+                // There are no hard links, so it is the same entry: at most its case changes.
+                self.entries_mut(to)?.insert(key, renamed);
                 return Ok(());
             }
             if self.entries(replaced).is_ok() != self.entries(moved).is_ok() {
@@ -161,15 +207,15 @@ impl Tree {
         if self.is_below(to, moved) {
             return Err(NfsStatus::Inval);
         }
-        self.entries_mut(from)?.remove(old);
-        self.entries_mut(to)?.insert(new.to_vec(), moved);
+        self.entries_mut(from)?.remove(&old);
+        self.entries_mut(to)?.insert(key, renamed);
         Ok(())
     }
 
     /// Whether `number` is `top` or somewhere in it.
-    fn is_below(&self, number: u64, top: u64) -> bool {
-        number == top
-            || self.entries(top).is_ok_and(|entries| entries.values().any(|child| self.is_below(number, *child)))
+    pub(super) fn is_below(&self, number: u64, top: u64) -> bool {
+        let among = |entries: &Entries| entries.values().any(|entry| self.is_below(number, entry.number));
+        number == top || self.entries(top).is_ok_and(among)
     }
 
     pub(super) fn set(&mut self, number: u64, attributes: &SetAttributes) -> Result<(), NfsStatus> {

@@ -1,0 +1,177 @@
+//! The same bodies on servers with other habits than most. Every body runs where the controller copes with the habit; where
+//! it does not yet, those that it is equal to.
+
+/// A server that never has two requests of one client in its hands.
+mod one_slot {
+    use crate::world::World;
+
+    every_volume_test!(World::fake_with(|options| options.slots = 1));
+}
+
+mod case_insensitive {
+    use crate::world::World;
+
+    every_volume_test!(World::fake_with(|options| options.case_insensitive = true));
+}
+
+/// Habits that a client must not notice: owners with a domain, connections that have to be bound, set-gid that CREATE keeps,
+/// false retries that are not detected.
+mod unnoticed {
+    use crate::world::World;
+
+    every_volume_test!(World::fake_with(|options| {
+        options.domain = Some("example.org".to_owned());
+        options.needs_binding = true;
+        options.drops_setgid = false;
+        options.detects_false_retries = false;
+    }));
+}
+
+mod small_sizes {
+    use nfs_testkit::fake::Options;
+
+    use crate::world::World;
+
+    fn small(options: &mut Options) {
+        options.max_request = 4096;
+        options.max_response = 4096;
+        options.max_cached = 1024;
+    }
+
+    volume_tests! { World::fake_with(small);
+        create:
+            a_volume_is_a_directory_with_mode_owner_and_record,
+            the_default_place_takes_one_round_trip,
+            a_custom_place_takes_two_round_trips,
+            asking_again_gives_the_same_volume,
+            another_size_is_another_volume,
+            another_directory_or_end_is_another_volume,
+            the_size_is_what_was_asked_for,
+            any_name_has_a_volume,
+            a_hundred_at_once_below_new_parents,
+            one_name_asked_for_many_times_at_once_is_one_volume,
+            a_caller_that_leaves_gets_the_volume_later;
+        places:
+            one_place_holds_one_volume,
+            a_foreign_directory_is_never_adopted,
+            nothing_is_made_through_a_symbolic_link,
+            no_volume_lies_inside_another,
+            a_place_whose_directory_is_missing_stays_taken,
+            a_custom_place_cannot_be_anothers_default,
+            an_abandoned_claim_is_taken_over;
+        delete:
+            a_volume_ends_in_the_trash_and_is_removed,
+            two_round_trips_delete_a_volume,
+            an_unknown_id_changes_nothing,
+            a_foreign_directory_survives_its_forged_id,
+            a_record_removed_by_hand_leaves_the_directory,
+            a_directory_removed_by_hand_is_forgotten,
+            what_took_the_directorys_place_is_not_touched,
+            a_retained_directory_stays_and_its_record_is_kept,
+            a_claim_removed_by_hand_leaves_the_directory,
+            a_deleted_volume_frees_its_place,
+            a_record_that_cannot_be_read_stops_everything;
+        refusals:
+            a_share_that_does_not_exist_is_named,
+            a_server_that_refuses_is_named,
+            a_server_that_is_not_nfs_is_named,
+            records_that_others_could_write_are_not_trusted,
+            records_of_another_user_are_not_trusted;
+        trouble:
+            folders_removed_by_hand_are_made_again;
+        doubt:
+            owner_and_mode_are_set_again_unless_the_volume_is_in_use;
+        reaping:
+            a_deep_tree_is_removed,
+            what_an_earlier_process_left_is_removed;
+    }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::fake_with(small));
+}
+
+/// knfsd before Linux 6.1: room for a volume in its default place, not for one in a place of its own.
+mod sixteen_operations {
+    use crate::world::World;
+
+    volume_tests! { World::fake_with(|options| options.max_operations = 16);
+        create:
+            a_volume_is_a_directory_with_mode_owner_and_record,
+            the_default_place_takes_one_round_trip,
+            another_size_is_another_volume,
+            the_size_is_what_was_asked_for,
+            any_name_has_a_volume,
+            a_caller_that_leaves_gets_the_volume_later;
+        places:
+            a_foreign_directory_is_never_adopted,
+            nothing_is_made_through_a_symbolic_link,
+            a_custom_place_cannot_be_anothers_default;
+        delete:
+            two_round_trips_delete_a_volume,
+            an_unknown_id_changes_nothing,
+            a_foreign_directory_survives_its_forged_id,
+            a_record_removed_by_hand_leaves_the_directory,
+            a_record_that_cannot_be_read_stops_everything;
+        refusals:
+            a_share_that_does_not_exist_is_named,
+            a_server_that_refuses_is_named,
+            a_server_that_is_not_nfs_is_named,
+            records_that_others_could_write_are_not_trusted,
+            records_of_another_user_are_not_trusted;
+        doubt:
+            owner_and_mode_are_set_again_unless_the_volume_is_in_use;
+        reaping:
+            a_tree_is_removed_without_following_links,
+            a_deep_tree_is_removed,
+            what_an_earlier_process_left_is_removed;
+    }
+}
+
+/// An inherited ACL decides what is created.
+mod inherited_modes {
+    use crate::world::World;
+
+    volume_tests! { World::fake_with(|options| options.created_mode = Some(0o770));
+        create:
+            a_volume_is_a_directory_with_mode_owner_and_record,
+            the_default_place_takes_one_round_trip,
+            asking_again_gives_the_same_volume,
+            another_size_is_another_volume,
+            the_size_is_what_was_asked_for,
+            any_name_has_a_volume,
+            a_hundred_at_once_below_new_parents,
+            one_name_asked_for_many_times_at_once_is_one_volume,
+            a_caller_that_leaves_gets_the_volume_later;
+        places:
+            one_place_holds_one_volume,
+            a_foreign_directory_is_never_adopted,
+            nothing_is_made_through_a_symbolic_link,
+            no_volume_lies_inside_another,
+            a_place_whose_directory_is_missing_stays_taken,
+            a_custom_place_cannot_be_anothers_default,
+            an_abandoned_claim_is_taken_over;
+        delete:
+            a_volume_ends_in_the_trash_and_is_removed,
+            two_round_trips_delete_a_volume,
+            an_unknown_id_changes_nothing,
+            a_foreign_directory_survives_its_forged_id,
+            a_record_removed_by_hand_leaves_the_directory,
+            a_directory_removed_by_hand_is_forgotten,
+            what_took_the_directorys_place_is_not_touched,
+            a_retained_directory_stays_and_its_record_is_kept,
+            a_claim_removed_by_hand_leaves_the_directory,
+            a_deleted_volume_frees_its_place,
+            a_record_that_cannot_be_read_stops_everything;
+        refusals:
+            a_share_that_does_not_exist_is_named,
+            a_server_that_refuses_is_named,
+            a_server_that_is_not_nfs_is_named,
+            records_that_others_could_write_are_not_trusted,
+            records_of_another_user_are_not_trusted;
+        doubt:
+            owner_and_mode_are_set_again_unless_the_volume_is_in_use;
+        reaping:
+            a_tree_is_removed_without_following_links,
+            a_deep_tree_is_removed,
+            what_an_earlier_process_left_is_removed;
+    }
+}
