@@ -7,14 +7,19 @@ SHELL := /bin/bash
 LAB := cargo run --locked --package e2e --bin lab --
 LAB_CACHE := $(or $(BERTH_LAB_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth-lab)
 CARGO_DENY := $(LAB_CACHE)/cargo-deny-0.20.2/bin/cargo-deny
+CARGO_FUZZ := $(LAB_CACHE)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 
-.PHONY: help check test test-kernels demo bench image manifests e2e clean
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+.PHONY: help check test test-kernels fuzz demo bench image manifests e2e clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and rendered manifests; changes nothing
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
 	$(CARGO_DENY) --locked --all-features check bans licenses sources
@@ -25,6 +30,9 @@ test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summa
 
 test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root)
 	$(LAB) test kernel --kernel 5.10 --kernel newest
+
+fuzz: $(CARGO_FUZZ) ## random input for every parser, FUZZ_SECONDS=60 for each of FUZZ_TARGETS (a C++ compiler is needed)
+	CARGO_FUZZ=$(CARGO_FUZZ) fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 demo: ## cluster up, chart installed, three replicas share one volume on two nodes, everything deleted again (needs root)
 	$(LAB) demo
@@ -47,3 +55,6 @@ clean: ## stop the lab and remove target/ (the lab's cache of built parts stays;
 
 $(CARGO_DENY):
 	cargo install cargo-deny --version 0.20.2 --locked --root $(LAB_CACHE)/cargo-deny-0.20.2
+
+$(CARGO_FUZZ):
+	cargo install cargo-fuzz --version 0.13.2 --locked --root $(LAB_CACHE)/cargo-fuzz-0.13.2
