@@ -127,7 +127,7 @@ impl Client {
         Instant::now() + self.engine.config.retry_budget
     }
 
-    /// The live session or a new one. Once the server has been reached, an outage is waited out until the deadline.
+    /// The live session or a new one. Once the server has been heard of, an outage is waited out until the deadline.
     pub(crate) async fn session(&self, deadline: Instant) -> Result<Arc<Session>, Error> {
         let started = Instant::now();
         let mut backoff = Backoff::reconnecting();
@@ -137,7 +137,7 @@ impl Client {
                 Err(_elapsed) => return Err(self.timeout(started, "no connection or no session yet")),
                 Ok(Err(error)) => {
                     let pause = backoff.next();
-                    let hopeless = !error.is_transient() || !self.engine.has_reached_server();
+                    let hopeless = !error.is_transient() || !self.engine.has_heard_of_server();
                     if hopeless || Instant::now() + pause >= deadline {
                         return Err(error);
                     }

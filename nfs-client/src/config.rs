@@ -48,8 +48,9 @@ pub struct Config {
     /// is sent again, with the same slot and sequence number, on a new one.
     pub request_timeout: Duration,
     /// Longest time one call may take with everything in it: waiting for a slot, reconnecting, a new session, DELAY
-    /// and GRACE. A client that has not reached its server yet does not use it up for connecting: it fails at the
-    /// first round over all addresses.
+    /// and GRACE. A client that has not heard of its server yet does not use it up for connecting: it fails at the
+    /// first round over all addresses, or after one request without an answer. One that was answered, or whose connection
+    /// was accepted and then ended, has met a server that may be starting, and waits for it.
     pub retry_budget: Duration,
     /// Requests in flight at most; the server may grant fewer.
     pub max_slots: u32,

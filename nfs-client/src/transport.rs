@@ -29,12 +29,22 @@ const MAX_READ: usize = 16 * 1024;
 /// How long a failed writer leaves it to the reader to find out why.
 const READ_FIRST: Duration = Duration::from_millis(100);
 
+/// Who or what ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The server or the network.
+    Peer,
+    /// What came could not be a reply: the peer speaks another protocol, or the stream is out of step.
+    Nonsense,
+    /// This client, for want of an answer or because it has no more use for it.
+    Us,
+}
+
 /// Why a connection is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
     pub(crate) reason: Arc<str>,
-    /// What came could not be a reply: the peer speaks another protocol, or the stream is out of step.
-    pub(crate) foreign: bool,
+    pub(crate) by: EndedBy,
     /// The call may have reached the server.
     pub(crate) sent: bool,
 }
@@ -73,9 +83,9 @@ impl Shared {
     }
 
     /// The first reason stays. Everybody who waits is woken by the drop of their sender.
-    fn lose(&self, reason: impl Into<Arc<str>>, foreign: bool) {
+    fn lose(&self, reason: impl Into<Arc<str>>, by: EndedBy) {
         let mut waiting = self.waiting();
-        waiting.lost.get_or_insert(Lost { reason: reason.into(), foreign, sent: true });
+        waiting.lost.get_or_insert(Lost { reason: reason.into(), by, sent: true });
         waiting.calls.clear();
     }
 }
@@ -106,8 +116,8 @@ impl Connection {
     }
 
     /// Closes the stream; every call that waits fails with this reason.
-    pub(crate) fn close(&self, reason: impl Into<Arc<str>>, foreign: bool) {
-        self.shared.lose(reason, foreign);
+    pub(crate) fn close(&self, reason: impl Into<Arc<str>>) {
+        self.shared.lose(reason, EndedBy::Us);
         for task in &self.tasks {
             task.abort();
         }
@@ -131,16 +141,16 @@ impl Connection {
         match timeout(limit, receiver).await {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(_closed)) => {}
-            Err(_elapsed) => self.close(format!("no reply within {limit:?}"), false),
+            Err(_elapsed) => self.close(format!("no reply within {limit:?}")),
         }
         let lost = self.shared.waiting().lost.clone();
-        Err(lost.unwrap_or_else(|| Lost { reason: "the connection was closed".into(), foreign: false, sent: true }))
+        Err(lost.unwrap_or_else(|| Lost { reason: "the connection was closed".into(), by: EndedBy::Us, sent: true }))
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.close("the client was closed", false);
+        self.close("the client was closed");
     }
 }
 
@@ -160,7 +170,7 @@ async fn write_requests(
         if let Err(error) = write(&mut stream, &batch).await {
             // What the server said before it closed the connection is the better reason: the reader comes first.
             sleep(READ_FIRST).await;
-            shared.lose(format!("the connection failed: {error}"), false);
+            shared.lose(format!("the connection failed: {error}"), EndedBy::Peer);
             return;
         }
     }
@@ -176,19 +186,20 @@ async fn read_replies(mut stream: ReadHalf<Box<dyn Stream>>, shared: Arc<Shared>
     let mut piece = vec![0; MAX_READ];
     loop {
         let mut bytes = match stream.read(&mut piece).await {
-            Ok(0) if records.is_between() => return shared.lose("the server closed the connection", false),
-            Ok(0) => return shared.lose("the connection ended inside a reply", false),
+            Ok(0) if records.is_between() => return shared.lose("the server closed the connection", EndedBy::Peer),
+            Ok(0) => return shared.lose("the connection ended inside a reply", EndedBy::Peer),
             Ok(count) => &piece[..count],
-            Err(error) => return shared.lose(format!("the connection failed: {error}"), false),
+            Err(error) => return shared.lose(format!("the connection failed: {error}"), EndedBy::Peer),
         };
         loop {
             match records.take(&mut bytes) {
                 Ok(Some(record)) if deliver(&record, &shared) => {}
                 Ok(Some(record)) => {
-                    return shared.lose(format!("{} bytes came that are no RPC reply", record.len()), true);
+                    return shared
+                        .lose(format!("{} bytes came that are no RPC reply", record.len()), EndedBy::Nonsense);
                 }
                 Ok(None) => break,
-                Err(error) => return shared.lose(error.to_string(), true),
+                Err(error) => return shared.lose(error.to_string(), EndedBy::Nonsense),
             }
         }
     }
@@ -251,7 +262,7 @@ mod tests {
         };
         let (first, second, ()) = tokio::join!(connection.call(request, SOON), connection.call(request, SOON), serve);
         assert!(first.unwrap_err().to_string().contains("inside a reply"));
-        assert!(!second.unwrap_err().foreign);
+        assert_eq!(second.unwrap_err().by, EndedBy::Peer);
         assert!(!connection.is_alive());
         assert!(!connection.call(request, SOON).await.unwrap_err().sent, "a dead connection takes no more calls");
     }
@@ -261,7 +272,7 @@ mod tests {
         let (near, mut far) = duplex(1024);
         let connection = Connection::new(Box::new(near));
         far.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n").await.unwrap();
-        assert!(connection.call(request, SOON).await.unwrap_err().foreign);
+        assert_eq!(connection.call(request, SOON).await.unwrap_err().by, EndedBy::Nonsense);
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,6 +281,7 @@ mod tests {
         let connection = Connection::new(Box::new(near));
         let lost = connection.call(request, Duration::from_secs(3)).await.unwrap_err();
         assert_eq!(lost.to_string(), "no reply within 3s");
+        assert_eq!(lost.by, EndedBy::Us);
         assert!(!connection.is_alive());
     }
 }

@@ -4,26 +4,33 @@
 //! and where the server's log is.
 
 mod config;
+mod port;
 
 use std::{
-    fmt, fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    fmt, fs,
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
+use onc_rpc::{Credential, Procedure, Reader, Records, Writer, message, record};
 use tempfile::TempDir;
 use thiserror::Error;
 
-pub use config::{GaneshaOptions, Squash};
+pub use config::{GaneshaConfig, GaneshaOptions, Squash};
+
+use port::Port;
 
 const BINARY: &str = "ganesha.nfsd";
 /// Longest wait for a start, with other tests on the same machine.
 const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(10);
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Why Ganesha does not run.
 #[derive(Debug, Error)]
@@ -40,7 +47,10 @@ pub enum GaneshaError {
     /// The program could not be started.
     #[error("cannot run {BINARY}; install nfs-ganesha and nfs-ganesha-vfs")]
     Run(#[source] io::Error),
-    /// It ended, or did not listen in time.
+    /// No port could be had.
+    #[error("no port for {BINARY}")]
+    Port(#[source] io::Error),
+    /// It ended, or did not answer in time.
     #[error("{BINARY} did not come up on port {port}: {detail}\nend of {log}:\n{tail}")]
     Start {
         /// The port.
@@ -58,27 +68,27 @@ pub enum GaneshaError {
 pub struct Ganesha {
     directory: TempDir,
     options: GaneshaOptions,
-    port: u16,
+    port: Port,
     process: Option<Child>,
 }
 
 impl fmt::Debug for Ganesha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ganesha")
-            .field("port", &self.port)
+            .field("port", &self.port())
             .field("directory", &self.directory.path())
             .finish_non_exhaustive()
     }
 }
 
 impl Ganesha {
-    /// Starts a server with one export, `/export`, and waits until it listens.
+    /// Starts a server with one export, `/export`, and waits until it answers.
     pub fn start(options: GaneshaOptions) -> Result<Self, GaneshaError> {
         let directory = tempfile::Builder::new()
             .prefix("ganesha-")
             .tempdir()
             .map_err(|source| GaneshaError::Prepare { path: std::env::temp_dir(), source })?;
-        let port = free_port().map_err(GaneshaError::Run)?;
+        let port = Port::acquire().map_err(GaneshaError::Port)?;
         let mut ganesha = Self { directory, options, port, process: None };
         for path in [ganesha.export(), ganesha.path("recovery")] {
             fs::create_dir_all(&path).map_err(|source| GaneshaError::Prepare { path, source })?;
@@ -94,7 +104,7 @@ impl Ganesha {
 
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Its log; gone with the server's directory when `self` is dropped.
@@ -120,12 +130,19 @@ impl Ganesha {
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same port and with the same files,
-    /// and waits until it listens.
+    /// and waits until it answers.
     pub fn resume(&mut self) -> Result<(), GaneshaError> {
         self.kill();
         let config = self.path("ganesha.conf");
-        let text = self.options.render(self.port, &self.export(), &self.path("recovery"));
-        fs::write(&config, text).map_err(|source| GaneshaError::Prepare { path: config.clone(), source })?;
+        let text = GaneshaConfig {
+            address: Some(Ipv4Addr::LOCALHOST.into()),
+            port: self.port(),
+            export: &self.export(),
+            pseudo: "/export",
+            recovery: &self.path("recovery"),
+            options: &self.options,
+        };
+        fs::write(&config, text.render()).map_err(|source| GaneshaError::Prepare { path: config.clone(), source })?;
         let child = Command::new(BINARY)
             .arg("-F")
             .args([Path::new("-f"), &config, Path::new("-L"), &self.log()])
@@ -136,29 +153,13 @@ impl Ganesha {
             .spawn()
             .map_err(GaneshaError::Run)?;
         self.process = Some(child);
-        self.wait_until_it_listens()
-    }
-
-    fn wait_until_it_listens(&mut self) -> Result<(), GaneshaError> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let deadline = Instant::now() + START;
-        loop {
-            if TcpStream::connect(address).is_ok() {
-                return Ok(());
-            }
-            let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
-            let detail = match ended {
-                Some(status) => format!("it ended with {status}"),
-                None if Instant::now() >= deadline => format!("nothing listens after {START:?}"),
-                None => {
-                    sleep(POLL);
-                    continue;
-                }
-            };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()));
+        let up = self.process.as_mut().map_or(Ok(()), |process| wait_for(process, address, Instant::now() + START));
+        up.map_err(|detail| {
             let (log, tail) = (self.log().display().to_string(), self.log_tail());
             self.kill();
-            return Err(GaneshaError::Start { port: self.port, detail, log, tail });
-        }
+            GaneshaError::Start { port: self.port(), detail, log, tail }
+        })
     }
 
     /// kill -9, as a crash would end it, and waits for the end.
@@ -196,8 +197,87 @@ impl Drop for Ganesha {
     }
 }
 
-/// A port that nobody listens on now. Ganesha binds it a moment later; another test can hardly get it meanwhile,
-/// because the kernel hands out ephemeral ports in a random order.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Waits until an NFS server answers there and the process, which should be that server, lives.
+fn wait_for(process: &mut Child, address: SocketAddr, deadline: Instant) -> Result<(), String> {
+    loop {
+        let answered = ask(address);
+        match process.try_wait() {
+            Ok(None) => {}
+            Ok(Some(status)) => return Err(format!("it ended with {status}")),
+            Err(error) => return Err(format!("it cannot be watched: {error}")),
+        }
+        match answered {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() >= deadline => return Err(format!("no answer after {START:?}: {error}")),
+            Err(_) => sleep(POLL),
+        }
+    }
+}
+
+/// The NULL procedure of NFS version 4: what listens may not serve yet, or be something else.
+fn ask(address: SocketAddr) -> io::Result<()> {
+    const NULL: Procedure = Procedure { program: 100_003, version: 4, procedure: 0 };
+    let mut call = Writer::new();
+    message::encode_call(1, NULL, &Credential::None, &mut call);
+    let mut request = Vec::new();
+    record::frame(call.as_slice(), &mut request);
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.write_all(&request)?;
+    let (mut records, mut piece) = (Records::new(1024), [0; 1024]);
+    loop {
+        let count = stream.read(&mut piece)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let Some(reply) = records.take(&mut &piece[..count]).map_err(io::Error::other)? else { continue };
+        let (_, body) = message::split_reply(&reply).ok_or_else(|| io::Error::other("no RPC reply"))?;
+        return message::decode_reply(&mut Reader::new(body)).map_err(io::Error::other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeServer;
+
+    fn run(program: &str, words: &[&str]) -> Child {
+        Command::new(program).args(words).spawn().unwrap()
+    }
+
+    /// Another server on the port, and our own that has ended for just that reason: it is not up.
+    #[tokio::test]
+    async fn a_server_that_has_ended_is_not_taken_for_another_that_answers() {
+        let other = FakeServer::new().listen().await.unwrap();
+        let ended = tokio::task::spawn_blocking(move || {
+            let mut process = run("false", &[]);
+            let _either_way = process.wait();
+            let ended = wait_for(&mut process, other, Instant::now() + START);
+            let mut process = run("sleep", &["60"]);
+            let alive = wait_for(&mut process, other, Instant::now() + START);
+            process.kill().unwrap();
+            process.wait().unwrap();
+            (ended, alive)
+        });
+        let (ended, alive) = ended.await.unwrap();
+        assert!(ended.unwrap_err().starts_with("it ended with"));
+        alive.unwrap();
+    }
+
+    /// Something that accepts connections and closes them is not up either.
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_yet_is_waited_for() {
+        let server = FakeServer::new();
+        server.hang_up_on(3);
+        let address = server.listen().await.unwrap();
+        let waited = tokio::task::spawn_blocking(move || {
+            let mut process = run("sleep", &["60"]);
+            let up = wait_for(&mut process, address, Instant::now() + START);
+            process.kill().unwrap();
+            process.wait().unwrap();
+            up
+        });
+        waited.await.unwrap().unwrap();
+        assert_eq!(server.connections(), 4);
+    }
 }

@@ -183,7 +183,6 @@ impl Engine {
         identity.void = None;
         let mut current = self.current();
         current.session = Some(session.clone());
-        current.reached = true;
         current.attempts += 1;
         current.failure = None;
         drop(current);

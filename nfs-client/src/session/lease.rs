@@ -80,7 +80,7 @@ impl Engine {
             Ok(Err(error)) => tracing::debug!(%error, "the NFS server keeps this client until its lease ends"),
             Err(_elapsed) => tracing::debug!(server = %self.server, "the NFS server did not say goodbye in time"),
         }
-        connection.close("the client has been shut down", false);
+        connection.close("the client has been shut down");
     }
 
     async fn say_farewell(

@@ -26,7 +26,7 @@ use crate::{
     Config, Error,
     connector::{Connector, Target},
     protocol::session::{ChannelLimits, SessionId},
-    transport::{Connection, Lost},
+    transport::{Connection, EndedBy, Lost},
 };
 use identity::Identity;
 use slots::SlotTable;
@@ -136,8 +136,9 @@ struct Current {
     connection: Option<Arc<Connection>>,
     session: Option<Arc<Session>>,
     source_port: Option<u16>,
-    /// Whether there has ever been a session: until then, a server that cannot be reached is reported at once.
-    reached: bool,
+    /// Whether the server has ever been heard of: it has answered, or has accepted a connection and ended it, as one
+    /// does that is starting or going down. Until then, one that cannot be reached is reported at once.
+    heard: bool,
     /// Attempts so far and how the last one failed, for those who waited while another task tried.
     attempts: u64,
     failure: Option<Error>,
@@ -190,20 +191,24 @@ impl Engine {
         self.current().source_port
     }
 
-    pub(crate) fn has_reached_server(&self) -> bool {
-        self.current().reached
+    pub(crate) fn has_heard_of_server(&self) -> bool {
+        self.current().heard
     }
 
     /// Sends one COMPOUND and returns its reply from behind its message type on.
     async fn transmit(&self, connection: &Connection, operations: &[u8], count: u32) -> Result<Vec<u8>, Lost> {
         self.compounds_sent.fetch_add(1, Ordering::Relaxed);
         let build = |xid| request::encode(xid, &self.config.credential, operations, count);
-        connection.call(build, self.config.request_timeout).await
+        let result = connection.call(build, self.config.request_timeout).await;
+        if result.as_ref().map_or_else(|lost| lost.by == EndedBy::Peer, |_reply| true) {
+            self.current().heard = true;
+        }
+        result
     }
 
     /// The error for a connection that broke before a session was up on it.
     fn lost(&self, connection: &Connection, lost: &Lost) -> Error {
-        if lost.foreign && !connection.has_answered() {
+        if lost.by == EndedBy::Nonsense && !connection.has_answered() {
             return self.not_nfs(&lost.reason);
         }
         Error::Unreachable {

@@ -228,7 +228,7 @@ impl Transfer {
         if was_looked_at && self.damaged + 1 < MAX_DAMAGED {
             self.damaged += 1;
             self.uncertain = true;
-            connection.close(refused.to_string(), false);
+            connection.close(refused.to_string());
             self.ticket.note(error);
             return Step::Later;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nfs_client::{Compound, Error, OpCode, SetAttributes};
+use nfs_client::{Compound, Error, NfsStatus, OpCode, SetAttributes};
 use nfs_testkit::fake::{Effect, FakeServer, Fault};
 use tokio::{
     task::JoinSet,
@@ -107,6 +107,57 @@ async fn a_server_that_was_never_reached_is_reported_at_once() {
     assert!(error.to_string().contains("fake:2049") && error.is_transient());
     assert!(started.elapsed() < Duration::from_secs(1));
     server.set_reachable(true);
+    client.probe().await.unwrap();
+}
+
+/// A server that is starting: it hangs up on the first connections, is away again, and asks to wait.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_starting_at_the_first_contact_is_waited_for() {
+    let server = FakeServer::new();
+    server.make_dir("/export");
+    server.hang_up_on(5);
+    let client = client(&server, |_| {});
+    client.open_dir(&["export"]).await.unwrap();
+    assert_eq!(server.connections(), 6);
+
+    let client = self::client(&server, |_| {});
+    server.hang_up_on(1);
+    server.inject(Fault::on(OpCode::ExchangeId, Effect::Status(NfsStatus::Delay)).times(20));
+    let away = async {
+        while server.connections() < 7 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        server.set_reachable(false);
+        sleep(Duration::from_secs(2)).await;
+        server.set_reachable(true);
+    };
+    let (found, ()) = tokio::join!(client.open_dir(&["export"]), away);
+    found.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_only_hangs_up_is_reported_after_the_budget() {
+    let server = FakeServer::new();
+    server.hang_up_on(u64::MAX);
+    let client = client(&server, |config| config.retry_budget = Duration::from_secs(10));
+    let started = Instant::now();
+    let error = client.probe().await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("the server closed the connection"), "{error}");
+    assert!(started.elapsed() > Duration::from_secs(5) && started.elapsed() <= Duration::from_secs(10));
+    assert!(server.connections() < 40, "{} connections: the pauses grow", server.connections());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_at_the_first_contact_is_reported_after_one_request() {
+    let server = FakeServer::new();
+    server.set_silent(true);
+    let client = client(&server, |config| config.request_timeout = Duration::from_secs(3));
+    let started = Instant::now();
+    let error = client.probe().await.unwrap_err();
+    assert!(error.to_string().contains("no reply within 3s"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    server.set_silent(false);
     client.probe().await.unwrap();
 }
 
