@@ -17,7 +17,7 @@ use std::{
 use tempfile::TempDir;
 use thiserror::Error;
 
-pub use config::{GaneshaOptions, Squash};
+pub use config::{GaneshaOptions, GaneshaPlace, Squash};
 
 const BINARY: &str = "ganesha.nfsd";
 /// Longest wait for a start, with other tests on the same machine.
@@ -124,7 +124,9 @@ impl Ganesha {
     pub fn resume(&mut self) -> Result<(), GaneshaError> {
         self.kill();
         let config = self.path("ganesha.conf");
-        let text = self.options.render(self.port, &self.export(), &self.path("recovery"));
+        let (address, port, pseudo) = (Ipv4Addr::LOCALHOST, self.port, "/export");
+        let (directory, recovery) = (&self.export(), &self.path("recovery"));
+        let text = self.options.render(GaneshaPlace { address, port, directory, pseudo, recovery });
         fs::write(&config, text).map_err(|source| GaneshaError::Prepare { path: config.clone(), source })?;
         let child = Command::new(BINARY)
             .arg("-F")

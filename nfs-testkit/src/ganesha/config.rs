@@ -1,6 +1,6 @@
 //! Ganesha's configuration file.
 
-use std::path::Path;
+use std::{net::Ipv4Addr, path::Path};
 
 /// What becomes of user 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +10,21 @@ pub enum Squash {
     None,
     /// It becomes nobody.
     Root,
+}
+
+/// Where a Ganesha listens, and what it exports there.
+#[derive(Debug, Clone, Copy)]
+pub struct GaneshaPlace<'a> {
+    /// Address that it listens on.
+    pub address: Ipv4Addr,
+    /// Port that it listens on.
+    pub port: u16,
+    /// The directory that is exported.
+    pub directory: &'a Path,
+    /// The path under which clients find it.
+    pub pseudo: &'a str,
+    /// Where it keeps what lets clients recover; an existing directory.
+    pub recovery: &'a Path,
 }
 
 /// How a test's Ganesha behaves.
@@ -32,23 +47,25 @@ impl Default for GaneshaOptions {
 }
 
 impl GaneshaOptions {
-    pub(super) fn render(&self, port: u16, export: &Path, recovery: &Path) -> String {
+    /// The configuration file of a server at `place` with these options.
+    pub fn render(&self, place: GaneshaPlace<'_>) -> String {
+        let GaneshaPlace { address, port, directory, pseudo, recovery } = place;
         let squash = match self.squash {
             Squash::None => "No_Root_Squash",
             Squash::Root => "Root_Squash",
         };
         format!(
-            "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {port}; MNT_Port = 0; Bind_addr = 127.0.0.1; \
+            "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {port}; MNT_Port = 0; Bind_addr = {address}; \
              Enable_NLM = false; Enable_RQUOTA = false; }}\n\
              NFSv4 {{ Graceless = {}; Grace_Period = {}; Lease_Lifetime = {}; RecoveryBackend = fs; \
-             RecoveryRoot = {}; Minor_Versions = 1,2; }}\n\
-             EXPORT {{ Export_Id = 1; Path = {}; Pseudo = /export; Access_Type = RW; Squash = {squash}; \
+             RecoveryRoot = \"{}\"; Minor_Versions = 1,2; }}\n\
+             EXPORT {{ Export_Id = 1; Path = \"{}\"; Pseudo = \"{pseudo}\"; Access_Type = RW; Squash = {squash}; \
              SecType = sys; PrivilegedPort = {}; FSAL {{ Name = VFS; }} }}\n",
             self.grace_seconds.is_none(),
             self.grace_seconds.unwrap_or(0),
             self.lease_seconds,
             recovery.display(),
-            export.display(),
+            directory.display(),
             self.privileged_port,
         )
     }
@@ -59,8 +76,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grace_period_is_either_given_or_switched_off() {
-        let render = |options: GaneshaOptions| options.render(2049, Path::new("/e"), Path::new("/r"));
+    fn the_file_says_what_was_asked_for() {
+        let (directory, recovery) = (Path::new("/a b"), Path::new("/r"));
+        let place = GaneshaPlace { address: Ipv4Addr::LOCALHOST, port: 2049, directory, pseudo: "/export", recovery };
+        let render = |options: GaneshaOptions| options.render(place);
+        assert!(render(GaneshaOptions::default()).contains("Path = \"/a b\"; Pseudo = \"/export\";"));
         assert!(render(GaneshaOptions::default()).contains("Graceless = true"));
         let graceful = render(GaneshaOptions { grace_seconds: Some(7), ..GaneshaOptions::default() });
         assert!(graceful.contains("Graceless = false; Grace_Period = 7;"));
