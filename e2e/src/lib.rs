@@ -6,7 +6,6 @@ pub mod cluster;
 pub mod guest;
 pub mod oci;
 pub mod parts;
-pub mod progress;
 pub mod report;
 pub mod scenarios;
 pub mod target;

@@ -13,12 +13,11 @@ use e2e::{
     base::LabError,
     guest::{Disk, Exec, Guest, Image, Spec},
     parts::{BUSYBOX_IMAGE, Kernel, Kubernetes, Part, Parts},
-    progress::Lines,
 };
 
 fn image() -> Image {
     let parts = Parts::open(Kubernetes::default()).unwrap();
-    parts.ensure(Part::GUEST, &mut Lines::default()).unwrap().guest_image(Kernel::Linux6_1).unwrap()
+    parts.ensure(Part::GUEST).unwrap().guest_image(Kernel::Linux6_1).unwrap()
 }
 
 /// Kills the guest also when a test fails half-way.
@@ -152,7 +151,7 @@ fn a_guest_serves_nfs_and_mounts_it() {
 fn a_guest_runs_containers() {
     let home = tempfile::tempdir().unwrap();
     let wanted = [Part::GUEST, &[Part::NodePrograms, Part::BusyboxImage, Part::PauseImage]].concat();
-    let built = Parts::open(Kubernetes::default()).unwrap().ensure(&wanted, &mut Lines::default()).unwrap();
+    let built = Parts::open(Kubernetes::default()).unwrap().ensure(&wanted).unwrap();
     let programs =
         Disk::Programs { name: "node".into(), image: built.path(Part::NodePrograms).unwrap(), at: "/opt/node".into() };
     let spec = Spec { memory_mib: 1024, disks: vec![programs], ..Spec::new("containers") };

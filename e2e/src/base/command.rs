@@ -94,7 +94,7 @@ impl Tool {
     /// Runs the program; any exit status is a result.
     ///
     /// The program leads a process group of its own. At the deadline the whole group is killed, and what a process outside
-    /// it still holds open is waited for no longer than [`DRAIN`]: this returns, whatever the program left behind.
+    /// it still holds open is waited for no longer than five seconds: this returns, whatever the program left behind.
     pub fn finish(mut self) -> Result<Finished, LabError> {
         let line = self.line();
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };

@@ -80,9 +80,28 @@ pub enum LabError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Building or finding a part failed.
-    #[error("parts of the lab")]
-    Parts(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A step of building a part failed.
+    #[error("{part}: `{command}` failed ({status}); its log: {}\n{said}", log.display())]
+    Step {
+        /// The part.
+        part: &'static str,
+        /// Command line.
+        command: String,
+        /// Exit status.
+        status: String,
+        /// Everything that was printed.
+        log: PathBuf,
+        /// The end of it.
+        said: String,
+    },
+    /// Debian's archive, or the mirror, no longer has what a part is made from.
+    #[error("{part}: Debian no longer serves it; what apt said: {}", log.display())]
+    NotServed {
+        /// The part.
+        part: &'static str,
+        /// Everything that was printed.
+        log: PathBuf,
+    },
     /// The agent in a guest could not be talked to.
     #[error("no talk with the agent of guest {guest} at {address}")]
     Agent {

@@ -28,8 +28,6 @@ const ROUND_TRIPS: &str = "berth_nfs_round_trips_total";
 
 pub(super) fn measure(lab: &StateDir, binaries: &Binaries, generator: &Path) -> Result<Vec<Line>, LabError> {
     let state = lab.nested("bench")?;
-    process::end_all(state.root())?;
-    state.clear()?;
     let lines = in_namespace(&state, binaries, generator);
     process::end_all(state.root())?;
     lines

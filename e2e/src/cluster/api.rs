@@ -49,6 +49,11 @@ impl fmt::Debug for Cluster {
     }
 }
 
+/// A kind of objects, named by its type.
+pub trait Kind: Resource<DynamicType = ()> {}
+
+impl<K: Resource<DynamicType = ()>> Kind for K {}
+
 impl Cluster {
     /// The cluster that `kubeconfig` names, as seen from the network namespace of the calling thread; `kubectl` is the
     /// program for what only people ask.
@@ -97,47 +102,38 @@ impl Cluster {
     }
 
     /// One object or `None`. `namespace` is empty for objects of the cluster.
-    pub fn get<K: Resource<DynamicType = ()>>(&self, namespace: &str, name: &str) -> Result<Option<Value>, LabError> {
+    pub fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<Value>, LabError> {
         let found = self.ask("get", &self.api::<K>(namespace), async |api| api.get_opt(name).await)?;
         found.as_ref().map(json).transpose()
     }
 
     /// Objects of a kind that carry the labels of `selector` (empty: all).
-    pub fn list<K: Resource<DynamicType = ()>>(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, LabError> {
+    pub fn list<K: Kind>(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, LabError> {
         let params = ListParams::default().labels(selector);
         let found = self.ask("list", &self.api::<K>(namespace), async |api| api.list(&params).await)?;
         found.items.iter().map(json).collect()
     }
 
     /// Deletes an object and waits until it is gone.
-    pub fn delete<K: Resource<DynamicType = ()>>(&self, namespace: &str, name: &str) -> Result<(), LabError> {
+    pub fn delete<K: Kind>(&self, namespace: &str, name: &str) -> Result<(), LabError> {
         self.begin_delete::<K>(namespace, name, &DeleteParams::default())?;
         self.gone::<K>(namespace, &[name])
     }
 
     /// Begins to delete an object; `params` say how.
-    pub fn begin_delete<K: Resource<DynamicType = ()>>(
-        &self,
-        namespace: &str,
-        name: &str,
-        params: &DeleteParams,
-    ) -> Result<(), LabError> {
+    pub fn begin_delete<K: Kind>(&self, namespace: &str, name: &str, params: &DeleteParams) -> Result<(), LabError> {
         self.ask("delete", &self.api::<K>(namespace), async |api| api.delete(name, params).await).map(drop)
     }
 
     /// Begins to delete the objects of a kind that carry the labels of `selector` (empty: all).
-    pub fn begin_delete_all<K: Resource<DynamicType = ()>>(
-        &self,
-        namespace: &str,
-        selector: &str,
-    ) -> Result<(), LabError> {
+    pub fn begin_delete_all<K: Kind>(&self, namespace: &str, selector: &str) -> Result<(), LabError> {
         let (delete, list) = (DeleteParams::default(), ListParams::default().labels(selector));
         let api = self.api::<K>(namespace);
         self.ask("delete all", &api, async |api| api.delete_collection(&delete, &list).await).map(drop)
     }
 
     /// Waits until no object of a kind has one of these names.
-    pub fn gone<K: Resource<DynamicType = ()>>(&self, namespace: &str, names: &[&str]) -> Result<(), LabError> {
+    pub fn gone<K: Kind>(&self, namespace: &str, names: &[&str]) -> Result<(), LabError> {
         let what = format!("the end of {} {}", K::kind(&()), names.join(", "));
         self.until::<K, _>(&what, namespace, "", DELETION, |objects| {
             match objects.iter().find(|object| names.iter().any(|name| object["metadata"]["name"] == *name)) {
@@ -149,7 +145,7 @@ impl Cluster {
 
     /// Watches the objects of a kind that carry the labels of `selector` (empty: all) until `probe` answers `Ok`, at most
     /// for `deadline`. It is asked at the beginning and after each change. The last refusal becomes part of the error.
-    pub fn until<K: Resource<DynamicType = ()>, T>(
+    pub fn until<K: Kind, T>(
         &self,
         what: &str,
         namespace: &str,
@@ -201,7 +197,7 @@ impl Cluster {
         self.text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}/log"))
     }
 
-    fn api<K: Resource<DynamicType = ()>>(&self, namespace: &str) -> Api<DynamicObject> {
+    fn api<K: Kind>(&self, namespace: &str) -> Api<DynamicObject> {
         self.resource(namespace, &ApiResource::erase::<K>(&()))
     }
 

@@ -20,8 +20,6 @@ impl ApiOnly {
     /// Starts them below `lab` and moves the calling thread into their namespace.
     pub fn start(lab: &StateDir, programs: &Programs) -> Result<Self, LabError> {
         let state = lab.nested("api")?;
-        process::end_all(state.root())?;
-        state.clear()?;
         let api = Self { state };
         let holder = network::hold(&api.state)?;
         network::enter(holder.pid)?;

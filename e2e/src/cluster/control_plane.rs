@@ -115,20 +115,23 @@ fn controller_manager(program: &Path, pki: &Pki, kubeconfig: &Path) -> Command {
     command.args(["--bind-address=127.0.0.1", "--leader-elect=false", "--use-service-account-credentials=true"]);
     // The default of 20 requests a second would be what a hundred claims measure.
     command.args(["--kube-api-qps=300", "--kube-api-burst=400", "--profiling=false"]);
-    command.arg("--kubeconfig").arg(kubeconfig);
-    command.arg("--authentication-kubeconfig").arg(kubeconfig);
-    command.arg("--authorization-kubeconfig").arg(kubeconfig);
+    as_user(&mut command, kubeconfig);
     command.arg("--service-account-private-key-file").arg(pki.key("service-accounts"));
     command.arg("--root-ca-file").arg(pki.certificate("ca"));
     command
 }
 
+/// Lets a component ask the API server, and ask it who asks the component itself, as the user of a kubeconfig.
+fn as_user(command: &mut Command, kubeconfig: &Path) {
+    for flag in ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
+        command.arg(flag).arg(kubeconfig);
+    }
+}
+
 fn scheduler(program: &Path, kubeconfig: &Path) -> Command {
     let mut command = Command::new(program);
     command.args(["--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false"]);
-    command.arg("--kubeconfig").arg(kubeconfig);
-    command.arg("--authentication-kubeconfig").arg(kubeconfig);
-    command.arg("--authorization-kubeconfig").arg(kubeconfig);
+    as_user(&mut command, kubeconfig);
     command
 }
 

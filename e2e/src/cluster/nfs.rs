@@ -1,6 +1,8 @@
 //! The lab's two NFS servers: the Linux kernel's in a guest, and NFS-Ganesha on the host.
 
-use std::{fs, net::Ipv4Addr, path::Path, process::Command, time::Duration};
+use std::{fs, net::Ipv4Addr, process::Command, time::Duration};
+
+use nfs_testkit::ganesha::{GaneshaConfig, GaneshaOptions};
 
 use super::{machine::Machine, network::HOST, state::StateDir};
 use crate::base::{Daemon, LabError, eventually};
@@ -38,12 +40,20 @@ pub fn start_kernel_server(machine: &Machine, routes: &[(String, Ipv4Addr)]) -> 
 /// Starts Ganesha in the calling thread's namespace, exporting a directory of the lab as [`SHARE`].
 pub fn start_ganesha(state: &StateDir) -> Result<(Daemon, Backend), LabError> {
     let home = state.file("ganesha");
-    let share = home.join("share");
-    for dir in [&home, &share, &home.join("recovery")] {
+    let (share, recovery) = (home.join("share"), home.join("recovery"));
+    for dir in [&home, &share, &recovery] {
         fs::create_dir_all(dir).map_err(LabError::file(dir))?;
     }
     let config = home.join("ganesha.conf");
-    fs::write(&config, ganesha_config(&home, &share)).map_err(LabError::file(&config))?;
+    let text = GaneshaConfig {
+        address: Some(HOST.into()),
+        port: 2049,
+        export: &share,
+        pseudo: SHARE,
+        recovery: &recovery,
+        options: &GaneshaOptions { lease_seconds: 10, ..GaneshaOptions::default() },
+    };
+    fs::write(&config, text.render()).map_err(LabError::file(&config))?;
     let mut command = Command::new("ganesha.nfsd");
     command.arg("-F").arg("-f").arg(&config).arg("-p").arg(home.join("pid")).args(["-L", "STDOUT", "-N", "EVENT"]);
     let daemon = Daemon::start("ganesha", command, &state.logs())?;
@@ -54,16 +64,4 @@ pub fn start_ganesha(state: &StateDir) -> Result<(Daemon, Backend), LabError> {
         std::net::TcpStream::connect((HOST, 2049)).map(|_| Ok(())).map_err(|error| error.to_string())
     })??;
     Ok((daemon, Backend { server: HOST.to_string(), share: SHARE.to_owned() }))
-}
-
-fn ganesha_config(home: &Path, share: &Path) -> String {
-    let (recovery, share) = (home.join("recovery").display().to_string(), share.display());
-    format!(
-        "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = 2049; Enable_NLM = false; Enable_RQUOTA = false; }}\n\
-         NFSv4 {{ Graceless = true; Lease_Lifetime = 10; RecoveryBackend = fs; RecoveryRoot = \"{recovery}\";\n\
-         \x20        Minor_Versions = 1, 2; }}\n\
-         EXPORT {{ Export_Id = 1; Path = \"{share}\"; Pseudo = \"{SHARE}\"; Access_Type = RW;\n\
-         \x20         Squash = No_Root_Squash; SecType = sys; Protocols = 4; PrivilegedPort = false;\n\
-         \x20         FSAL {{ Name = VFS; }} }}\n"
-    )
 }

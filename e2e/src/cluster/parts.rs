@@ -9,8 +9,7 @@ use super::control_plane::Programs;
 use crate::{
     base::LabError,
     guest::Image,
-    parts::{BuiltParts, Kernel, Kubernetes, Part, PartError, Parts},
-    progress::Lines,
+    parts::{BuiltParts, Kernel, Kubernetes, Part, Parts},
 };
 
 /// Every part of a lab, built.
@@ -28,11 +27,10 @@ pub struct LabParts {
 impl LabParts {
     /// Builds what is missing, telling how it goes. Needs the network the first time.
     pub fn ensure(kubernetes: Kubernetes) -> Result<Self, LabError> {
-        let ensure = || Self::of(&Parts::open(kubernetes)?.ensure(&every(), &mut Lines::default())?);
-        ensure().map_err(boxed)
+        Self::of(&Parts::open(kubernetes)?.ensure(&every())?)
     }
 
-    fn of(built: &BuiltParts) -> Result<Self, PartError> {
+    fn of(built: &BuiltParts) -> Result<Self, LabError> {
         Ok(Self {
             inputs: built.inputs(),
             programs: Programs {
@@ -88,27 +86,20 @@ impl LabParts {
 
 /// Builds one program alone, `helm` for example, and says where it is.
 pub fn program(part: Part) -> Result<PathBuf, LabError> {
-    let ensure = || Parts::open(Kubernetes::default())?.ensure(&[part], &mut Lines::default())?.path(part);
-    ensure().map_err(boxed)
+    Parts::open(Kubernetes::default())?.ensure(&[part])?.path(part)
 }
 
 /// Builds what a guest with this kernel boots from. `None` when Debian's archive no longer has the kernel.
 pub fn guest_image(kernel: Kernel) -> Result<Option<Image>, LabError> {
     let wanted = [Part::GUEST, &[Part::Kernel(kernel)]].concat();
-    let ensure = || Parts::open(Kubernetes::default())?.ensure(&wanted, &mut Lines::default())?.guest_image(kernel);
-    match ensure() {
-        Ok(image) => Ok(Some(image)),
+    match Parts::open(Kubernetes::default())?.ensure(&wanted) {
         // Without this one there is no guest at all.
-        Err(PartError::NotServed { .. }) if kernel != Kernel::Linux6_1 => Ok(None),
-        Err(error) => Err(boxed(error)),
+        Err(LabError::NotServed { .. }) if kernel != Kernel::Linux6_1 => Ok(None),
+        built => built?.guest_image(kernel).map(Some),
     }
 }
 
 fn every() -> Vec<Part> {
     let others = [Part::NodePrograms, Part::Helm, Part::CsiSanity];
     [Part::CONTROL_PLANE, Part::GUEST, Part::IMAGES, &others].concat()
-}
-
-fn boxed(source: PartError) -> LabError {
-    LabError::Parts(Box::new(source))
 }

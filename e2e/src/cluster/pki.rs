@@ -143,31 +143,25 @@ mod tests {
     use rustls::{
         RootCertStore,
         client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-        crypto::{CryptoProvider, aws_lc_rs::default_provider},
+        crypto::aws_lc_rs::default_provider,
         pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
         server::WebPkiClientVerifier,
     };
 
     use super::*;
 
-    /// What a TLS peer needs to judge certificates of a lab.
-    fn judge(pki: &Pki) -> (Arc<RootCertStore>, Arc<CryptoProvider>) {
+    /// Whether TLS peers that know the lab's authority take a certificate for that of a server called `name`, and of a client.
+    fn taken(pki: &Pki, certificate: &CertificateDer<'_>, name: &'static str) -> (bool, bool) {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(pki.certificate("ca")).unwrap()).unwrap();
-        (Arc::new(roots), Arc::new(default_provider()))
-    }
-
-    fn serves(pki: &Pki, certificate: &CertificateDer<'_>, name: &'static str) -> bool {
-        let (roots, provider) = judge(pki);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build().unwrap();
-        let name = ServerName::try_from(name).unwrap();
-        verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
-    }
-
-    fn is_client(pki: &Pki, certificate: &CertificateDer<'_>) -> bool {
-        let (roots, provider) = judge(pki);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
-        verifier.verify_client_cert(certificate, &[], UnixTime::now()).is_ok()
+        let (roots, provider) = (Arc::new(roots), Arc::new(default_provider()));
+        let server = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).build().unwrap();
+        let client = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
+        let (name, now) = (ServerName::try_from(name).unwrap(), UnixTime::now());
+        (
+            server.verify_server_cert(certificate, &[], &name, &[], now).is_ok(),
+            client.verify_client_cert(certificate, &[], now).is_ok(),
+        )
     }
 
     #[test]
@@ -176,10 +170,11 @@ mod tests {
         let pki = Pki::create(dir.path()).unwrap();
         pki.server("kube-apiserver", &["10.77.0.1", "kubernetes"]).unwrap();
         let der = CertificateDer::from_pem_file(pki.certificate("kube-apiserver")).unwrap();
-        assert!(serves(&pki, &der, "10.77.0.1") && serves(&pki, &der, "kubernetes"));
-        assert!(!serves(&pki, &der, "10.77.0.2") && !is_client(&pki, &der));
+        for (name, serves) in [("10.77.0.1", true), ("kubernetes", true), ("10.77.0.2", false)] {
+            assert_eq!(taken(&pki, &der, name), (serves, false), "{name}");
+        }
         let other = Pki::create(&dir.path().join("other")).unwrap();
-        assert!(!serves(&other, &der, "10.77.0.1"), "another lab's authority must not do");
+        assert_eq!(taken(&other, &der, "10.77.0.1"), (false, false), "another lab's authority must not do");
     }
 
     #[test]
@@ -193,7 +188,7 @@ mod tests {
         let user = config.auth_infos[0].auth_info.clone().unwrap();
         let ByteString(pem) = serde_json::from_value(json!(user.client_certificate_data)).unwrap();
         let der = CertificateDer::from_pem_slice(&pem).unwrap();
-        assert!(is_client(&pki, &der) && !serves(&pki, &der, "kubernetes-admin"));
+        assert_eq!(taken(&pki, &der, "kubernetes-admin"), (false, true));
         for words in ["kubernetes-admin", "system:masters"] {
             assert!(der.windows(words.len()).any(|part| part == words.as_bytes()), "{words}");
         }

@@ -32,8 +32,6 @@ impl Single {
     /// Boots the guest below `lab` from `image` and starts its NFS server.
     pub fn start(lab: &StateDir, image: &Image) -> Result<Self, LabError> {
         let state = lab.nested("single")?;
-        process::end_all(state.root())?;
-        state.clear()?;
         let disk = |name: &str| Disk::Empty { name: name.to_owned(), gib: 8 };
         let spec = Spec { disks: vec![disk("share"), disk("ext4")], ..Spec::new("single") };
         let guest = Guest::boot(&spec, image, &state.guest("single"))?;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Daemon, LabError, checkout};
+use crate::base::{Daemon, LabError, checkout, process};
 
 /// The directory of one lab: `target/lab/NAME`.
 #[derive(Debug, Clone)]
@@ -33,9 +33,12 @@ impl StateDir {
         Self::at(checkout().join("target/lab").join(name))
     }
 
-    /// A lab inside this one: its processes end with this one's, or alone.
+    /// A fresh lab inside this one: its processes end with this one's, or alone. What an earlier one left is ended first.
     pub fn nested(&self, name: &str) -> Result<Self, LabError> {
-        Self::at(self.root.join(name))
+        let state = Self::at(self.root.join(name))?;
+        process::end_all(&state.root)?;
+        state.clear()?;
+        Ok(state)
     }
 
     /// The lab in directory `root`; made when missing.

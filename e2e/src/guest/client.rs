@@ -75,7 +75,7 @@ impl Guest {
         let mut stream = TcpStream::connect_timeout(&self.agent(), WELCOME)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WELCOME))?;
-        send(&mut stream, Kind::Token, self.record.token.as_bytes())?;
+        send(&mut stream, Kind::Token, self.token.as_bytes())?;
         match receive(&mut stream)? {
             Some((Kind::Hello, _)) => Ok(stream),
             _ => Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the agent does not welcome this host")),

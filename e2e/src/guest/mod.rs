@@ -24,8 +24,9 @@ use std::{
 
 pub use exec::{Exec, Output, Stream};
 pub(crate) use qemu::qemu_command;
-pub use record::Record;
 pub use spec::{Disk, Image, Nic, Spec};
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Daemon, LabError, chain, tail};
 
@@ -33,10 +34,16 @@ use crate::base::{Daemon, LabError, chain, tail};
 /// three guests at once takes several times that.
 const BOOT: Duration = Duration::from_mins(3);
 
-/// A guest that runs, or ran when it was last looked at.
-#[derive(Debug, Clone)]
+/// A guest that runs, or ran when it was last looked at. All but its directory is the note by which it is found again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
-    record: Record,
+    name: String,
+    agent: SocketAddr,
+    /// The secret that its agent asks for.
+    token: String,
+    /// Its qemu.
+    process: Daemon,
+    #[serde(skip)]
     directory: PathBuf,
 }
 
@@ -61,7 +68,7 @@ impl Guest {
         if let Ok(earlier) = Self::attach(directory)
             && earlier.alive()
         {
-            let (name, pid) = (earlier.name(), earlier.record.process.pid);
+            let (name, pid) = (earlier.name(), earlier.process.pid);
             return Err(LabError::Precondition(format!("the guest {name} already runs (pid {pid})")));
         }
         fs::create_dir_all(directory).map_err(LabError::file(directory))?;
@@ -73,19 +80,14 @@ impl Guest {
         fs::write(&console, b"").map_err(LabError::file(&console))?;
         let command = qemu::command(spec, image, &directory, &nic)?;
         let process = Daemon::start("qemu", command, &directory)?;
-        let record = Record { name: spec.name.clone(), agent, token, process };
-        record.write(&directory)?;
-        Ok(Self { record, directory })
-    }
-
-    /// The guest whose files live in `directory`, running or not.
-    pub fn attach(directory: &Path) -> Result<Self, LabError> {
-        Ok(Self { record: Record::read(directory)?, directory: directory.to_owned() })
+        let guest = Self { name: spec.name.clone(), agent, token, process, directory };
+        guest.note()?;
+        Ok(guest)
     }
 
     /// Name of the guest, also its host name.
     pub fn name(&self) -> &str {
-        &self.record.name
+        &self.name
     }
 
     /// Where its files live.
@@ -95,12 +97,12 @@ impl Guest {
 
     /// Where the agent listens.
     pub fn agent(&self) -> SocketAddr {
-        self.record.agent
+        self.agent
     }
 
     /// Whether its qemu runs.
     pub fn alive(&self) -> bool {
-        self.record.process.alive()
+        self.process.alive()
     }
 
     /// Everything the guest's kernel and init said.
@@ -140,6 +142,6 @@ impl Guest {
 
     /// Ends the guest like a power cut. One that does not run is fine.
     pub fn kill(&self) -> Result<(), LabError> {
-        self.record.process.kill()
+        self.process.kill()
     }
 }

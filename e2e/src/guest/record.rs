@@ -1,40 +1,27 @@
 //! The note by which a later program finds a guest again.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, path::Path};
 
-use serde::{Deserialize, Serialize};
-
-use crate::base::{Daemon, LabError};
+use super::Guest;
+use crate::base::LabError;
 
 const FILE: &str = "guest.json";
 
-/// What is known of a guest that was started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Name of the guest.
-    pub name: String,
-    /// Where its agent listens.
-    pub agent: SocketAddr,
-    /// The secret that its agent asks for.
-    pub token: String,
-    /// Its qemu.
-    pub process: Daemon,
-}
-
-impl Record {
-    /// Writes the note at once or not at all.
-    pub fn write(&self, directory: &Path) -> Result<(), LabError> {
-        let (path, fresh) = (directory.join(FILE), directory.join("guest.json.new"));
+impl Guest {
+    /// Leaves the note in the guest's directory, at once or not at all.
+    pub(super) fn note(&self) -> Result<(), LabError> {
+        let (path, fresh) = (self.directory.join(FILE), self.directory.join("guest.json.new"));
         let text = serde_json::to_vec_pretty(self).map_err(reply(&path))?;
         fs::write(&fresh, text).map_err(LabError::file(&fresh))?;
         fs::rename(&fresh, &path).map_err(LabError::file(&path))
     }
 
-    /// Reads the note of the guest that lives in `directory`.
-    pub fn read(directory: &Path) -> Result<Self, LabError> {
+    /// The guest whose files live in `directory`, running or not.
+    pub fn attach(directory: &Path) -> Result<Self, LabError> {
         let path = directory.join(FILE);
         let text = fs::read(&path).map_err(LabError::file(&path))?;
-        serde_json::from_slice(&text).map_err(reply(&path))
+        let noted: Self = serde_json::from_slice(&text).map_err(reply(&path))?;
+        Ok(Self { directory: directory.to_owned(), ..noted })
     }
 }
 
@@ -46,20 +33,22 @@ fn reply(path: &Path) -> impl FnOnce(serde_json::Error) -> LabError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Daemon;
 
     #[test]
     fn notes_read_back_as_written() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(Record::read(directory.path()), Err(LabError::File { .. })));
-        let record = Record {
+        assert!(matches!(Guest::attach(directory.path()), Err(LabError::File { .. })));
+        let guest = Guest {
             name: "node-1".into(),
             agent: "10.77.0.11:4022".parse().unwrap(),
             token: "ab".into(),
             process: Daemon { name: "qemu".into(), pid: 7, started: 9, log: "qemu.log".into() },
+            directory: directory.path().to_owned(),
         };
-        record.write(directory.path()).unwrap();
-        assert_eq!(Record::read(directory.path()).unwrap(), record);
+        guest.note().unwrap();
+        assert_eq!(Guest::attach(directory.path()).unwrap(), guest);
         fs::write(directory.path().join(FILE), "{").unwrap();
-        assert!(matches!(Record::read(directory.path()), Err(LabError::Reply { .. })));
+        assert!(matches!(Guest::attach(directory.path()), Err(LabError::Reply { .. })));
     }
 }

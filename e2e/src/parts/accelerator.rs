@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BuiltParts, Kernel, Part, PartError, kernels, store::Inputs, workshop::Workshop};
+use super::{BuiltParts, Kernel, LabError, Part, kernels, store::Inputs, workshop::Workshop};
 use crate::guest::qemu_command;
 
 pub(super) const FILE: &str = "accelerator";
@@ -21,9 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const DEVICE: &str = "/dev/kvm";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-pub(super) fn inputs(inputs: &mut Inputs) -> Result<(), PartError> {
+pub(super) fn inputs(inputs: &mut Inputs) -> Result<(), LabError> {
     // The answer holds as long as the host is what it is.
-    let boot = fs::read(BOOT_ID).map_err(PartError::file(BOOT_ID))?;
+    let boot = fs::read(BOOT_ID).map_err(LabError::file(BOOT_ID))?;
     inputs.add("boot", boot);
     inputs.add("usable", [u8::from(is_usable())]);
     Ok(())
@@ -33,24 +33,24 @@ fn is_usable() -> bool {
     OpenOptions::new().read(true).write(true).open(DEVICE).is_ok()
 }
 
-pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+pub(super) fn build(shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabError> {
     let works = is_usable() && trial(shop, needs)?;
     let path = shop.path(FILE);
-    fs::write(&path, if works { "kvm\n" } else { "tcg\n" }).map_err(PartError::file(&path))
+    fs::write(&path, if works { "kvm\n" } else { "tcg\n" }).map_err(LabError::file(&path))
 }
 
-pub(super) fn is_kvm(path: &Path) -> Result<bool, PartError> {
-    Ok(fs::read_to_string(path).map_err(PartError::file(path))?.trim() == "kvm")
+pub(super) fn is_kvm(path: &Path) -> Result<bool, LabError> {
+    Ok(fs::read_to_string(path).map_err(LabError::file(path))?.trim() == "kvm")
 }
 
-fn trial(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<bool, PartError> {
+fn trial(shop: &Workshop, needs: &BuiltParts) -> Result<bool, LabError> {
     let kernel = needs.path(Part::Kernel(Kernel::Linux6_1))?.join(kernels::KERNEL);
     let initrd = needs.path(Part::Boot)?;
     let console = shop.path("trial.log");
     let mut command = qemu_command(true, &kernel, &initrd, &console, "lab.trial");
     command.args(["-smp", "2", "-m", "512"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child =
-        command.spawn().map_err(|source| PartError::Start { program: "qemu-system-x86_64".to_owned(), source })?;
+        command.spawn().map_err(|source| LabError::Start { program: "qemu-system-x86_64".to_owned(), source })?;
     let passed = || fs::read(&console).is_ok_and(|said| contains(&said, b"lab: trial passed"));
     let end = Instant::now() + DEADLINE;
     while Instant::now() < end && !passed() && !matches!(child.try_wait(), Ok(Some(_))) {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{
-    BuiltParts, Part, PartError, debian, rustc,
+    BuiltParts, LabError, Part, debian, rustc,
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
@@ -16,7 +16,7 @@ const AGENT_WIRE: &str = "src/guest/wire.rs";
 /// Scripts that end up in `/lab`, and later in `/run/lab`.
 const SCRIPTS: &[&str] = &["start", "serve-nfs"];
 
-pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
     rustc::inputs(inputs, tools)?;
     for file in [AGENT, AGENT_WIRE, "guest/init"] {
         inputs.add_file(&source(file))?;
@@ -27,11 +27,11 @@ pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError
     Ok(())
 }
 
-pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+pub(super) fn build(shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabError> {
     let debian = needs.path(Part::Debian)?;
     let agent = shop.path("lab-agent");
     rustc::build(shop, AGENT, &agent)?;
-    let read = |path: &std::path::Path| fs::read(path).map_err(PartError::file(path));
+    let read = |path: &std::path::Path| fs::read(path).map_err(LabError::file(path));
 
     let mut files = vec![
         ("/bin/busybox".to_owned(), 0o755, read(&debian.join(debian::BUSYBOX))?),
@@ -42,5 +42,5 @@ pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), P
         files.push((format!("/lab/{script}"), 0o755, read(&source("guest").join(script))?));
     }
     let path = shop.path(INITRD);
-    archive(&["/bin", "/lab"], &files).and_then(|bytes| fs::write(&path, bytes)).map_err(PartError::file(&path))
+    archive(&["/bin", "/lab"], &files).and_then(|bytes| fs::write(&path, bytes)).map_err(LabError::file(&path))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    BuiltParts, Kubernetes, PartError, accelerator, boot, crates, debian, go, images,
+    BuiltParts, Kubernetes, LabError, accelerator, boot, crates, debian, go, images,
     kernels::{self, Kernel},
     programs,
     store::Inputs,
@@ -191,7 +191,7 @@ impl Part {
     }
 
     /// Adds everything that decides what the part becomes.
-    pub(super) fn inputs(self, kubernetes: Kubernetes, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+    pub(super) fn inputs(self, kubernetes: Kubernetes, inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
         match self {
             Self::CargoNextest => crates::inputs(&crates::NEXTEST, inputs, tools)?,
             Self::Debian => debian::inputs(inputs),
@@ -210,12 +210,7 @@ impl Part {
     }
 
     /// Builds the part into the workshop's directory.
-    pub(super) fn build(
-        self,
-        kubernetes: Kubernetes,
-        shop: &mut Workshop<'_>,
-        needs: &BuiltParts,
-    ) -> Result<(), PartError> {
+    pub(super) fn build(self, kubernetes: Kubernetes, shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabError> {
         match self {
             Self::CargoNextest => crates::build(&crates::NEXTEST, shop),
             Self::Debian => debian::build(shop),

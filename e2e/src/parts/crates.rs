@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{
-    PartError,
+    LabError,
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
@@ -23,14 +23,14 @@ pub(super) struct Crate {
 pub(super) const NEXTEST: Crate =
     Crate { name: "cargo-nextest", file: "bin/cargo-nextest", version: "0.9.151", features: "default-no-update" };
 
-pub(super) fn inputs(tool: &Crate, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+pub(super) fn inputs(tool: &Crate, inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
     inputs.add("version", tool.version);
     inputs.add("features", tool.features);
     inputs.add("rust", tools.rust()?);
     Ok(())
 }
 
-pub(super) fn build(tool: &Crate, shop: &mut Workshop<'_>) -> Result<(), PartError> {
+pub(super) fn build(tool: &Crate, shop: &mut Workshop) -> Result<(), LabError> {
     let mut command = Command::new("cargo");
     command.args(["install", tool.name, "--version", tool.version, "--locked", "--no-default-features", "--no-track"]);
     command.args(["--features", tool.features, "--root"]).arg(shop.path(""));
@@ -40,5 +40,5 @@ pub(super) fn build(tool: &Crate, shop: &mut Workshop<'_>) -> Result<(), PartErr
     command.args(["--config", "profile.release.opt-level=1", "--config", "profile.release.lto=false"]);
     shop.run(command)?;
     let target = shop.path("target");
-    std::fs::remove_dir_all(&target).map_err(PartError::file(&target))
+    std::fs::remove_dir_all(&target).map_err(LabError::file(&target))
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::{PartError, kernels::other_mirror, store::Inputs, workshop::Workshop};
+use super::{LabError, kernels::other_mirror, store::Inputs, workshop::Workshop};
 
 /// Root disk, in the part's directory.
 pub(super) const ROOT: &str = "root.img";
@@ -51,7 +51,7 @@ pub(super) fn inputs(inputs: &mut Inputs) {
     }
 }
 
-pub(super) fn build(shop: &mut Workshop<'_>) -> Result<(), PartError> {
+pub(super) fn build(shop: &mut Workshop) -> Result<(), LabError> {
     let root = shop.path("root");
     let mut command = Command::new("mmdebstrap");
     command.args(["--variant=minbase", "--mode=root", "--format=directory"]);
@@ -61,15 +61,15 @@ pub(super) fn build(shop: &mut Workshop<'_>) -> Result<(), PartError> {
     shop.run(command)?;
     copy(&root.join("bin/busybox"), &shop.path(BUSYBOX))?;
     let fstab = root.join("etc/fstab");
-    fs::write(&fstab, "").map_err(PartError::file(&fstab))?;
+    fs::write(&fstab, "").map_err(LabError::file(&fstab))?;
     let mut command = Command::new("mke2fs");
     // No journal: a guest that is killed loses its overlay anyway.
     command.args(["-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-L", "root"]);
     command.arg("-d").arg(&root).arg(shop.path(ROOT)).arg(SIZE);
     shop.run(command)?;
-    fs::remove_dir_all(&root).map_err(PartError::file(&root))
+    fs::remove_dir_all(&root).map_err(LabError::file(&root))
 }
 
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), PartError> {
-    fs::copy(from, to).map(drop).map_err(PartError::file(from))
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
+    fs::copy(from, to).map(drop).map_err(LabError::file(from))
 }

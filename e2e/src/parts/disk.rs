@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::{PartError, workshop::Workshop};
+use super::{LabError, workshop::Workshop};
 
 /// Writes an ext4 image with what lies below `tree` to the file `name` of the part.
-pub(super) fn read_only(shop: &mut Workshop<'_>, tree: &Path, label: &str, name: &str) -> Result<(), PartError> {
+pub(super) fn read_only(shop: &mut Workshop, tree: &Path, label: &str, name: &str) -> Result<(), LabError> {
     // A tenth and 8 MiB more than the files take, for the file system's own tables.
     let mebibytes = (size(tree)? >> 20) * 11 / 10 + 8;
     let mut command = Command::new("mke2fs");
@@ -14,11 +14,11 @@ pub(super) fn read_only(shop: &mut Workshop<'_>, tree: &Path, label: &str, name:
     shop.run(command)
 }
 
-fn size(directory: &Path) -> Result<u64, PartError> {
+fn size(directory: &Path) -> Result<u64, LabError> {
     let mut total = 0;
-    for entry in fs::read_dir(directory).map_err(PartError::file(directory))? {
-        let path = entry.map_err(PartError::file(directory))?.path();
-        let metadata = fs::symlink_metadata(&path).map_err(PartError::file(&path))?;
+    for entry in fs::read_dir(directory).map_err(LabError::file(directory))? {
+        let path = entry.map_err(LabError::file(directory))?.path();
+        let metadata = fs::symlink_metadata(&path).map_err(LabError::file(&path))?;
         // Whole blocks: a file of one byte takes one.
         total += if metadata.is_dir() { size(&path)? } else { metadata.len().next_multiple_of(4096) };
     }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use super::{
-    Kubernetes, Part, PartError,
+    Kubernetes, LabError, Part,
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
@@ -72,13 +72,11 @@ impl Program {
         source("go").join(&self.directory)
     }
 
-    fn flags(&self) -> Result<Vec<String>, PartError> {
+    fn flags(&self) -> Result<Vec<String>, LabError> {
         let path = self.home().join("go.mod");
-        let text = fs::read_to_string(&path).map_err(PartError::file(&path))?;
-        let version = required(&text, self.module).ok_or_else(|| PartError::Odd {
-            part: self.package,
-            why: format!("{} does not require {}", path.display(), self.module),
-        })?;
+        let text = fs::read_to_string(&path).map_err(LabError::file(&path))?;
+        let version = required(&text, self.module)
+            .ok_or_else(|| LabError::Unmet(format!("{} does not require {}", path.display(), self.module)))?;
         let stamps = self.stamps.iter().flat_map(|variable| [" -X ", variable, "=", version]).collect::<String>();
         let fixed = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"].map(str::to_owned);
         Ok(fixed.into_iter().chain([format!("-s -w{stamps}")]).collect())
@@ -91,7 +89,7 @@ fn required<'a>(text: &'a str, module: &str) -> Option<&'a str> {
     requirements.find_map(|line| line.strip_prefix(module)?.strip_prefix(' ')?.split_whitespace().next())
 }
 
-pub(super) fn inputs(program: &Program, inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+pub(super) fn inputs(program: &Program, inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
     let home = program.home();
     for file in ["go.mod", "go.sum", "main.go"].map(|name| home.join(name)) {
         if file.exists() {
@@ -105,7 +103,7 @@ pub(super) fn inputs(program: &Program, inputs: &mut Inputs, tools: &Tools) -> R
 }
 
 /// Builds `program` into the workshop's directory, as the executable `name`.
-pub(super) fn build(program: &Program, name: &str, shop: &mut Workshop<'_>) -> Result<(), PartError> {
+pub(super) fn build(program: &Program, name: &str, shop: &mut Workshop) -> Result<(), LabError> {
     let mut command = Command::new("go");
     command.arg("build").args(program.flags()?).arg("-o").arg(shop.path(name)).arg(program.package);
     // Flags of the machine's own would make the same key mean different programs.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    BuiltParts, Part, PartError, debian, rustc,
+    BuiltParts, LabError, Part, debian, rustc,
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
@@ -22,7 +22,7 @@ pub const BUSYBOX_IMAGE: &str = "docker.io/library/busybox:1.36";
 /// Where its shell looks for programs.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
     for name in [PAUSE_IMAGE, BUSYBOX_IMAGE] {
         inputs.add("name", name);
     }
@@ -33,7 +33,7 @@ pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError
     rustc::inputs(inputs, tools)
 }
 
-pub(super) fn pause(shop: &mut Workshop<'_>) -> Result<(), PartError> {
+pub(super) fn pause(shop: &mut Workshop) -> Result<(), LabError> {
     let program = shop.path("pause");
     rustc::build(shop, PAUSE, &program)?;
     let mut config = Config::default();
@@ -41,7 +41,7 @@ pub(super) fn pause(shop: &mut Workshop<'_>) -> Result<(), PartError> {
     write(shop, PAUSE_IMAGE, Tree::default().host_file("/pause", 0o755, &program), config)
 }
 
-pub(super) fn busybox(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+pub(super) fn busybox(shop: &Workshop, needs: &BuiltParts) -> Result<(), LabError> {
     let layer = userland(&needs.path(Part::Debian)?)?;
     let mut config = Config::default();
     config.set_cmd(Some(vec!["sh".to_owned()])).set_env(Some(vec![PATH.to_owned()]));
@@ -49,9 +49,9 @@ pub(super) fn busybox(shop: &Workshop<'_>, needs: &BuiltParts) -> Result<(), Par
 }
 
 /// Busybox with a link for each of its programs, and the few files that a user database needs.
-fn userland(debian: &Path) -> Result<Tree, PartError> {
+fn userland(debian: &Path) -> Result<Tree, LabError> {
     let program = debian.join(debian::BUSYBOX);
-    let list = Tool::new(&program).arg("--list").output().map_err(PartError::Tool)?;
+    let list = Tool::new(&program).arg("--list").output()?;
     let users = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
     let groups = b"root:x:0:\nnogroup:x:65534:\n";
     let tree = Tree::default()
@@ -67,8 +67,8 @@ fn userland(debian: &Path) -> Result<Tree, PartError> {
         .fold(tree, |tree, applet| tree.link(&format!("/bin/{applet}"), "busybox")))
 }
 
-fn write(shop: &Workshop<'_>, name: &str, layer: Tree, config: Config) -> Result<(), PartError> {
+fn write(shop: &Workshop, name: &str, layer: Tree, config: Config) -> Result<(), LabError> {
     // Its programs are those of this machine.
     let image = Image { name, architecture: Arch::default(), layers: &[layer], config };
-    image.write(&shop.path(FILE)).map(drop).map_err(PartError::Image)
+    image.write(&shop.path(FILE)).map(drop)
 }

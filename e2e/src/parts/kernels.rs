@@ -11,7 +11,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::{PartError, disk, store::Inputs, workshop::Workshop};
+use super::{LabError, disk, store::Inputs, workshop::Workshop};
 use crate::guest::cpio::archive;
 
 /// The kernel, in the part's directory.
@@ -85,7 +85,7 @@ pub(super) fn inputs(kernel: Kernel, inputs: &mut Inputs) {
     }
 }
 
-pub(super) fn build(kernel: Kernel, shop: &mut Workshop<'_>) -> Result<(), PartError> {
+pub(super) fn build(kernel: Kernel, shop: &mut Workshop) -> Result<(), LabError> {
     let root = shop.path("root");
     fetch(kernel, shop, &root)?;
     let (modules, release) = modules_of(shop, &root)?;
@@ -99,19 +99,19 @@ pub(super) fn build(kernel: Kernel, shop: &mut Workshop<'_>) -> Result<(), PartE
     let tree = shop.path("tree");
     let all = tree.join("lib/modules");
     let home = all.join(&release);
-    fs::create_dir_all(&all).map_err(PartError::file(&all))?;
+    fs::create_dir_all(&all).map_err(LabError::file(&all))?;
     rename(&modules, &home)?;
-    fs::remove_dir_all(&root).map_err(PartError::file(&root))?;
+    fs::remove_dir_all(&root).map_err(LabError::file(&root))?;
     let mut command = Command::new("depmod");
     command.arg("-b").arg(&tree).arg(&release);
     shop.run(command)?;
     early(shop, &home)?;
     disk::read_only(shop, &all, "modules", MODULES)?;
-    fs::remove_dir_all(&tree).map_err(PartError::file(&tree))
+    fs::remove_dir_all(&tree).map_err(LabError::file(&tree))
 }
 
 /// Unpacks the package, and what it depends on, without installing anything.
-fn fetch(kernel: Kernel, shop: &mut Workshop<'_>, root: &Path) -> Result<(), PartError> {
+fn fetch(kernel: Kernel, shop: &mut Workshop, root: &Path) -> Result<(), LabError> {
     let mirror = other_mirror().unwrap_or_else(|| "http://deb.debian.org/debian".to_owned());
     let suite = kernel.suites().last().copied().unwrap_or_default();
     let mut command = Command::new("mmdebstrap");
@@ -119,8 +119,8 @@ fn fetch(kernel: Kernel, shop: &mut Workshop<'_>, root: &Path) -> Result<(), Par
     command.arg(format!("--include={PACKAGE}/{suite}")).arg(suite).arg(root);
     command.args(kernel.suites().iter().map(|suite| format!("deb {mirror} {suite} main")));
     shop.run(command).map_err(|error| match error {
-        PartError::Step { part, log, .. } if is_refusal(&fs::read_to_string(&log).unwrap_or_default()) => {
-            PartError::NotServed { part, log }
+        LabError::Step { part, log, .. } if is_refusal(&fs::read_to_string(&log).unwrap_or_default()) => {
+            LabError::NotServed { part, log }
         }
         other => other,
     })
@@ -141,7 +141,7 @@ fn is_refusal(log: &str) -> bool {
 }
 
 /// The directory of the one kernel's modules, and the kernel's release.
-fn modules_of(shop: &Workshop<'_>, root: &Path) -> Result<(PathBuf, String), PartError> {
+fn modules_of(shop: &Workshop, root: &Path) -> Result<(PathBuf, String), LabError> {
     let parents = ["lib/modules", "usr/lib/modules"].map(|parent| root.join(parent));
     let found = parents.iter().filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten();
     let mut found: Vec<(PathBuf, OsString)> = found.map(|entry| (entry.path(), entry.file_name())).collect();
@@ -152,20 +152,20 @@ fn modules_of(shop: &Workshop<'_>, root: &Path) -> Result<(PathBuf, String), Par
 }
 
 /// Writes the archive of early modules.
-fn early(shop: &mut Workshop<'_>, from: &Path) -> Result<(), PartError> {
+fn early(shop: &mut Workshop, from: &Path) -> Result<(), LabError> {
     let read = |name: &str| {
         let path = from.join(name);
-        fs::read_to_string(&path).map_err(PartError::file(path))
+        fs::read_to_string(&path).map_err(LabError::file(path))
     };
     let (dependencies, built_in) = (read("modules.dep")?, read("modules.builtin")?);
     let order = loading_order(&dependencies, &built_in)
         .map_err(|module| shop.odd(format!("this kernel has no module {module}, which guests start with")))?;
     let scratch = shop.path("early");
-    fs::create_dir(&scratch).map_err(PartError::file(&scratch))?;
+    fs::create_dir(&scratch).map_err(LabError::file(&scratch))?;
     let (mut files, mut names) = (Vec::new(), String::new());
     for path in order {
         let packed = scratch.join(path.rsplit('/').next().unwrap_or(path));
-        fs::copy(from.join(path), &packed).map_err(PartError::file(&packed))?;
+        fs::copy(from.join(path), &packed).map_err(LabError::file(&packed))?;
         let plain = if packed.extension().is_some_and(|extension| extension == "xz") {
             // The first program of a guest cannot read them.
             let mut command = Command::new("xz");
@@ -176,13 +176,13 @@ fn early(shop: &mut Workshop<'_>, from: &Path) -> Result<(), PartError> {
             packed
         };
         let name = plain.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        files.push((format!("/modules/{name}"), 0o644, fs::read(&plain).map_err(PartError::file(&plain))?));
+        files.push((format!("/modules/{name}"), 0o644, fs::read(&plain).map_err(LabError::file(&plain))?));
         names += &(name + "\n");
     }
     files.push(("/modules/order".to_owned(), 0o644, names.into_bytes()));
     let path = shop.path(EARLY);
-    archive(&["/modules"], &files).and_then(|bytes| fs::write(&path, bytes)).map_err(PartError::file(&path))?;
-    fs::remove_dir_all(&scratch).map_err(PartError::file(&scratch))
+    archive(&["/modules"], &files).and_then(|bytes| fs::write(&path, bytes)).map_err(LabError::file(&path))?;
+    fs::remove_dir_all(&scratch).map_err(LabError::file(&scratch))
 }
 
 /// Paths of [`EARLY_MODULES`] and what they depend on, each after its own dependencies, from a `modules.dep`: one line for
@@ -211,8 +211,8 @@ fn loading_order<'a>(dependencies: &'a str, built_in: &str) -> Result<Vec<&'a st
     Ok(order)
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), PartError> {
-    fs::rename(from, to).map_err(PartError::file(from))
+fn rename(from: &Path, to: &Path) -> Result<(), LabError> {
+    fs::rename(from, to).map_err(LabError::file(from))
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ mod catalog;
 mod crates;
 mod debian;
 mod disk;
-mod error;
 mod go;
 mod images;
 mod kernels;
 mod kubernetes;
 mod packages;
 mod programs;
+mod progress;
 mod rustc;
 mod store;
 mod workshop;
@@ -23,22 +23,18 @@ mod workshop;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    time::{Duration, Instant},
 };
 
 pub use catalog::Part;
-pub use error::PartError;
 pub use images::{BUSYBOX_IMAGE, PAUSE_IMAGE};
 pub use kernels::Kernel;
 pub use kubernetes::Kubernetes;
+use progress::Step;
 use store::Store;
 pub use store::default_root as cache;
 use workshop::{Tools, Workshop};
 
-use crate::{
-    guest::Image,
-    progress::{Progress, Step},
-};
+use crate::{base::LabError, guest::Image};
 
 /// The lab's cache and what can be built into it for one release of Kubernetes.
 #[derive(Debug)]
@@ -56,7 +52,7 @@ pub struct BuiltParts {
 
 impl Parts {
     /// The cache: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
-    pub fn open(kubernetes: Kubernetes) -> Result<Self, PartError> {
+    pub fn open(kubernetes: Kubernetes) -> Result<Self, LabError> {
         Ok(Self::at(Store::open(&store::default_root()?)?, kubernetes))
     }
 
@@ -64,30 +60,31 @@ impl Parts {
         Self { store, tools: Tools::default(), kubernetes }
     }
 
-    /// Builds what is missing of `wanted`, one part at a time, and says where everything is. Debian packages that the lab
+    /// Builds what is missing of `wanted`, one part at a time, telling on standard error how it goes, and says where
+    /// everything is. Debian packages that the lab
     /// needs on the host are installed first, unless `wanted` is Go programs alone: these need nothing but go, and so no
     /// root. Two programs that call this at once do not build the same part twice.
-    pub fn ensure(&self, wanted: &[Part], progress: &mut dyn Progress) -> Result<BuiltParts, PartError> {
+    pub fn ensure(&self, wanted: &[Part]) -> Result<BuiltParts, LabError> {
         if wanted.iter().any(|&part| needs_packages(part)) {
-            packages::ensure(&self.store.log("packages"), progress)?;
+            packages::ensure(&self.store.log("packages"))?;
         }
         if let Ok(built) = self.built(wanted) {
             return Ok(built);
         }
-        let _lock = self.store.lock(|| progress.note("another program builds parts of the lab; waiting for it"))?;
+        let _lock = self.store.lock(|| eprintln!("another program builds parts of the lab; waiting for it"))?;
         let mut plan = Vec::new();
         for &part in wanted {
             self.plan(part, &mut plan)?;
         }
         for (index, &part) in plan.iter().enumerate() {
             let usual = self.store.took(&self.kind(part)).unwrap_or(part.usual());
-            self.build(part, Step { name: part.name(), number: index + 1, of: plan.len(), usual }, progress)?;
+            self.build(part, Step { name: part.name(), number: index + 1, of: plan.len(), usual })?;
         }
         self.built(wanted)
     }
 
     /// Says where `wanted` is without building anything; an error names what is missing.
-    pub fn built(&self, wanted: &[Part]) -> Result<BuiltParts, PartError> {
+    pub fn built(&self, wanted: &[Part]) -> Result<BuiltParts, LabError> {
         let mut built = BuiltParts::default();
         let mut missing = BTreeSet::new();
         for &part in wanted {
@@ -98,11 +95,11 @@ impl Parts {
                 missing.insert(part.name());
             }
         }
-        if missing.is_empty() { Ok(built) } else { Err(PartError::Missing(missing.into_iter().collect())) }
+        if missing.is_empty() { Ok(built) } else { Err(not_built(missing)) }
     }
 
     /// Appends what has to be built for `part`, needs first.
-    fn plan(&self, part: Part, plan: &mut Vec<Part>) -> Result<(), PartError> {
+    fn plan(&self, part: Part, plan: &mut Vec<Part>) -> Result<(), LabError> {
         if plan.contains(&part) || self.directory(part)?.is_dir() {
             return Ok(());
         }
@@ -113,24 +110,18 @@ impl Parts {
         Ok(())
     }
 
-    fn build(&self, part: Part, step: Step, progress: &mut dyn Progress) -> Result<(), PartError> {
-        let begun = Instant::now();
-        progress.started(&step);
+    fn build(&self, part: Part, step: Step) -> Result<(), LabError> {
         let kind = self.kind(part);
         let fresh = self.store.fresh(&kind)?;
         let needs = self.built(part.needs())?;
-        let mut shop = Workshop::new(part.name(), &fresh, self.store.log(&kind), begun, |elapsed: Duration| {
-            progress.working(&step, elapsed);
-        })?;
+        let mut shop = Workshop::new(step, &fresh, self.store.log(&kind))?;
         part.build(self.kubernetes, &mut shop, &needs)?;
-        drop(shop);
         self.store.keep(&kind, &self.key(part)?)?;
-        self.store.note_time(&kind, begun.elapsed());
-        progress.finished(&step, begun.elapsed());
+        self.store.note_time(&kind, shop.finish());
         Ok(())
     }
 
-    fn directory(&self, part: Part) -> Result<PathBuf, PartError> {
+    fn directory(&self, part: Part) -> Result<PathBuf, LabError> {
         Ok(self.store.directory(&self.kind(part), &self.key(part)?))
     }
 
@@ -141,7 +132,7 @@ impl Parts {
     }
 
     /// Hash over a part's own inputs and the keys of what it is made from.
-    fn key(&self, part: Part) -> Result<String, PartError> {
+    fn key(&self, part: Part) -> Result<String, LabError> {
         let mut inputs = store::Inputs::new(part.name());
         part.inputs(self.kubernetes, &mut inputs, &self.tools)?;
         for &need in part.needs() {
@@ -156,10 +147,15 @@ fn needs_packages(part: Part) -> bool {
     go::program(part, Kubernetes::default()).is_none() && part != Part::CargoNextest
 }
 
+fn not_built(parts: impl IntoIterator<Item = &'static str>) -> LabError {
+    let parts = parts.into_iter().collect::<Vec<_>>().join(", ");
+    LabError::Precondition(format!("not built: {parts}; `lab parts` builds what is missing"))
+}
+
 impl BuiltParts {
     /// The file that is the part (a directory for [`Part::Debian`] and [`Part::Kernel`]); an error when it was not asked for.
-    pub fn path(&self, part: Part) -> Result<PathBuf, PartError> {
-        let missing = || PartError::Missing(vec![part.name()]);
+    pub fn path(&self, part: Part) -> Result<PathBuf, LabError> {
+        let missing = || not_built([part.name()]);
         self.directories.get(&part).map(|directory| directory.join(part.file())).ok_or_else(missing)
     }
 
@@ -169,7 +165,7 @@ impl BuiltParts {
     }
 
     /// What guests with this kernel boot from; needs [`Part::GUEST`] and the kernel.
-    pub fn guest_image(&self, kernel: Kernel) -> Result<Image, PartError> {
+    pub fn guest_image(&self, kernel: Kernel) -> Result<Image, LabError> {
         let home = self.path(Part::Kernel(kernel))?;
         Ok(Image {
             kernel: home.join(kernels::KERNEL),

@@ -4,11 +4,9 @@ use std::{
     env,
     path::Path,
     process::{Command, Stdio},
-    time::Instant,
 };
 
-use super::{PartError, workshop::Workshop};
-use crate::progress::{Progress, Step};
+use super::{LabError, progress::Step, workshop::Workshop};
 
 /// A package, and a program (or file) by which one sees that it is there.
 struct Package {
@@ -36,34 +34,33 @@ const PACKAGES: &[Package] = &[
 const USUAL: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// Installs what is missing; looks at a dozen files when nothing is.
-pub(super) fn ensure(log: &Path, progress: &mut dyn Progress) -> Result<(), PartError> {
+pub(super) fn ensure(log: &Path) -> Result<(), LabError> {
     let missing: Vec<&'static str> = missing(PACKAGES);
     if missing.is_empty() {
         return Ok(());
     }
-    let refuse = |why| Err(PartError::Packages { packages: missing.clone(), why });
+    let refuse = |why| Err(lacking(&missing, why));
     if find("apt-get").is_none() {
         return refuse("there is no apt-get here");
     }
     if !rustix::process::geteuid().is_root() {
         return refuse("only root may install them");
     }
-    progress.note(&format!("installing {}", missing.join(" ")));
+    eprintln!("installing {}", missing.join(" "));
     let step = Step { name: "Debian packages of the host", number: 1, of: 1, usual: USUAL };
-    let begun = Instant::now();
-    progress.started(&step);
-    let directory = log.parent().unwrap_or(log).to_owned();
-    let mut shop = Workshop::new("packages", &directory, log.to_owned(), begun, |elapsed| {
-        progress.working(&step, elapsed);
-    })?;
+    let mut shop = Workshop::new(step, log.parent().unwrap_or(log), log.to_owned())?;
     shop.run(apt(&["update"]))?;
     shop.run(apt(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()))?;
-    drop(shop);
-    progress.finished(&step, begun.elapsed());
+    shop.finish();
     match self::missing(PACKAGES) {
         left if left.is_empty() => Ok(()),
-        packages => Err(PartError::Packages { packages, why: "apt installed them without their programs" }),
+        packages => Err(lacking(&packages, "apt installed them without their programs")),
     }
+}
+
+fn lacking(packages: &[&str], why: &str) -> LabError {
+    let packages = packages.join(" ");
+    LabError::Precondition(format!("the lab needs these packages: {packages}; {why}, so install them first"))
 }
 
 fn apt(words: &[&str]) -> Command {

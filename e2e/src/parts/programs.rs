@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{BuiltParts, Part, PartError, debian::copy, disk, store::Inputs, workshop::Workshop};
+use super::{BuiltParts, LabError, Part, debian::copy, disk, store::Inputs, workshop::Workshop};
 
 pub(super) const DISK: &str = "programs.img";
 
@@ -23,18 +23,18 @@ pub(super) fn inputs(inputs: &mut Inputs) {
     inputs.add("layout", "bin, cni");
 }
 
-pub(super) fn build(shop: &mut Workshop<'_>, needs: &BuiltParts) -> Result<(), PartError> {
+pub(super) fn build(shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabError> {
     let tree = shop.path("tree");
     for directory in ["bin", "cni"] {
         let path = tree.join(directory);
-        fs::create_dir_all(&path).map_err(PartError::file(&path))?;
+        fs::create_dir_all(&path).map_err(LabError::file(&path))?;
     }
     for &part in CONTENTS {
         let directory = if is_cni(part) { "cni" } else { "bin" };
         copy(&needs.path(part)?, &tree.join(directory).join(part.name()))?;
     }
     disk::read_only(shop, &tree, "programs", DISK)?;
-    fs::remove_dir_all(&tree).map_err(PartError::file(&tree))
+    fs::remove_dir_all(&tree).map_err(LabError::file(&tree))
 }
 
 fn is_cni(part: Part) -> bool {

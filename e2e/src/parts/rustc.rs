@@ -4,7 +4,7 @@
 use std::{path::Path, process::Command};
 
 use super::{
-    PartError,
+    LabError,
     store::Inputs,
     workshop::{Tools, Workshop, source},
 };
@@ -12,13 +12,13 @@ use super::{
 const FLAGS: &[&str] =
     &["--edition=2024", "-Copt-level=s", "-Cstrip=symbols", "-Cpanic=abort", "-Ctarget-feature=+crt-static"];
 
-pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), PartError> {
+pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
     inputs.add("rust", tools.rust()?);
     inputs.add("flags", FLAGS.join(" "));
     Ok(())
 }
 
-pub(super) fn build(shop: &mut Workshop<'_>, file: &str, to: &Path) -> Result<(), PartError> {
+pub(super) fn build(shop: &mut Workshop, file: &str, to: &Path) -> Result<(), LabError> {
     let mut command = Command::new("rustc");
     command.args(FLAGS).arg("-o").arg(to).arg(source(file)).current_dir(source(""));
     shop.run(command)

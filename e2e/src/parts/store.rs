@@ -11,15 +11,15 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::PartError;
+use super::LabError;
 
 /// Where the cache is: `$BERTH_LAB_CACHE`, or `berth-lab` in `$XDG_CACHE_HOME` or `~/.cache`.
-pub fn default_root() -> Result<PathBuf, PartError> {
+pub fn default_root() -> Result<PathBuf, LabError> {
     let set = |key: &str| env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("BERTH_LAB_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("berth-lab")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/berth-lab")))
-        .ok_or(PartError::NoHome)
+        .ok_or_else(|| LabError::Precondition("no place for the lab's cache: set BERTH_LAB_CACHE or HOME".to_owned()))
 }
 
 /// How many versions of a part are kept, so that switching between a few checkouts builds nothing.
@@ -31,25 +31,25 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn open(root: &Path) -> Result<Self, PartError> {
+    pub(super) fn open(root: &Path) -> Result<Self, LabError> {
         for name in ["parts", "logs", "took"] {
             let path = root.join(name);
-            fs::create_dir_all(&path).map_err(PartError::file(&path))?;
+            fs::create_dir_all(&path).map_err(LabError::file(&path))?;
         }
-        let root = fs::canonicalize(root).map_err(PartError::file(root))?;
+        let root = fs::canonicalize(root).map_err(LabError::file(root))?;
         Ok(Self { root })
     }
 
     /// Waits for the lock, telling `waiting` when somebody else has it; dropping the file lets go.
-    pub(super) fn lock(&self, waiting: impl FnOnce()) -> Result<File, PartError> {
+    pub(super) fn lock(&self, waiting: impl FnOnce()) -> Result<File, LabError> {
         let path = self.root.join("lock");
-        let file = File::create(&path).map_err(PartError::file(&path))?;
+        let file = File::create(&path).map_err(LabError::file(&path))?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(fs::TryLockError::WouldBlock) => waiting(),
-            Err(fs::TryLockError::Error(source)) => return Err(PartError::File { path, source }),
+            Err(fs::TryLockError::Error(source)) => return Err(LabError::File { path, source }),
         }
-        file.lock().map_err(PartError::file(&path))?;
+        file.lock().map_err(LabError::file(&path))?;
         Ok(file)
     }
 
@@ -62,15 +62,15 @@ impl Store {
     }
 
     /// An empty directory to build in. Only who holds the lock may call this: what lies there is a build that was cut off.
-    pub(super) fn fresh(&self, name: &str) -> Result<PathBuf, PartError> {
+    pub(super) fn fresh(&self, name: &str) -> Result<PathBuf, LabError> {
         let path = self.building(name);
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(PartError::File { path, source: error });
+                return Err(LabError::File { path, source: error });
             }
             _ => {}
         }
-        fs::create_dir(&path).map_err(PartError::file(&path))?;
+        fs::create_dir(&path).map_err(LabError::file(&path))?;
         Ok(path)
     }
 
@@ -79,9 +79,9 @@ impl Store {
     }
 
     /// Gives the directory that [`Self::fresh`] made, now complete, its name.
-    pub(super) fn keep(&self, name: &str, key: &str) -> Result<(), PartError> {
+    pub(super) fn keep(&self, name: &str, key: &str) -> Result<(), LabError> {
         let directory = self.directory(name, key);
-        fs::rename(self.building(name), &directory).map_err(PartError::file(&directory))?;
+        fs::rename(self.building(name), &directory).map_err(LabError::file(&directory))?;
         self.forget(name);
         Ok(())
     }
@@ -141,8 +141,8 @@ impl Inputs {
     }
 
     /// Adds the contents of a file.
-    pub(super) fn add_file(&mut self, path: &Path) -> Result<(), PartError> {
-        let bytes = fs::read(path).map_err(PartError::file(path))?;
+    pub(super) fn add_file(&mut self, path: &Path) -> Result<(), LabError> {
+        let bytes = fs::read(path).map_err(LabError::file(path))?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         self.add(&name, bytes);
         Ok(())

@@ -2,44 +2,33 @@
 
 use std::{
     cell::OnceCell,
-    fmt,
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::PartError;
+use super::{
+    LabError,
+    progress::{Progress, Step},
+};
 use crate::base::{Tool, tail};
 
-/// How often progress is told while a command runs.
-const TICK: Duration = Duration::from_secs(1);
-
-pub(super) struct Workshop<'a> {
-    part: &'static str,
+/// A step of building, begun.
+#[derive(Debug)]
+pub(super) struct Workshop {
     directory: PathBuf,
     log: PathBuf,
-    begun: Instant,
-    working: Box<dyn FnMut(Duration) + 'a>,
+    progress: Progress,
 }
 
-impl fmt::Debug for Workshop<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Workshop").field("part", &self.part).finish_non_exhaustive()
-    }
-}
-
-impl<'a> Workshop<'a> {
-    pub(super) fn new(
-        part: &'static str,
-        directory: &Path,
-        log: PathBuf,
-        begun: Instant,
-        working: impl FnMut(Duration) + 'a,
-    ) -> Result<Self, PartError> {
-        File::create(&log).map_err(PartError::file(&log))?;
-        Ok(Self { part, directory: directory.to_owned(), log, begun, working: Box::new(working) })
+impl Workshop {
+    /// Begins a step in `directory`, with a fresh log.
+    pub(super) fn new(step: Step, directory: &Path, log: PathBuf) -> Result<Self, LabError> {
+        let progress = Progress::begin(step);
+        File::create(&log).map_err(LabError::file(&log))?;
+        Ok(Self { directory: directory.to_owned(), log, progress })
     }
 
     /// A path in the part's directory.
@@ -48,39 +37,40 @@ impl<'a> Workshop<'a> {
     }
 
     /// The error that says that a build brought forth something odd.
-    pub(super) fn odd(&self, why: impl Into<String>) -> PartError {
-        PartError::Odd { part: self.part, why: why.into() }
+    pub(super) fn odd(&self, why: impl Into<String>) -> LabError {
+        LabError::Unmet(format!("{}: {}", self.progress.name(), why.into()))
     }
 
     /// Runs a command to its end; what it prints goes to the log.
-    pub(super) fn run(&mut self, mut command: Command) -> Result<(), PartError> {
+    pub(super) fn run(&mut self, mut command: Command) -> Result<(), LabError> {
         let line = line(&command);
-        let out = OpenOptions::new().append(true).open(&self.log).map_err(PartError::file(&self.log))?;
-        let errors = out.try_clone().map_err(PartError::file(&self.log))?;
+        let out = OpenOptions::new().append(true).open(&self.log).map_err(LabError::file(&self.log))?;
+        let errors = out.try_clone().map_err(LabError::file(&self.log))?;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(errors)
             .spawn()
-            .map_err(|source| PartError::Start { program: line.clone(), source })?;
-        let mut told = Instant::now();
+            .map_err(|source| LabError::Start { program: line.clone(), source })?;
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) => thread::sleep(Duration::from_millis(25)),
-                Err(source) => return Err(PartError::Start { program: line, source }),
+                Err(source) => return Err(LabError::Start { program: line, source }),
             }
-            if told.elapsed() >= TICK {
-                told = Instant::now();
-                (self.working)(self.begun.elapsed());
-            }
+            self.progress.tick();
         };
         if status.success() {
             return Ok(());
         }
         let said = fs::read(&self.log).map(|bytes| tail(&bytes)).unwrap_or_default();
-        let (part, log) = (self.part, self.log.clone());
-        Err(PartError::Step { part, command: line, status: status.to_string(), log, said })
+        let (part, log) = (self.progress.name(), self.log.clone());
+        Err(LabError::Step { part, command: line, status: status.to_string(), log, said })
+    }
+
+    /// The step is done; tells how long it took.
+    pub(super) fn finish(&self) -> Duration {
+        self.progress.end()
     }
 }
 
@@ -98,19 +88,19 @@ pub(super) struct Tools {
 
 impl Tools {
     /// The Go toolchain that builds in `directory`.
-    pub(super) fn go(&self, directory: &Path) -> Result<&str, PartError> {
+    pub(super) fn go(&self, directory: &Path) -> Result<&str, LabError> {
         once(&self.go, || Tool::new("go").args(["env", "GOVERSION"]).dir(directory))
     }
 
     /// The Rust compiler that this checkout pins.
-    pub(super) fn rust(&self) -> Result<&str, PartError> {
+    pub(super) fn rust(&self) -> Result<&str, LabError> {
         once(&self.rust, || Tool::new("rustc").arg("--version").dir(&source("")))
     }
 }
 
-fn once(cell: &OnceCell<String>, tool: impl FnOnce() -> Tool) -> Result<&str, PartError> {
+fn once(cell: &OnceCell<String>, tool: impl FnOnce() -> Tool) -> Result<&str, LabError> {
     if cell.get().is_none() {
-        let version = tool().output().map_err(PartError::Tool)?;
+        let version = tool().output()?;
         // Set by nobody else: the cell is not shared between threads.
         let _ = cell.set(version.trim().to_owned());
     }
@@ -126,13 +116,15 @@ pub(super) fn source(path: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    const STEP: Step = Step { name: "thing", number: 1, of: 1, usual: Duration::ZERO };
+
     #[test]
     fn a_failing_step_names_its_log_and_shows_its_end() {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("log");
-        let mut shop = Workshop::new("thing", home.path(), log.clone(), Instant::now(), |_| ()).unwrap();
+        let mut shop = Workshop::new(STEP, home.path(), log.clone()).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "echo all is well; echo no such module >&2; exit 4"]);
+        command.args(["-c", "echo all is well; printf 'no such %s' module >&2; exit 4"]);
         let text = shop.run(command).unwrap_err().to_string();
         assert!(text.contains("no such module") && text.contains(&log.display().to_string()), "{text}");
     }
@@ -140,13 +132,10 @@ mod tests {
     #[test]
     fn progress_is_told_while_a_step_runs() {
         let home = tempfile::tempdir().unwrap();
-        let mut told = 0;
-        let mut shop =
-            Workshop::new("thing", home.path(), home.path().join("log"), Instant::now(), |_| told += 1).unwrap();
+        let mut shop = Workshop::new(STEP, home.path(), home.path().join("log")).unwrap();
         let mut command = Command::new("sleep");
         command.arg("1.5");
         shop.run(command).unwrap();
-        drop(shop);
-        assert!(told >= 1);
+        assert!(shop.progress.told() >= Duration::from_secs(1));
     }
 }

@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::{
     base::{LabError, Tool, checkout, tail},
     parts::{Kubernetes, Part, Parts},
-    progress::Lines,
     report::{self, Outcome},
 };
 
@@ -41,12 +40,8 @@ pub(super) struct Place {
 impl Nextest {
     /// Builds cargo-nextest where it is missing.
     pub(super) fn ensure() -> Result<Self, LabError> {
-        let ensure = || {
-            Parts::open(Kubernetes::default())?
-                .ensure(&[Part::CargoNextest], &mut Lines::default())?
-                .path(Part::CargoNextest)
-        };
-        ensure().map(|program| Self { program }).map_err(|source| LabError::Parts(Box::new(source)))
+        let parts = Parts::open(Kubernetes::default())?;
+        Ok(Self { program: parts.ensure(&[Part::CargoNextest])?.path(Part::CargoNextest)? })
     }
 
     /// Builds every test program of the workspace, showing cargo's own progress.
