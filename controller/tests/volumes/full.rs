@@ -32,7 +32,8 @@ pub(crate) async fn a_full_disk_is_named_and_nothing_is_left(world: &World) {
     controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
 }
 
-/// A real disk: volumes are made until no more fit, and again after one is gone.
+/// A real disk: volumes are made until no more fit, and again after half of them are gone. One would not do everywhere: a
+/// directory of ext4 that has grown keeps its blocks, and another name may make another directory grow.
 #[cfg(any(feature = "wire", feature = "kernel"))]
 pub(crate) async fn a_disk_that_fills_up_refuses_and_recovers(world: &World) {
     let controller = world.controller();
@@ -52,7 +53,9 @@ pub(crate) async fn a_disk_that_fills_up_refuses_and_recovers(world: &World) {
     assert_eq!(world.folder("records").len(), ids.len());
     assert_eq!(world.folder("places").len(), ids.len());
     assert_eq!(world.places().len(), ids.len());
-    controller.delete(&ids.pop().unwrap()).await.unwrap();
+    for id in ids.split_off(ids.len() / 2) {
+        controller.delete(&id).await.unwrap();
+    }
     world.until_reaped().await;
     controller.create("another", &[("subDir", "another-data")]).await.unwrap();
 }
