@@ -11,7 +11,7 @@ pub const NAMESPACE: &str = "berth-system";
 const RELEASE: &str = "berth";
 const CHART: &str = "charts/berth";
 /// The oldest Kubernetes that the chart declares itself for; away from a cluster, helm takes what it was built with.
-const OLDEST: &str = "1.26.0";
+const OLDEST: &str = "1.29.0";
 const RENDERED: &str = "manifests/install.yaml";
 
 /// What the chart's values must say for one installation.
