@@ -38,52 +38,13 @@ mod small_sizes {
         options.max_cached = 1024;
     }
 
+    common_volume_tests! { World::fake_with(small) }
     volume_tests! { World::fake_with(small);
         create:
-            a_volume_is_a_directory_with_mode_owner_and_record,
-            the_default_place_takes_one_round_trip,
             a_custom_place_takes_two_round_trips,
-            asking_again_gives_the_same_volume,
-            another_size_is_another_volume,
-            another_directory_or_end_is_another_volume,
-            the_size_is_what_was_asked_for,
-            any_name_has_a_volume,
-            a_hundred_at_once_below_new_parents,
-            one_name_asked_for_many_times_at_once_is_one_volume,
-            a_caller_that_leaves_gets_the_volume_later;
-        places:
-            one_place_holds_one_volume,
-            a_foreign_directory_is_never_adopted,
-            nothing_is_made_through_a_symbolic_link,
-            no_volume_lies_inside_another,
-            a_place_whose_directory_is_missing_stays_taken,
-            a_custom_place_cannot_be_anothers_default,
-            an_abandoned_claim_is_taken_over;
-        delete:
-            a_volume_ends_in_the_trash_and_is_removed,
-            two_round_trips_delete_a_volume,
-            an_unknown_id_changes_nothing,
-            a_foreign_directory_survives_its_forged_id,
-            a_record_removed_by_hand_leaves_the_directory,
-            a_directory_removed_by_hand_is_forgotten,
-            what_took_the_directorys_place_is_not_touched,
-            a_retained_directory_stays_and_its_record_is_kept,
-            a_claim_removed_by_hand_leaves_the_directory,
-            a_deleted_volume_frees_its_place,
-            a_record_that_cannot_be_read_stops_everything;
-        refusals:
-            a_share_that_does_not_exist_is_named,
-            a_server_that_refuses_is_named,
-            a_server_that_is_not_nfs_is_named,
-            records_that_others_could_write_are_not_trusted,
-            records_of_another_user_are_not_trusted;
+            another_directory_or_end_is_another_volume;
         trouble:
             folders_removed_by_hand_are_made_again;
-        doubt:
-            owner_and_mode_are_set_again_unless_the_volume_is_in_use;
-        reaping:
-            a_deep_tree_is_removed,
-            what_an_earlier_process_left_is_removed;
     }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake_with(small));
@@ -130,48 +91,8 @@ mod sixteen_operations {
 mod inherited_modes {
     use crate::world::World;
 
+    common_volume_tests! { World::fake_with(|options| options.created_mode = Some(0o770)) }
     volume_tests! { World::fake_with(|options| options.created_mode = Some(0o770));
-        create:
-            a_volume_is_a_directory_with_mode_owner_and_record,
-            the_default_place_takes_one_round_trip,
-            asking_again_gives_the_same_volume,
-            another_size_is_another_volume,
-            the_size_is_what_was_asked_for,
-            any_name_has_a_volume,
-            a_hundred_at_once_below_new_parents,
-            one_name_asked_for_many_times_at_once_is_one_volume,
-            a_caller_that_leaves_gets_the_volume_later;
-        places:
-            one_place_holds_one_volume,
-            a_foreign_directory_is_never_adopted,
-            nothing_is_made_through_a_symbolic_link,
-            no_volume_lies_inside_another,
-            a_place_whose_directory_is_missing_stays_taken,
-            a_custom_place_cannot_be_anothers_default,
-            an_abandoned_claim_is_taken_over;
-        delete:
-            a_volume_ends_in_the_trash_and_is_removed,
-            two_round_trips_delete_a_volume,
-            an_unknown_id_changes_nothing,
-            a_foreign_directory_survives_its_forged_id,
-            a_record_removed_by_hand_leaves_the_directory,
-            a_directory_removed_by_hand_is_forgotten,
-            what_took_the_directorys_place_is_not_touched,
-            a_retained_directory_stays_and_its_record_is_kept,
-            a_claim_removed_by_hand_leaves_the_directory,
-            a_deleted_volume_frees_its_place,
-            a_record_that_cannot_be_read_stops_everything;
-        refusals:
-            a_share_that_does_not_exist_is_named,
-            a_server_that_refuses_is_named,
-            a_server_that_is_not_nfs_is_named,
-            records_that_others_could_write_are_not_trusted,
-            records_of_another_user_are_not_trusted;
-        doubt:
-            owner_and_mode_are_set_again_unless_the_volume_is_in_use;
-        reaping:
-            a_tree_is_removed_without_following_links,
-            a_deep_tree_is_removed,
-            what_an_earlier_process_left_is_removed;
+        reaping: a_tree_is_removed_without_following_links;
     }
 }
