@@ -9,6 +9,7 @@ pub(crate) mod metrics;
 pub mod process;
 mod wait;
 
+pub(crate) use checkout::cargo;
 pub use checkout::checkout;
 pub(crate) use command::tail;
 pub use command::{Finished, Tool};

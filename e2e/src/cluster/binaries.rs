@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::base::{LabError, checkout};
+use crate::base::{LabError, cargo, checkout};
 
 /// The target that static binaries are built for: this machine's.
 fn target() -> String {
@@ -43,7 +43,7 @@ impl Binaries {
 }
 
 fn release(words: &[&str]) -> Result<(), LabError> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let cargo = cargo();
     let status = Command::new(&cargo)
         .args(["build", "--release", "--locked", "--target", &target()])
         .args(words)

@@ -45,7 +45,7 @@ fn on(
     };
     let single = Single::start(state, &image)?;
     let guest = single.machine();
-    timeline.note(&format!("kernel {}: {}", kernel.name(), single.machine().sh("uname -r")?.trim()));
+    timeline.note(&format!("kernel {}: {}", kernel.name(), guest.sh("uname -r")?.trim()));
     in_guest::copy(&nextest.list(RUNG)?, guest)?;
     let lab = std::env::current_exe().map_err(LabError::file("/proc/self/exe"))?;
     let runner = [lab, PathBuf::from("in-guest"), guest.directory().to_owned()];

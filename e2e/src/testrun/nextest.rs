@@ -12,7 +12,7 @@ use quick_junit::{Report, TestCaseStatus};
 use serde_json::Value;
 
 use crate::{
-    base::{LabError, Tool, checkout, tail},
+    base::{LabError, Tool, cargo, checkout, tail},
     parts::{Kubernetes, Part, Parts},
     report::{self, Outcome},
 };
@@ -104,9 +104,8 @@ impl Nextest {
 
 /// Runs the examples in the documentation, which are no test programs of their own. They count as one.
 pub(super) fn examples() -> Result<Outcome, LabError> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let words = ["test", "--doc", "--workspace", "--all-features", "--locked", "--quiet"];
-    let done = Tool::new(cargo).args(words).dir(checkout()).finish()?;
+    let done = Tool::new(cargo()).args(words).dir(checkout()).finish()?;
     if done.status.success() {
         return Ok(Outcome::pass());
     }
