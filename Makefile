@@ -25,7 +25,7 @@ check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and re
 	$(CARGO_DENY) --locked --all-features check bans licenses sources
 	$(LAB) manifests --check
 
-test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; cold < 70 min, warm < 35 min)
+test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; the better part of an hour, more the first time)
 	$(LAB) test $(RUNGS)
 
 test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root)
