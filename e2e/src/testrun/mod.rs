@@ -63,7 +63,7 @@ impl Rung {
             Self::Privileged => 1,
             Self::Unit | Self::Wire | Self::Apiserver => 2,
             Self::Guest => 3,
-            Self::Kernel => 12,
+            Self::Kernel => 8,
             Self::Conformance => 6,
             Self::Cluster => 10,
         }
