@@ -1,6 +1,7 @@
 //! Tests in a guest: nextest starts them on the host, each behind this runner, which starts the same program in the guest.
 
 use std::{
+    collections::BTreeSet,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
@@ -9,6 +10,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::nextest::matching;
 use crate::{
     base::LabError,
     guest::{Exec, Guest},
@@ -23,13 +25,10 @@ const PASSED_ON: &[&str] = &["BERTH_TEST_", "NEXTEST", "RUST_"];
 
 /// Copies the test programs of a rung, from nextest's list of it, into the guest.
 pub(super) fn copy(list: &Value, guest: &Guest) -> Result<(), LabError> {
-    for suite in list["rust-suites"].as_object().into_iter().flatten().map(|(_, suite)| suite) {
-        let mut cases = suite["testcases"].as_object().into_iter().flatten().map(|(_, case)| case);
-        if let Some(program) = suite["binary-path"].as_str().map(Path::new)
-            && cases.any(|case| case["filter-match"]["status"] == "matches")
-        {
-            guest.copy_in(program, &inside(program).to_string_lossy(), 0o755)?;
-        }
+    let programs: BTreeSet<&Path> =
+        matching(list).filter_map(|(suite, _)| suite["binary-path"].as_str()).map(Path::new).collect();
+    for program in programs {
+        guest.copy_in(program, &inside(program).to_string_lossy(), 0o755)?;
     }
     Ok(())
 }

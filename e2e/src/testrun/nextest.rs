@@ -35,6 +35,8 @@ pub(super) struct Place {
     pub(super) runner: Vec<String>,
     /// Variables that tests find what they need by.
     pub(super) environment: Vec<(&'static str, OsString)>,
+    /// How the names of tests begin that cannot run there.
+    pub(super) leave_out: Option<&'static str>,
 }
 
 impl Nextest {
@@ -72,6 +74,9 @@ impl Nextest {
         forget(&junit)?;
         let mut command = self.command();
         command.args(["nextest", "run", "--profile", rung, "--no-tests=fail", "--cargo-quiet"]).args(PROGRAMS);
+        if let Some(beginning) = place.leave_out {
+            command.arg("--filterset").arg(format!("not test(/^{beginning}/)"));
+        }
         if !place.runner.is_empty() {
             // A string in JSON is one in TOML too.
             let words = serde_json::to_string(&place.runner)
@@ -100,6 +105,16 @@ impl Nextest {
     fn not_started(&self, source: std::io::Error) -> LabError {
         LabError::Start { program: self.program.display().to_string(), source }
     }
+}
+
+/// The tests of a rung in its list: each with the program it is in.
+pub(super) fn matching(list: &Value) -> impl Iterator<Item = (&Value, &str)> {
+    let suites = list["rust-suites"].as_object().into_iter().flatten().map(|(_, suite)| suite);
+    suites.flat_map(|suite| {
+        let cases = suite["testcases"].as_object().into_iter().flatten();
+        let of_rung = cases.filter(|(_, case)| case["filter-match"]["status"] == "matches");
+        of_rung.map(move |(name, _)| (suite, name.as_str()))
+    })
 }
 
 /// Runs the examples in the documentation, which are no test programs of their own. They count as one.
