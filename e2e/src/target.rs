@@ -1,6 +1,6 @@
 //! The cluster that scenarios run on: the lab, or the one that `KUBECONFIG` names.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, thread};
 
 use crate::{
     base::LabError,
@@ -90,11 +90,18 @@ impl Target {
     }
 
     fn lab_with_driver(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Self, LabError> {
-        let parts = LabParts::ensure(kubernetes)?;
-        timeline.step("parts of the lab ready");
-        timeline.note("building release binaries and image (2 to 4 min when nothing is built, else seconds)");
-        let image = image::build(&Binaries::build()?)?;
-        timeline.step("binaries and image built");
+        timeline.note(
+            "building the lab's parts and the release binaries (12 to 20 min when nothing is built, else seconds)",
+        );
+        // Side by side: linkers, of which both have many, use one processor.
+        let (parts, binaries) = thread::scope(|scope| {
+            let binaries = scope.spawn(Binaries::build);
+            (LabParts::ensure(kubernetes), binaries.join())
+        });
+        let parts = parts?;
+        let binaries = binaries.unwrap_or_else(|_| Err(LabError::Unmet("the build's thread panicked".to_owned())))?;
+        let image = image::build(&binaries)?;
+        timeline.step("parts, binaries and image built");
         let lab = Lab::up(state, &parts, timeline)?;
         lab.import(&image.archive)?;
         let backend = lab.kernel_server();

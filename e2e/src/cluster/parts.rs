@@ -18,7 +18,6 @@ pub struct LabParts {
     inputs: BTreeMap<String, String>,
     programs: Programs,
     helm: PathBuf,
-    csi_sanity: PathBuf,
     guest: Image,
     node_programs: PathBuf,
     images: Vec<PathBuf>,
@@ -41,7 +40,6 @@ impl LabParts {
                 kubectl: built.path(Part::Kubectl)?,
             },
             helm: built.path(Part::Helm)?,
-            csi_sanity: built.path(Part::CsiSanity)?,
             guest: built.guest_image(Kernel::Linux6_1)?,
             node_programs: built.path(Part::NodePrograms)?,
             images: Part::IMAGES.iter().map(|part| built.path(*part)).collect::<Result<_, _>>()?,
@@ -61,11 +59,6 @@ impl LabParts {
     /// `helm`.
     pub fn helm(&self) -> &Path {
         &self.helm
-    }
-
-    /// `csi-sanity`.
-    pub fn csi_sanity(&self) -> &Path {
-        &self.csi_sanity
     }
 
     /// Kernel and disk that the lab's guests boot from.
@@ -100,6 +93,6 @@ pub fn guest_image(kernel: Kernel) -> Result<Option<Image>, LabError> {
 }
 
 fn every() -> Vec<Part> {
-    let others = [Part::NodePrograms, Part::Helm, Part::CsiSanity];
+    let others = [Part::NodePrograms, Part::Helm];
     [Part::CONTROL_PLANE, Part::GUEST, Part::IMAGES, &others].concat()
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{Account, account};
 use crate::{
     base::LabError,
-    cluster::{binaries::Binaries, parts::LabParts, single::Single},
+    cluster::{binaries::Binaries, parts::program, single::Single},
     guest::Exec,
+    parts::Part,
     report::{self, Outcome, Timeline},
 };
 
@@ -25,17 +26,12 @@ const NAME_THE_SERVER: &str = "set -eu\n\
     test \"$(getent ahosts nfs.berth.test | awk '{ print $1; exit }')\" = 127.0.0.2";
 
 /// Runs csi-sanity in `single` and prints what it left out and why.
-pub(super) fn run(
-    single: &Single,
-    parts: &LabParts,
-    binaries: &Binaries,
-    timeline: &Timeline,
-) -> Result<Account, LabError> {
+pub(super) fn run(single: &Single, binaries: &Binaries, timeline: &Timeline) -> Result<Account, LabError> {
     let endpoints = single.start_driver(binaries)?;
     single.machine().sh(NAME_THE_SERVER)?;
     let parameters = format!("server: {SERVER}\nshare: {}\n", single.backend().share);
     single.machine().put("/var/tmp/parameters.yaml", parameters.as_bytes())?;
-    single.machine().copy_in(parts.csi_sanity(), "/usr/local/bin/csi-sanity", 0o755)?;
+    single.machine().copy_in(&program(Part::CsiSanity)?, "/usr/local/bin/csi-sanity", 0o755)?;
     // kubelet makes the parent of a target; csi-sanity makes the directories it is told.
     let script = format!(
         "mkdir -p /var/lib/kubelet/pods/sanity\n\

@@ -79,30 +79,38 @@ pub struct Choice<'a> {
     pub kubernetes: Kubernetes,
 }
 
-/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed, N not run`.
+/// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed, N not run`, whatever fails:
+/// test programs that do not build or cannot be listed are a failure, and each rung that wants for them is another.
 pub fn run(selected: &[Rung], choice: Choice<'_>, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let all = Rung::value_variants();
     let rungs: Vec<Rung> = all.iter().copied().filter(|rung| selected.is_empty() || selected.contains(rung)).collect();
     let mut results = Vec::new();
     let mut nextest = None;
     if rungs.iter().any(|rung| rung.is_nextest()) {
-        // Without test programs there is no ladder: what does not build ends the run.
-        let built = Nextest::ensure()?;
-        built.build()?;
-        timeline.step("test programs built");
-        let names: Vec<String> = all.iter().filter(|rung| rung.is_nextest()).map(|rung| rung.name()).collect();
-        results.push(("ladder".to_owned(), audit::run(&built, &names)?));
-        nextest = Some(built);
+        let audited = test_programs(all, timeline).map(|(built, audited)| {
+            nextest = Some(built);
+            audited
+        });
+        results.push(("ladder".to_owned(), counted("ladder", audited)));
     }
     for rung in rungs {
         let name = rung.name();
         timeline.note(&format!("rung {name} ({} min usually)", rung.usual()));
-        let outcome = one(rung, choice, nextest.as_ref(), state, timeline)
-            .unwrap_or_else(|error| Outcome::failure(format!("rung {name}: {}", chain(&error))));
+        let outcome = counted(&format!("rung {name}"), one(rung, choice, nextest.as_ref(), state, timeline));
         timeline.step(&format!("rung {name}: {}", outcome.counts()));
         results.push((name, outcome));
     }
     summarise(results, timeline)
+}
+
+/// Builds the test programs and holds them against the rungs that run them.
+fn test_programs(rungs: &[Rung], timeline: &Timeline) -> Result<(Nextest, Outcome), LabError> {
+    let nextest = Nextest::ensure()?;
+    nextest.build()?;
+    timeline.step("test programs built");
+    let names: Vec<String> = rungs.iter().filter(|rung| rung.is_nextest()).map(|rung| rung.name()).collect();
+    let audited = audit::run(&nextest, &names)?;
+    Ok((nextest, audited))
 }
 
 fn one(
@@ -120,12 +128,12 @@ fn one(
             apart(|| {
                 let parts = LabParts::ensure(kubernetes)?;
                 let single = Single::start(state, parts.guest_image())?;
-                Ok(conformance::run(&single, &parts, &binaries, timeline)?.outcome)
+                Ok(conformance::run(&single, &binaries, timeline)?.outcome)
             })
         }
         (Rung::Cluster, _) => apart(|| cluster(state, kubernetes, timeline)),
         (_, Some(nextest)) => programs(rung, kubernetes, nextest, state),
-        (_, None) => Err(LabError::Unmet("test programs were not built for this rung".to_owned())),
+        (_, None) => Err(LabError::Unmet("its test programs were not built, or not listed".to_owned())),
     }
 }
 
@@ -170,16 +178,13 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
     if target.lab().is_some() {
         timeline.note("the Dockerfile's stages, held against the image");
-        outcome.add(counted("Dockerfile", dockerfile::check(&Binaries::build()?)));
+        outcome.add(counted("Dockerfile", dockerfile::check(&Binaries::build()?).map(|()| Outcome::pass())));
         timeline.note(
             "installed by the manifests, on the second server, NFS-Ganesha, as on a cluster that is not the lab's",
         );
         let names = ["demo", "static-volume"].map(str::to_owned);
         let again = target.by_manifests(|driver| scenarios::run(&names, driver, None, timeline));
-        outcome.add(again.map_or_else(
-            |error| Outcome::failure(format!("installed by the manifests: {}", chain(&error))),
-            Option::unwrap_or_default,
-        ));
+        outcome.add(counted("installed by the manifests", again.map(Option::unwrap_or_default)));
     }
     if mine && target.lab().is_some() {
         Lab::end(state)?;
@@ -187,9 +192,9 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
     Ok(outcome)
 }
 
-/// One check as a count.
-fn counted(name: &str, done: Result<(), LabError>) -> Outcome {
-    done.map_or_else(|error| Outcome::failure(format!("{name}: {}", chain(&error))), |()| Outcome::pass())
+/// What did not come to counts is one failure.
+fn counted(name: &str, done: Result<Outcome, LabError>) -> Outcome {
+    done.unwrap_or_else(|error| Outcome::failure(format!("{name}: {}", chain(&error))))
 }
 
 fn apart<T: Send>(work: impl FnOnce() -> Result<T, LabError> + Send) -> Result<T, LabError> {
