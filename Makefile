@@ -12,7 +12,7 @@ CARGO_FUZZ := $(LAB_CACHE)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help check test test-kernels fuzz demo bench image manifests e2e clean
+.PHONY: help check test test-kernels test-oldest fuzz demo bench image manifests e2e clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summa
 
 test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root)
 	$(LAB) test kernel --kernel 5.10 --kernel newest
+
+test-oldest: ## API server and cluster rungs on the oldest Kubernetes that the chart admits (needs root)
+	$(LAB) --kubernetes 1.29 test apiserver cluster
 
 fuzz: $(CARGO_FUZZ) ## random input for every parser, FUZZ_SECONDS=60 for each of FUZZ_TARGETS (a C++ compiler is needed)
 	CARGO_FUZZ=$(CARGO_FUZZ) fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use clap::ValueEnum;
 use volume::names;
 
 fn read(path: &str) -> String {
@@ -213,6 +214,10 @@ fn versions_are_said_once() {
         (values(&chart, "version"), values(&chart, "appVersion")),
         (vec![version.as_str()], vec![version.as_str()])
     );
+    let oldest = e2e::parts::Kubernetes::value_variants().iter().map(|release| release.minor()).min();
+    let floor = format!(">={}.0-0", oldest.expect("a release"));
+    assert_eq!(values(&chart, "kubeVersion"), [&floor], "the oldest that `make test-oldest` proves");
+    assert!(read("Makefile").contains(&format!("--kubernetes {}", oldest.unwrap_or_default())), "make test-oldest");
     let toolchain: toml::Table = read("rust-toolchain.toml").parse().expect("the toolchain");
     let channel = toolchain["toolchain"]["channel"].as_str().expect("a channel");
     let minor = channel.strip_suffix(".0").unwrap_or(channel);

@@ -12,6 +12,9 @@ pub enum Kubernetes {
     /// The release before it.
     #[value(name = "1.36")]
     V1_36,
+    /// The oldest whose kubelet can register a plugin of Berth's: those before it speak gRPC by grpc-go 1.56 or older.
+    #[value(name = "1.29")]
+    V1_29,
 }
 
 impl Kubernetes {
@@ -20,6 +23,7 @@ impl Kubernetes {
         match self {
             Self::V1_37 => "1.37",
             Self::V1_36 => "1.36",
+            Self::V1_29 => "1.29",
         }
     }
 }
