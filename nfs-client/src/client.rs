@@ -83,9 +83,13 @@ impl Client {
     /// taken effect. Repeats what the table in the [crate documentation](crate) says, no more. A compound that changes
     /// something ends in [`Error::OutcomeUnknown`] if it may have been executed and nobody can tell.
     pub async fn call(&self, compound: Compound) -> Result<Replies, Error> {
+        self.call_until(compound, self.deadline()).await
+    }
+
+    /// [`call`](Self::call) with another limit than the whole budget.
+    pub(crate) async fn call_until(&self, compound: Compound, deadline: Instant) -> Result<Replies, Error> {
         let request = Arc::new(Request::new(compound.into_operations()?));
         let started = Instant::now();
-        let deadline = started + self.engine.config.retry_budget;
         let mut backoff = Backoff::asked_to_wait();
         // The server's last word, if it was a request to wait: a better report than that the time is up.
         let mut asked_to_wait = None;
@@ -173,7 +177,7 @@ impl Client {
         Error::OutcomeUnknown { server: self.engine.server.clone(), detail, may_still_happen }
     }
 
-    fn timeout(&self, started: Instant, detail: &str) -> Error {
+    pub(crate) fn timeout(&self, started: Instant, detail: &str) -> Error {
         Error::Timeout { server: self.engine.server.clone(), after: started.elapsed(), detail: detail.to_owned() }
     }
 
