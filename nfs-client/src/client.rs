@@ -1,6 +1,6 @@
 //! The client: one server, one session, any number of callers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -91,6 +91,9 @@ impl Client {
         let request = Arc::new(Request::new(compound.into_operations()?));
         let started = Instant::now();
         let mut backoff = Backoff::asked_to_wait();
+        // A lost session is replaced at once, as most are lost by a restart. One that is lost before it has served is
+        // the server's habit.
+        let mut between_sessions = None;
         // The server's last word, if it was a request to wait: a better report than that the time is up.
         let mut asked_to_wait = None;
         loop {
@@ -120,9 +123,12 @@ impl Client {
                     return Err(last.unwrap_or_else(|| self.timeout(started, waited_for)));
                 }
             };
-            if Instant::now() >= deadline {
+            let pause = between_sessions.as_mut().map_or(Duration::ZERO, Backoff::next);
+            if Instant::now() + pause >= deadline {
                 return Err(self.timeout(started, &detail));
             }
+            sleep(pause).await;
+            between_sessions.get_or_insert_with(Backoff::reconnecting);
             tracing::debug!(server = %self.engine.server, detail, "sending an NFS request again in a new session");
         }
     }

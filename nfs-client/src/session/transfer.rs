@@ -196,7 +196,7 @@ impl Transfer {
                     Step::Abandon(self.not_answered(reason))
                 }
             },
-            NfsStatus::BadSession | NfsStatus::DeadSession | NfsStatus::StaleClientId | NfsStatus::Expired => {
+            status if status.is_lost_session() => {
                 self.session.end(reason.clone(), true);
                 Step::Abandon(self.not_answered(reason))
             }
