@@ -1,6 +1,6 @@
 //! The client: one server, one session, any number of callers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -83,10 +83,17 @@ impl Client {
     /// taken effect. Repeats what the table in the [crate documentation](crate) says, no more. A compound that changes
     /// something ends in [`Error::OutcomeUnknown`] if it may have been executed and nobody can tell.
     pub async fn call(&self, compound: Compound) -> Result<Replies, Error> {
+        self.call_until(compound, self.deadline()).await
+    }
+
+    /// [`call`](Self::call) with another limit than the whole budget.
+    pub(crate) async fn call_until(&self, compound: Compound, deadline: Instant) -> Result<Replies, Error> {
         let request = Arc::new(Request::new(compound.into_operations()?));
         let started = Instant::now();
-        let deadline = started + self.engine.config.retry_budget;
         let mut backoff = Backoff::asked_to_wait();
+        // A lost session is replaced at once, as most are lost by a restart. One that is lost before it has served is
+        // the server's habit.
+        let mut between_sessions = None;
         // The server's last word, if it was a request to wait: a better report than that the time is up.
         let mut asked_to_wait = None;
         loop {
@@ -116,9 +123,12 @@ impl Client {
                     return Err(last.unwrap_or_else(|| self.timeout(started, waited_for)));
                 }
             };
-            if Instant::now() >= deadline {
+            let pause = between_sessions.as_mut().map_or(Duration::ZERO, Backoff::next);
+            if Instant::now() + pause >= deadline {
                 return Err(self.timeout(started, &detail));
             }
+            sleep(pause).await;
+            between_sessions.get_or_insert_with(Backoff::reconnecting);
             tracing::debug!(server = %self.engine.server, detail, "sending an NFS request again in a new session");
         }
     }
@@ -173,7 +183,7 @@ impl Client {
         Error::OutcomeUnknown { server: self.engine.server.clone(), detail, may_still_happen }
     }
 
-    fn timeout(&self, started: Instant, detail: &str) -> Error {
+    pub(crate) fn timeout(&self, started: Instant, detail: &str) -> Error {
         Error::Timeout { server: self.engine.server.clone(), after: started.elapsed(), detail: detail.to_owned() }
     }
 

@@ -179,6 +179,7 @@ impl Error {
             Self::Status { status, .. } => {
                 status.asks_to_wait()
                     || status.is_lost_handle()
+                    || status.is_lost_session()
                     || matches!(status, NfsStatus::Io | NfsStatus::ServerFault | NfsStatus::FileOpen)
             }
             Self::NotNfs { .. }

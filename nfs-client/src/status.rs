@@ -143,6 +143,11 @@ impl NfsStatus {
     pub fn is_lost_handle(self) -> bool {
         matches!(self, Self::Stale | Self::FhExpired | Self::BadHandle)
     }
+
+    /// The server knows the session or its client no more: it has restarted, or the lease has expired.
+    pub fn is_lost_session(self) -> bool {
+        matches!(self, Self::BadSession | Self::DeadSession | Self::StaleClientId | Self::Expired)
+    }
 }
 
 impl fmt::Display for NfsStatus {

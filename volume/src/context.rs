@@ -1,6 +1,6 @@
 //! What a volume's attributes tell the node plugin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -70,26 +70,34 @@ impl VolumeContext {
     pub fn from_map<K: AsRef<str>, V: AsRef<str>>(
         attributes: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(Self, Vec<String>), ContextError> {
-        let mut known = BTreeMap::new();
+        let mut known: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
         let mut unknown = Vec::new();
         for (key, value) in attributes {
             let (key, value) = (key.as_ref(), value.as_ref());
             match context::ALL.into_iter().find(|name| name.eq_ignore_ascii_case(key)) {
                 Some(name) => {
-                    if let Some(other) = known.insert(name, value.to_owned()).filter(|other| other != value) {
-                        return Err(ContextError::twice(name, other, value));
-                    }
+                    known.entry(name).or_default().insert(value.to_owned());
                 }
                 None if context::FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {}
                 None => unknown.push(key.to_owned()),
             }
         }
         unknown.sort();
-        let required = |key| known.get(key).ok_or(ContextError::Missing(key));
+        // Attributes come in the order of a hash table, and an event with another text is another event: what is said of
+        // several values, or of several such keys, depends on nothing but them.
+        let mut single = BTreeMap::new();
+        for (key, values) in known {
+            let mut values = values.into_iter();
+            match (values.next(), values.next()) {
+                (Some(one), Some(other)) => return Err(ContextError::Twice { key, one, other }),
+                (value, _) => single.extend(value.map(|value| (key, value))),
+            }
+        }
+        let required = |key| single.get(key).ok_or(ContextError::Missing(key));
         let volume = Self {
             server: required(context::SERVER)?.parse().map_err(ContextError::Server)?,
             share: required(context::SHARE)?.parse().map_err(ContextError::Share)?,
-            sub_dir: known
+            sub_dir: single
                 .get(context::SUB_DIR)
                 .filter(|value| !value.is_empty())
                 .map(|value| value.parse())
@@ -97,14 +105,6 @@ impl VolumeContext {
                 .map_err(ContextError::SubDir)?,
         };
         Ok((volume, unknown))
-    }
-}
-
-impl ContextError {
-    /// In a stable order: attributes arrive in that of a hash table, and an event with another text is another event.
-    fn twice(key: &'static str, one: String, other: &str) -> Self {
-        let other = other.to_owned();
-        if one <= other { Self::Twice { key, one, other } } else { Self::Twice { key, one: other, other: one } }
     }
 }
 
@@ -156,6 +156,19 @@ mod tests {
         let other = read(&[("Server", "b"), ("server", "a"), ("share", "/")]).expect_err("two servers");
         assert_eq!(one, other);
         assert_eq!(one.to_string(), r#"volume attribute "server" is given twice, as "a" and as "b""#);
+    }
+
+    #[test]
+    fn what_is_said_of_many_spellings_does_not_depend_on_their_order() {
+        let mut entries = [("server", "a"), ("Server", "b"), ("SERVER", "c"), ("share", "/"), ("Share", "/x")];
+        let said = read(&entries).expect_err("three servers and two shares");
+        for _ in 0..entries.len() {
+            entries.rotate_left(1);
+            assert_eq!(read(&entries).expect_err("three servers"), said, "{entries:?}");
+        }
+        entries.reverse();
+        assert_eq!(read(&entries).expect_err("three servers"), said);
+        assert_eq!(said.to_string(), r#"volume attribute "server" is given twice, as "a" and as "b""#);
     }
 
     #[test]

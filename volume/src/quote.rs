@@ -17,9 +17,36 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// A message that may repeat a foreign value as it was found: control characters escaped, cut when long.
+pub(crate) struct Repeated<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Repeated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As much as a value, and as much again for what is said about it.
+        let (shown, cut) = match self.0.char_indices().nth(2 * SHOWN_CHARACTERS) {
+            None => (self.0, ""),
+            Some((end, _)) => (&self.0[..end], "…"),
+        };
+        for character in shown.chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_debug())?;
+            } else {
+                fmt::Write::write_char(f, character)?;
+            }
+        }
+        f.write_str(cut)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_keeps_its_words_and_nothing_else() {
+        assert_eq!(Repeated("unknown \"é\"\u{85}\n").to_string(), r#"unknown "é"\u{85}\n"#);
+        assert_eq!(Repeated(&"é".repeat(300)).to_string(), format!("{}…", "é".repeat(160)));
+    }
 
     #[test]
     fn control_characters_cannot_forge_a_line() {

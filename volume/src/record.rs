@@ -10,7 +10,7 @@ use crate::{
     names::DRIVER_NAME,
     parameters::OnDelete,
     path::{PathError, SubPath},
-    quote::Quoted,
+    quote::{Quoted, Repeated},
 };
 
 /// Longest text of a record, in bytes. XFS refuses symlink targets of 1,024 (`XFS_SYMLINK_MAXLEN`) and more, and so does
@@ -62,7 +62,7 @@ pub enum RecordError {
         text: String,
         /// What is wrong with it.
         #[source]
-        source: serde_json::Error,
+        source: Damage,
     },
     /// Written by a later release. Touching what it describes could break a promise that this program does not know.
     #[error("the record has version {0}, and this program understands versions up to {VERSION}; use a newer release")]
@@ -83,6 +83,12 @@ pub enum RecordError {
     #[error("the record cannot be written")]
     Write(#[source] serde_json::Error),
 }
+
+/// What is wrong with a text that is no record. Whoever can write to a share can write such a text, and serde repeats
+/// parts of it as they are: printed as it is here, it can neither forge a line of a log nor flood it.
+#[derive(Debug, Error)]
+#[error("{}", Repeated(&.0.to_string()))]
+pub struct Damage(serde_json::Error);
 
 impl Record {
     /// A record of the current version, without size, claim or wish for its end.
@@ -113,7 +119,7 @@ impl Record {
         struct Head {
             version: u64,
         }
-        let wrong = |source| RecordError::Text { text: text.to_owned(), source };
+        let wrong = |source| RecordError::Text { text: text.to_owned(), source: Damage(source) };
         // The version first: a later one may have changed the meaning of any other field.
         let head: Head = serde_json::from_str(text).map_err(wrong)?;
         if head.version == 0 || head.version > u64::from(VERSION) {
@@ -190,6 +196,21 @@ mod tests {
             format!("{text}{text}"),
         ] {
             assert!(matches!(Record::from_text(&damaged), Err(RecordError::Text { .. })), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn damage_is_told_in_one_short_line() {
+        let text = record().to_text().expect("short");
+        let long = "x".repeat(100_000);
+        for (found, forged) in [
+            ("\"retain\"", r#""keep\n{\"level\":\"ERROR\"}\u001b[31m""#.to_owned()),
+            ("\"retain\"", format!("\"{long}\"")),
+            ("1073741824", format!("\"{long}\"")),
+        ] {
+            let error = Record::from_text(&text.replace(found, &forged)).expect_err("no record");
+            let said = format!("{error}: {}", std::error::Error::source(&error).expect("a reason"));
+            assert!(!said.contains(char::is_control) && said.len() < 500, "{} bytes: {said:?}", said.len());
         }
     }
 

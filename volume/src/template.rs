@@ -80,7 +80,8 @@ enum Piece {
 pub enum TemplateError {
     /// `${…}` with a name that is not known.
     #[error(
-        "${{{name}}} is not known{}; known are ${{{}}}",
+        "{} is not known{}; known are ${{{}}}",
+        Quoted(&format!("${{{name}}}")),
         .nearest.map(|near| format!(", did you mean ${{{near}}}?")).unwrap_or_default(),
         variable::ALL.join("}, ${")
     )]
@@ -260,11 +261,19 @@ mod tests {
         let error = "${pvc.metadata.nme}".parse::<Template>().expect_err("a typo");
         assert_eq!(
             error.to_string(),
-            "${pvc.metadata.nme} is not known, did you mean ${pvc.metadata.name}?; known are ${pvc.metadata.name}, \
+            "\"${pvc.metadata.nme}\" is not known, did you mean ${pvc.metadata.name}?; known are ${pvc.metadata.name}, \
              ${pvc.metadata.namespace}, ${pv.metadata.name}"
         );
         let error = "${user}".parse::<Template>().expect_err("not known").to_string();
-        assert!(error.starts_with("${user} is not known; known are"), "{error}");
+        assert!(error.starts_with("\"${user}\" is not known; known are"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_variable_cannot_forge_a_line_or_flood_a_log() {
+        let error = "${a\nb}".parse::<Template>().expect_err("not known").to_string();
+        assert!(error.starts_with(r#""${a\nb}" is not known"#), "{error}");
+        let error = format!("${{{}}}", "x".repeat(100_000)).parse::<Template>().expect_err("not known").to_string();
+        assert!(error.len() < 300, "{} bytes", error.len());
     }
 
     #[test]

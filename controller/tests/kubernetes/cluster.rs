@@ -224,6 +224,14 @@ impl<'c, C: Cluster> Flow<'c, C> {
     }
 }
 
+impl<C> Drop for Flow<'_, C> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.volumes.require_played();
+        }
+    }
+}
+
 fn read<T: DeserializeOwned + Debug>(value: Value) -> T {
     serde_json::from_value(value).expect("an object of this kind")
 }

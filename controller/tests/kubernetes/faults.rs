@@ -16,6 +16,14 @@ fn refuse(api: &FakeApi, method: Method, plural: &'static str, code: u16, times:
 }
 
 #[tokio::test]
+#[should_panic(expected = "no request has met these refusals")]
+async fn a_refusal_that_hits_nothing_fails_its_test() {
+    let api = FakeApi::start();
+    refuse(&api, Method::PATCH, "leases", 500, 1);
+    api.client().send(http::Request::get("/api/v1/events").body(kube::client::Body::empty()).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_closed_watch_and_a_forgotten_history_lose_nothing() {
     let api = FakeApi::start();
     let flow = Flow::new(&api, "watches").await;

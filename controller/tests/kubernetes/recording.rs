@@ -42,7 +42,7 @@ struct Inner {
 }
 
 impl Recording {
-    /// Appends to the script; calls beyond it succeed.
+    /// Appends to the script; calls beyond it succeed. By the end of its flow all of it must have been played.
     pub(crate) fn script(&self, acts: impl IntoIterator<Item = Act>) {
         self.inner.lock().unwrap().script.extend(acts);
     }
@@ -50,6 +50,15 @@ impl Recording {
     /// Lets the next `count` delete calls fail with [`full`].
     pub(crate) fn fail_deletes(&self, count: usize) {
         self.inner.lock().unwrap().failing_deletes = count;
+    }
+
+    /// Panics if a part of the script has not been played: the test would show nothing of it.
+    pub(crate) fn require_played(&self) {
+        let Inner { script, failing_deletes, .. } = &*self.inner.lock().unwrap();
+        assert!(
+            script.is_empty() && *failing_deletes == 0,
+            "not played: {script:?}, {failing_deletes} failing deletes"
+        );
     }
 
     /// Names of all create calls, in order.

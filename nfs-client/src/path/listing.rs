@@ -1,5 +1,9 @@
 //! Listing directories.
 
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
 use crate::{Client, Compound, DirectoryPage, Entry, Error, FileHandle, OpCode};
 
 /// Bytes of entries asked for at a time.
@@ -16,25 +20,50 @@ impl Client {
         directory: &FileHandle,
         previous: Option<&DirectoryPage>,
     ) -> Result<DirectoryPage, Error> {
-        let session = self.session(self.deadline()).await?;
+        self.read_dir_page_until(directory, previous, self.deadline()).await
+    }
+
+    async fn read_dir_page_until(
+        &self,
+        directory: &FileHandle,
+        previous: Option<&DirectoryPage>,
+        deadline: Instant,
+    ) -> Result<DirectoryPage, Error> {
+        let session = self.session(deadline).await?;
         let max_bytes = PAGE.min(session.limits.max_response.saturating_sub(REPLY_OVERHEAD));
-        let replies = self.call(Compound::new().put_handle(directory).read_dir(previous, max_bytes)).await?;
+        let request = Compound::new().put_handle(directory).read_dir(previous, max_bytes);
+        let replies = self.call_until(request, deadline).await?;
         Ok(replies.page().ok_or_else(|| self.incomplete(OpCode::ReadDir))?.clone())
     }
 
     /// All entries of a directory, in several round trips if it is large. Entries that are made or removed meanwhile
     /// may or may not be among them.
+    ///
+    /// Ends with all its round trips within the time of one call: [`Error::Timeout`] for a directory that takes longer to
+    /// list, [`Error::Protocol`] at once for a server that leads back to where the listing has been before.
     pub async fn read_dir(&self, directory: &FileHandle) -> Result<Vec<Entry>, Error> {
-        let mut page = self.read_dir_page(directory, None).await?;
-        let mut entries = std::mem::take(&mut page.entries);
-        while !page.end {
-            let next = self.read_dir_page(directory, Some(&page)).await?;
-            if next.entries.is_empty() && !next.end && next.cookie == page.cookie {
-                return Err(self.incomplete(OpCode::ReadDir));
-            }
-            page = next;
+        let (started, deadline) = (Instant::now(), self.deadline());
+        // Where pages began. The first begins at 0, and a page without entries ends there.
+        let mut begun = HashSet::from([0]);
+        let mut entries = Vec::new();
+        let mut previous = None;
+        loop {
+            let mut page = self.read_dir_page_until(directory, previous.as_ref(), deadline).await?;
             entries.append(&mut page.entries);
+            if page.end {
+                return Ok(entries);
+            }
+            if !begun.insert(page.cookie) {
+                return Err(self.endless_listing());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.timeout(started, "the listing goes on and on"));
+            }
+            previous = Some(page);
         }
-        Ok(entries)
+    }
+
+    fn endless_listing(&self) -> Error {
+        Error::Protocol { server: self.engine.server.clone(), detail: "READDIR leads back to where it began".into() }
     }
 }

@@ -112,13 +112,13 @@ impl Engine {
         loop {
             let reply = self.transmit(connection, &operation, 1).await.map_err(|lost| self.lost(connection, &lost))?;
             let mut reader = Reader::new(&reply);
-            let (status, count) = decode_head(&mut reader).map_err(|refused| self.refused(&refused))?;
+            let (status, _) = decode_head(&mut reader).map_err(|refused| self.refused(&refused))?;
             if status.asks_to_wait() && attempt < MAX_DELAYS {
                 attempt += 1;
                 sleep(backoff.next()).await;
                 continue;
             }
-            if count == 0 || status != NfsStatus::Ok {
+            if status != NfsStatus::Ok {
                 return Ok(Err(status));
             }
             let damaged = |error: DecodeError| self.protocol(format!("damaged reply to {op}: {error}"));

@@ -45,13 +45,17 @@ pub(super) fn encode(xid: u32, credential: &Credential, operations: &[u8], count
     writer.into_vec()
 }
 
-/// Reads the head of a COMPOUND reply: its status and how many results follow.
+/// Reads the head of a COMPOUND reply: its status and how many results follow, at least one if it succeeded.
 pub(super) fn decode_head(reader: &mut Reader<'_>) -> Result<(NfsStatus, usize), ReplyError> {
     message::decode_reply(reader)?;
     let status = NfsStatus::from_u32(reader.u32()?);
     reader.opaque("compound tag", MAX_TAG)?;
     // A result has at least eight bytes, so the length of the reply bounds what is believed.
     let count = reader.length("results", reader.left() / 8 + 1)?;
+    if count == 0 && status == NfsStatus::Ok {
+        // No request of this client is without an operation.
+        return Err(DecodeError::BadValue { what: "number of results", value: 0 }.into());
+    }
     Ok((status, count))
 }
 
@@ -114,6 +118,16 @@ mod tests {
         let answer = decode(&operations, &[24, 0, 15, 2]).unwrap();
         assert_eq!(answer.replies, [Reply::Done]);
         assert_eq!(answer.failure, Some((OpCode::Lookup, NfsStatus::NoEnt)));
+    }
+
+    #[test]
+    fn success_without_a_result_is_damage() {
+        // Accepted, no verifier, success; then status, tag and count of the compound.
+        let head = |status, count| [0u32, 0, 0, 0, status, 0, count, 0, 0].map(u32::to_be_bytes).concat();
+        assert!(matches!(decode_head(&mut Reader::new(&head(0, 0))), Err(ReplyError::Damaged(_))));
+        assert_eq!(decode_head(&mut Reader::new(&head(0, 1))), Ok((NfsStatus::Ok, 1)));
+        let refused = decode_head(&mut Reader::new(&head(10021, 0)));
+        assert_eq!(refused, Ok((NfsStatus::MinorVersMismatch, 0)));
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Transfer {
     fn read(&self, slot: &HeldSlot, probe: bool, reply: &[u8]) -> Result<Read, ReplyError> {
         let mut reader = Reader::new(reply);
         let (status, count) = decode_head(&mut reader)?;
-        if count == 0 && status != NfsStatus::Ok {
+        if count == 0 {
             // A compound refused as a whole: `MINOR_VERS_MISMATCH`, for instance.
             return Ok(Read::Sequence(status));
         }
@@ -196,7 +196,7 @@ impl Transfer {
                     Step::Abandon(self.not_answered(reason))
                 }
             },
-            NfsStatus::BadSession | NfsStatus::DeadSession | NfsStatus::StaleClientId | NfsStatus::Expired => {
+            status if status.is_lost_session() => {
                 self.session.end(reason.clone(), true);
                 Step::Abandon(self.not_answered(reason))
             }

@@ -4,6 +4,7 @@
 
 mod cancelled;
 mod connection;
+mod listing;
 mod overlap;
 mod ports;
 mod refused;

@@ -3,7 +3,7 @@
 use nfs_client::{Compound, Error, NfsStatus, OpCode, SetAttributes};
 use nfs_testkit::fake::{Effect, Fault};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{client, world};
 
@@ -23,6 +23,43 @@ async fn every_status_that_ends_a_session_brings_a_new_one_and_one_execution() {
         assert_eq!(server.executed(OpCode::Create), 1, "{status}");
         assert_eq!(server.executed(OpCode::CreateSession), 2, "{status}");
         assert_eq!(server.clients(), 1, "{status}");
+    }
+}
+
+/// A server that grants sessions and knows none of them any more when they are used, as behind a balancer whose servers do
+/// not know of each other: one lost session is replaced at once, the next ones at a measured pace.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_are_lost_one_after_the_other_are_not_replaced_in_a_hurry() {
+    let (server, client, export) = world().await;
+    // Every second SEQUENCE is the first of a new session, which succeeds.
+    for lost in 0..1000 {
+        server.inject(Fault::on(OpCode::Sequence, Effect::Status(NfsStatus::BadSession)).skip(2 * lost));
+    }
+    let started = Instant::now();
+    let error = client.create_dir(&export, "a", 0o700, None).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }) && error.to_string().contains("BADSESSION"), "{error}");
+    assert!(started.elapsed() <= Duration::from_secs(31), "{:?}", started.elapsed());
+    let sessions = server.executed(OpCode::CreateSession);
+    assert!((10..100).contains(&sessions), "{sessions} sessions");
+    server.forget_faults();
+    client.create_dir(&export, "a", 0o700, None).await.unwrap();
+    assert_eq!(server.executed(OpCode::Create), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_lost_at_its_first_request_is_replaced_until_the_time_is_up() {
+    for status in [NfsStatus::BadSession, NfsStatus::StaleClientId] {
+        let (server, client, export) = world().await;
+        server.inject(Fault::on(OpCode::Sequence, Effect::Status(status)).times(3));
+        client.create_dir(&export, "a", 0o700, None).await.unwrap();
+        assert_eq!(server.executed(OpCode::Create), 1, "{status}");
+
+        let before = server.executed(OpCode::CreateSession);
+        server.inject(Fault::on(OpCode::Sequence, Effect::Status(status)).always());
+        let error = client.create_dir(&export, "b", 0o700, None).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        let sessions = server.executed(OpCode::CreateSession) - before;
+        assert!((10..100).contains(&sessions), "{sessions} sessions for {status}");
     }
 }
 

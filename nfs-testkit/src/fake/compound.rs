@@ -203,8 +203,7 @@ impl State {
             }
             Operation::ReadDirectory { cookie, max_bytes, .. } => {
                 self.require_permission(at.current()?)?;
-                let domain = self.options.domain.as_deref();
-                listing::encode(&self.tree, at.current()?, *cookie, *max_bytes, domain, &mut body)?;
+                listing::encode(&self.tree, &self.options, at.current()?, *cookie, *max_bytes, &mut body)?;
             }
             Operation::Open { name, claim, .. } => self.open(name, claim, at, &mut body)?,
             Operation::Read { offset, count, .. } => self.read(at, *offset, *count, &mut body)?,

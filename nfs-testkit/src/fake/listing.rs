@@ -3,7 +3,10 @@
 use nfs_client::{Attributes, NfsStatus};
 use onc_rpc::Writer;
 
-use super::tree::Tree;
+use super::{
+    options::{Listing, Options},
+    tree::Tree,
+};
 
 /// Cookies below it mean `.` and `..` in NFSv4, so entries are counted from there.
 const FIRST_COOKIE: u64 = 3;
@@ -11,23 +14,28 @@ const FIRST_COOKIE: u64 = 3;
 /// Writes as many entries after `cookie` as fit into `max_bytes`.
 pub(super) fn encode(
     tree: &Tree,
+    options: &Options,
     directory: u64,
     cookie: u64,
     max_bytes: u32,
-    domain: Option<&str>,
     body: &mut Writer,
 ) -> Result<(), NfsStatus> {
     let entries = tree.entries(directory)?;
-    let skip = if cookie == 0 { 0 } else { cookie.checked_sub(FIRST_COOKIE - 1).ok_or(NfsStatus::BadCookie)? };
+    let (from, shift) = match options.listing {
+        Listing::Whole => (cookie, 0),
+        Listing::Circling => (0, 0),
+        Listing::Endless => (0, cookie),
+    };
+    let skip = if from == 0 { 0 } else { from.checked_sub(FIRST_COOKIE - 1).ok_or(NfsStatus::BadCookie)? };
     let room = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     body.fixed(&[7; 8]);
-    let mut end = true;
+    let mut end = options.listing == Listing::Whole;
     for (index, found) in (0u64..).zip(entries.values()).skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
         let mut entry = Writer::new();
         entry.bool(true);
-        entry.u64(index + FIRST_COOKIE);
+        entry.u64(index + FIRST_COOKIE + shift);
         entry.opaque(&found.name);
-        tree.attributes(found.number, domain)?.encode(Attributes::LISTING, &mut entry);
+        tree.attributes(found.number, options.domain.as_deref())?.encode(Attributes::LISTING, &mut entry);
         // The end of the list and of the result take eight bytes.
         if body.as_slice().len() + entry.as_slice().len() + 8 > room {
             if index == skip {

@@ -46,7 +46,7 @@ use nfs_client::OpCode;
 use tokio::{sync::watch, time::Instant};
 
 pub use fault::{Effect, Fault};
-pub use options::{Chmod, Options};
+pub use options::{Chmod, Listing, Options};
 pub use serve::FakeConnector;
 
 use fault::Faults;

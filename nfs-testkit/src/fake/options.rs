@@ -18,6 +18,18 @@ pub enum Chmod {
     Ignored,
 }
 
+/// Whether a listing comes to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Listing {
+    /// It does, with every entry once.
+    #[default]
+    Whole,
+    /// Every page is the first one again, and none is the last.
+    Circling,
+    /// The same, with cookies that nobody has seen before.
+    Endless,
+}
+
 /// How a [`FakeServer`](super::FakeServer) behaves when nothing is injected.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a habit of some real server, independent of the others")]
@@ -50,6 +62,8 @@ pub struct Options {
     pub created_mode: Option<u32>,
     /// What becomes of a mode that SETATTR is to set.
     pub chmod: Chmod,
+    /// Whether READDIR ever says that a directory ends.
+    pub listing: Listing,
     /// User 0 counts as nobody: what it makes is nobody's, it cannot give files away, and it cannot enter a directory with
     /// mode 0. Other permissions are not looked at.
     pub squashes_root: bool,
@@ -89,6 +103,7 @@ impl Default for Options {
             drops_setgid: true,
             created_mode: None,
             chmod: Chmod::Applied,
+            listing: Listing::Whole,
             squashes_root: false,
             ignores_owners: false,
             refuses_symlinks: None,

@@ -1,6 +1,7 @@
 //! The HTTP face of the fake server.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream;
@@ -11,7 +12,7 @@ use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::FakeApi;
+use super::Inner;
 use super::objects::{Change, Place, Refusal};
 use super::text;
 
@@ -24,7 +25,7 @@ struct Target {
     version: &'static str,
 }
 
-pub(super) async fn answer(api: &FakeApi, request: Request<Body>) -> Response<Answer> {
+pub(super) async fn answer(api: &Arc<Inner>, request: Request<Body>) -> Response<Answer> {
     let (parts, body) = request.into_parts();
     let target = target(parts.uri.path());
     if let Some(code) = api.fault(&parts.method, &target.place.plural) {
@@ -81,7 +82,7 @@ fn target(path: &str) -> Target {
     Target { place: Place { plural: rest[0].to_owned(), namespace: namespace.to_owned(), name }, kind, version }
 }
 
-fn list(api: &FakeApi, target: &Target) -> Response<Answer> {
+fn list(api: &Arc<Inner>, target: &Target) -> Response<Answer> {
     let objects = api.objects();
     let items = objects.of(&target.place.plural, &target.place.namespace);
     let metadata = json!({"resourceVersion": objects.version().to_string()});
@@ -90,7 +91,7 @@ fn list(api: &FakeApi, target: &Target) -> Response<Answer> {
 }
 
 /// A watch: every change after the given version, until it is cut.
-fn watch(api: &FakeApi, place: &Place, query: &str) -> Response<Answer> {
+fn watch(api: &Arc<Inner>, place: &Place, query: &str) -> Response<Answer> {
     let version = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
     let version: u64 = version.and_then(|text| text.parse().ok()).unwrap_or(0);
     if api.objects().since(&place.plural, version).is_none() {
@@ -98,9 +99,9 @@ fn watch(api: &FakeApi, place: &Place, query: &str) -> Response<Answer> {
         return whole(StatusCode::OK, &gone);
     }
     let plural = place.plural.clone();
-    let changed = api.inner.changed.subscribe();
-    let cut = api.inner.cut.subscribe();
-    let start = (api.clone(), plural, version, changed, cut);
+    let changed = api.changed.subscribe();
+    let cut = api.cut.subscribe();
+    let start = (Arc::clone(api), plural, version, changed, cut);
     let lines = stream::unfold(start, |(api, plural, version, mut changed, mut cut)| async move {
         loop {
             changed.borrow_and_update();

@@ -26,19 +26,22 @@ pub(crate) struct Fault {
     pub(crate) plural: &'static str,
     /// … get this status …
     pub(crate) code: u16,
-    /// … this often; `None` is without end.
+    /// … this often at most; `None` is without end.
     pub(crate) times: Option<usize>,
 }
 
-/// The server. Clones are the same server.
-#[derive(Clone)]
+/// The server, in the hands of its test.
+///
+/// Each refusal must have met a request before it is taken back, or at the latest when the server is dropped: a test whose
+/// refusals hit nothing shows nothing of them, so it panics and names them.
 pub(crate) struct FakeApi {
     inner: Arc<Inner>,
 }
 
 struct Inner {
     objects: Mutex<Objects>,
-    faults: Mutex<Vec<Fault>>,
+    /// Refusals that can still happen, and whether they ever have.
+    faults: Mutex<Vec<(Fault, bool)>>,
     /// Told of every change; watches and the volume controller wait on it.
     changed: watch::Sender<u64>,
     /// Raised to end every watch under way.
@@ -48,23 +51,21 @@ struct Inner {
 impl FakeApi {
     /// A server with a volume controller.
     pub(crate) fn start() -> Self {
-        let api = Self {
-            inner: Arc::new(Inner {
-                objects: Mutex::default(),
-                faults: Mutex::default(),
-                changed: watch::Sender::new(0),
-                cut: watch::Sender::new(0),
-            }),
-        };
-        tokio::spawn(volume_controller::run(api.clone()));
-        api
+        let inner = Arc::new(Inner {
+            objects: Mutex::default(),
+            faults: Mutex::default(),
+            changed: watch::Sender::new(0),
+            cut: watch::Sender::new(0),
+        });
+        tokio::spawn(volume_controller::run(Arc::clone(&inner)));
+        Self { inner }
     }
 
     /// A client of this server.
     pub(crate) fn client(&self) -> kube::Client {
-        let api = self.clone();
+        let api = Arc::clone(&self.inner);
         let service = tower::service_fn(move |request: Request<Body>| {
-            let api = api.clone();
+            let api = Arc::clone(&api);
             async move { Ok::<Response<http::Answer>, std::convert::Infallible>(http::answer(&api, request).await) }
         });
         kube::Client::new(service, "default")
@@ -72,17 +73,19 @@ impl FakeApi {
 
     /// Adds a refusal.
     pub(crate) fn refuse(&self, fault: Fault) {
-        self.inner.faults.lock().unwrap().push(fault);
+        self.inner.faults.lock().unwrap().push((fault, false));
     }
 
     /// Whether a refusal with an end still waits for its request.
     pub(crate) fn has_refusals(&self) -> bool {
-        self.inner.faults.lock().unwrap().iter().any(|fault| fault.times.is_some())
+        self.inner.faults.lock().unwrap().iter().any(|(fault, _)| fault.times.is_some())
     }
 
     /// Ends every refusal.
     pub(crate) fn refuse_nothing(&self) {
-        self.inner.faults.lock().unwrap().clear();
+        let ended = std::mem::take(&mut *self.inner.faults.lock().unwrap());
+        let vain: Vec<_> = ended.into_iter().filter_map(|(fault, met)| (!met).then_some(fault)).collect();
+        assert!(vain.is_empty(), "no request has met these refusals, so the test shows nothing of them: {vain:?}");
     }
 
     /// Closes every watch under way, as a restart of the server would.
@@ -92,15 +95,27 @@ impl FakeApi {
 
     /// Forgets the history of changes: a watch that asks for an older one is answered 410.
     pub(crate) fn compact(&self) {
-        self.objects().compact();
+        self.inner.objects().compact();
     }
+}
 
+impl Drop for FakeApi {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.refuse_nothing();
+        }
+    }
+}
+
+impl Inner {
     /// The refusal that this request meets, if any.
     fn fault(&self, method: &Method, plural: &str) -> Option<u16> {
-        let mut faults = self.inner.faults.lock().unwrap();
-        let index = faults.iter().position(|fault| fault.method == method && fault.plural == plural)?;
-        let code = faults[index].code;
-        if let Some(times) = &mut faults[index].times {
+        let mut faults = self.faults.lock().unwrap();
+        let index = faults.iter().position(|(fault, _)| fault.method == method && fault.plural == plural)?;
+        let (fault, met) = &mut faults[index];
+        *met = true;
+        let code = fault.code;
+        if let Some(times) = &mut fault.times {
             *times -= 1;
             if *times == 0 {
                 faults.remove(index);
@@ -110,13 +125,13 @@ impl FakeApi {
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
-        self.inner.objects.lock().unwrap()
+        self.objects.lock().unwrap()
     }
 
     /// Lets `act` change objects, and tells whoever waits.
     fn change<T>(&self, act: impl FnOnce(&mut Objects) -> T) -> T {
         let result = act(&mut self.objects());
-        self.inner.changed.send_modify(|count| *count += 1);
+        self.changed.send_modify(|count| *count += 1);
         result
     }
 }

@@ -1,17 +1,19 @@
 //! What kube-controller-manager's volume controller does, as far as the provisioner sees it: it delegates claims, binds
 //! volumes to the claims they were made for, releases them, and lets go of those being deleted that nobody uses.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::objects::{Objects, Place};
-use super::{FakeApi, text};
+use super::{Inner, text};
 
 const DELEGATED: &str = "volume.kubernetes.io/storage-provisioner";
 const PROTECTION: &str = "kubernetes.io/pv-protection";
 const SELECTED: &str = "volume.kubernetes.io/selected-node";
 
-pub(super) async fn run(api: FakeApi) {
-    let mut changed = api.inner.changed.subscribe();
+pub(super) async fn run(api: Arc<Inner>) {
+    let mut changed = api.changed.subscribe();
     loop {
         changed.borrow_and_update();
         let patches = decide(&api.objects());
