@@ -12,10 +12,10 @@ CARGO_FUZZ := $(LAB_CACHE)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help check test test-kernels test-oldest fuzz demo bench image manifests e2e clean
+.PHONY: help check test test-kernels test-oldest fuzz demo bench image manifests e2e e2e-conformance clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and rendered manifests; changes nothing
 	cargo fmt --all --check
@@ -51,6 +51,9 @@ manifests: ## render manifests/install.yaml from the chart
 
 e2e: ## only the cluster rung; with KUBECONFIG set, against that cluster instead of the lab's
 	$(LAB) test cluster
+
+e2e-conformance: ## Kubernetes' external storage suite, all of it; a run that was cut off is gone on with (needs root)
+	$(LAB) conformance
 
 clean: ## stop the lab and remove target/ (the lab's cache of built parts stays; `lab parts --help` says where)
 	@if [ -d target/lab ]; then $(LAB) down --all; fi

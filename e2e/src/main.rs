@@ -18,7 +18,10 @@ use e2e::{
     report::Timeline,
     scenarios,
     target::{self, Target},
-    testrun::{self, Choice, Rung},
+    testrun::{
+        self, Choice, Rung,
+        external::{self, Plan},
+    },
 };
 
 #[derive(Debug, Parser)]
@@ -78,6 +81,17 @@ enum Command {
         /// Kernels for the rung `kernel`, instead of 6.1 and 6.12; may be given several times.
         #[arg(long = "kernel", value_name = "KERNEL")]
         kernels: Vec<Kernel>,
+    },
+    /// Run Kubernetes' external storage suite, or go on with a run that was cut off.
+    Conformance {
+        /// Words of the specs to run; none: all.
+        words: Vec<String>,
+        /// Run specs again that an earlier run with the same programs has done.
+        #[arg(long)]
+        again: bool,
+        /// Write the table in docs/conformance.md.
+        #[arg(long)]
+        docs: bool,
     },
     /// Run a test program in a guest (what cargo-nextest puts before each test of the rung `kernel`).
     #[command(hide = true)]
@@ -168,6 +182,20 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
             }
             let choice = Choice { kernels, kubernetes: args.kubernetes };
             return Ok(verdict(testrun::run(rungs, choice, state, timeline)?.failed == 0));
+        }
+        Command::Conformance { words, again, docs } => {
+            if !target::is_foreign() {
+                privileged()?;
+            }
+            let parts = external::build(args.kubernetes)?;
+            let target = Target::prepare(state, args.kubernetes, timeline)?;
+            let plan = Plan { words, again: *again, docs: *docs };
+            let outcome = external::run(plan, &target, &parts, timeline)?;
+            for failure in &outcome.failures {
+                println!("  FAILED {failure}");
+            }
+            println!("{}", outcome.counts());
+            return Ok(verdict(outcome.failed == 0));
         }
         Command::Bench { what } => {
             privileged()?;

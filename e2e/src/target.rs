@@ -35,6 +35,8 @@ pub struct Driver {
     pub class: String,
     /// Where volumes are made.
     pub backend: Backend,
+    /// Image that it was installed from.
+    pub image: String,
     /// Image with a shell that every node has or can pull.
     pub shell_image: String,
 }
@@ -110,7 +112,7 @@ impl Target {
         timeline.note("installing the chart, until its pods are ready (10 to 40 s usually)");
         chart::install(parts.helm(), lab.cluster(), &installation)?;
         timeline.step("chart installed");
-        let driver = driver(lab.cluster().clone(), backend, BUSYBOX_IMAGE.to_owned());
+        let driver = driver(lab.cluster().clone(), backend, image.name(), BUSYBOX_IMAGE.to_owned());
         let helm = parts.helm().to_owned();
         Ok(Self { lab: Some(TheLab { lab, helm, image }), driver })
     }
@@ -137,7 +139,7 @@ impl Target {
         chart::install(&parts::program(Part::Helm)?, &cluster, &installation)?;
         timeline.step("chart installed");
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
-        Ok(Self { lab: None, driver: driver(cluster, backend, shell_image) })
+        Ok(Self { lab: None, driver: driver(cluster, backend, image, shell_image) })
     }
 }
 
@@ -150,13 +152,14 @@ fn foreign_kubeconfig() -> Option<PathBuf> {
     env::var_os("KUBECONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-fn driver(cluster: Cluster, backend: Backend, shell_image: String) -> Driver {
+fn driver(cluster: Cluster, backend: Backend, image: String, shell_image: String) -> Driver {
     Driver {
         cluster,
         namespace: NAMESPACE.to_owned(),
         name: DRIVER.to_owned(),
         class: CLASS.to_owned(),
         backend,
+        image,
         shell_image,
     }
 }

@@ -61,7 +61,7 @@ fn write(binaries: &Binaries, path: &Path, tag: &str) -> Result<(), LabError> {
     let layer = programs.iter().fold(Tree::default(), |tree, (path, program)| tree.host_file(path, 0o755, program));
     let name = format!("{REPOSITORY}:{tag}");
     // The binaries are those of this machine.
-    let image = Image { name: &name, architecture: Arch::default(), layers: &[layer], config: config() };
+    let image = Image { names: &[&name], architecture: Arch::default(), layers: &[layer], config: config() };
     image.write(path).map(drop)
 }
 

@@ -1,6 +1,11 @@
 //! One lab: bringing it up, finding it again, taking it down.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
 
@@ -13,12 +18,12 @@ use super::{
     nfs::{self, Backend, MACHINE as NFS, SHARE},
     node,
     parts::LabParts,
-    pki::Pki,
+    pki::{Pki, ssh_key},
     state::{RunNote, StateDir},
 };
 use crate::{
     base::{Daemon, LabError, process},
-    guest::{self, Disk, Guest, Spec},
+    guest::{self, Disk, Exec, Guest, Spec},
     report::Timeline,
 };
 
@@ -201,6 +206,15 @@ impl Lab {
             return Ok(names.collect::<Vec<_>>().join("\n"));
         }
         self.nfs.sh(&format!("ls -A {SHARE}"))
+    }
+
+    /// Lets the holder of a fresh key in as root by SSH on every node, and says where the key is.
+    pub fn serve_ssh(&self) -> Result<PathBuf, LabError> {
+        let key = self.state.file("pki/ssh.key");
+        let public = ssh_key(&key)?;
+        let serve = Exec::new(["/run/lab/serve-ssh"]).stdin(public);
+        self.nodes.iter().try_for_each(|node| node.run(&serve).map(drop))?;
+        Ok(key)
     }
 
     /// Kills kubelet on a node, starts it again and waits until it reports the node as Ready.

@@ -27,6 +27,7 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
     }
     machine.background("containerd", "containerd --config /etc/containerd/config.toml --log-level info")?;
     machine.wait_for("containerd to answer", Duration::from_mins(1), "ctr version >/dev/null 2>&1")?;
+    machine.put("/etc/lab/kubelet", kubelet_unit(machine).as_bytes())?;
     start_kubelet(machine)?;
     // kube-proxy sets the module's sysctls and gives up when they are not there yet.
     machine.sh("modprobe nf_conntrack")?;
@@ -42,14 +43,16 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
 
 /// Starts kubelet on a configured node.
 pub fn start_kubelet(machine: &Machine) -> Result<(), LabError> {
-    machine.background(
-        "kubelet",
-        &format!(
-            "kubelet --config=/etc/kubernetes/kubelet.json --kubeconfig=/etc/kubernetes/kubelet.kubeconfig \
-             --hostname-override={} --node-ip={} --v=2",
-            machine.name(),
-            machine.nic().address
-        ),
+    machine.sh("/run/lab/systemctl start kubelet").map(drop)
+}
+
+/// What `systemctl` starts as the kubelet. A session of SSH knows no program of the lab's.
+fn kubelet_unit(machine: &Machine) -> String {
+    format!(
+        "PATH=/opt/node/bin:$PATH exec kubelet --config=/etc/kubernetes/kubelet.json \
+         --kubeconfig=/etc/kubernetes/kubelet.kubeconfig --hostname-override={} --node-ip={} --v=2",
+        machine.name(),
+        machine.nic().address
     )
 }
 

@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::ByteString;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_RSA_SHA256, RsaKeySize,
+    PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
 };
 use serde_json::json;
 
@@ -22,6 +22,15 @@ pub struct Pki {
     dir: PathBuf,
     authority: Issuer<'static, KeyPair>,
     certificate: String,
+}
+
+/// Writes a fresh key for logging in by SSH to `path`, and returns its public half as a line of `authorized_keys`.
+pub fn ssh_key(path: &Path) -> Result<String, LabError> {
+    let key = KeyPair::generate_for(&PKCS_ED25519).map_err(LabError::certificate("a key for SSH"))?;
+    write(path, &key.serialize_pem())?;
+    // RFC 8709: a word and the key, each behind its length.
+    let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20", key.public_key_raw()].concat();
+    Ok(format!("ssh-ed25519 {}\n", json!(ByteString(blob)).as_str().unwrap_or_default()))
 }
 
 /// A key with its certificate, as PEM.

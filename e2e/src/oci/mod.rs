@@ -27,12 +27,12 @@ use crate::base::LabError;
 /// Annotation by which containerd names an image that it imports.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The image that an archive holds: programs of one architecture, under a full name such as
+/// The image that an archive holds: programs of one architecture, under full names such as
 /// `docker.io/library/busybox:1.36`.
 #[derive(Debug)]
 pub struct Image<'a> {
-    /// Full name with its tag.
-    pub name: &'a str,
+    /// Full names with their tags.
+    pub names: &'a [&'a str],
     /// Processors that its programs run on.
     pub architecture: Arch,
     /// Its files, lowest layer first.
@@ -61,8 +61,7 @@ struct Archive {
 }
 
 impl Archive {
-    fn image(&mut self, Image { name, architecture, layers, config }: Image<'_>) -> Result<String, LabError> {
-        let tag = tag(name)?;
+    fn image(&mut self, Image { names, architecture, layers, config }: Image<'_>) -> Result<String, LabError> {
         let layers = layers.iter().map(|layer| self.blob(MediaType::ImageLayer, layer.write(Vec::new())?));
         let layers = layers.collect::<Result<Vec<Descriptor>, LabError>>()?;
         // Layers are not compressed, so a layer's DiffID is its digest.
@@ -82,12 +81,16 @@ impl Archive {
         manifest.set_platform(Some(
             PlatformBuilder::default().architecture(architecture).os(Os::Linux).build().map_err(malformed)?,
         ));
-        let names = [(CONTAINERD_NAME, name), (ANNOTATION_REF_NAME, tag)];
-        manifest.set_annotations(Some(names.map(|(key, value)| (key.to_owned(), value.to_owned())).into()));
+        let named = names.iter().map(|name| {
+            let mut manifest = manifest.clone();
+            let names = [(CONTAINERD_NAME, *name), (ANNOTATION_REF_NAME, tag(name)?)];
+            manifest.set_annotations(Some(names.map(|(key, value)| (key.to_owned(), value.to_owned())).into()));
+            Ok(manifest)
+        });
         let index = ImageIndexBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageIndex)
-            .manifests([manifest])
+            .manifests(named.collect::<Result<Vec<Descriptor>, LabError>>()?)
             .build()
             .map_err(malformed)?;
         self.file("index.json", document(&index)?);
@@ -139,6 +142,7 @@ mod tests {
     use crate::base::Tool;
 
     const NAME: &str = "docker.io/berth/tool:1";
+    const ALIAS: &str = "docker.io/berth/alias:2";
 
     fn write(path: &Path) -> String {
         let tree = Tree::default().directory("/tmp", 0o1777).bytes_file("/bin/tool", 0o755, b"#!tool".to_vec());
@@ -148,7 +152,7 @@ mod tests {
             .set_entrypoint(Some(vec!["/bin/tool".to_owned()]))
             .set_user(Some("65532:65532".to_owned()))
             .set_labels(Some(labels.map(|key| (key.to_owned(), "tool".to_owned())).into()));
-        Image { name: NAME, architecture: Arch::ARM64, layers: &[tree], config }.write(path).unwrap()
+        Image { names: &[NAME, ALIAS], architecture: Arch::ARM64, layers: &[tree], config }.write(path).unwrap()
     }
 
     fn member(archive: &Path, name: &str) -> Vec<u8> {
@@ -175,6 +179,8 @@ mod tests {
         assert_eq!(index["manifests"][0]["digest"], returned);
         let annotations = json!({ "io.containerd.image.name": NAME, "org.opencontainers.image.ref.name": "1" });
         assert_eq!(index["manifests"][0]["annotations"], annotations);
+        assert_eq!(index["manifests"][1]["annotations"]["io.containerd.image.name"], ALIAS);
+        assert_eq!(index["manifests"][1]["digest"], returned);
         assert_eq!(index["manifests"][0]["platform"], json!({ "architecture": "arm64", "os": "linux" }));
         let digest = |bytes: &[u8]| format!("sha256:{:x}", Sha256::digest(bytes));
         let follow = |descriptor: &Value| {

@@ -14,7 +14,7 @@ pub(super) const INITRD: &str = "initrd";
 const AGENT: &str = "guest/agent/main.rs";
 const AGENT_WIRE: &str = "src/guest/wire.rs";
 /// Scripts that end up in `/lab`, and later in `/run/lab`.
-const SCRIPTS: &[&str] = &["start", "serve-nfs"];
+const SCRIPTS: &[&str] = &["start", "serve-nfs", "serve-ssh", "systemctl"];
 
 pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError> {
     rustc::inputs(inputs, tools)?;

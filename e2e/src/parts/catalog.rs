@@ -45,6 +45,14 @@ pub enum Part {
     Helm,
     /// csi-sanity.
     CsiSanity,
+    /// Kubernetes' own end-to-end tests, the external storage suite among them.
+    E2eTest,
+    /// What runs them in several processes.
+    Ginkgo,
+    /// The program of many tongues that they run in pods.
+    Agnhost,
+    /// The client of a container runtime that they call on nodes.
+    Crictl,
     /// cargo-nextest.
     CargoNextest,
     /// Directory with the root disk and the files that the initial RAM disk takes from it.
@@ -61,6 +69,8 @@ pub enum Part {
     PauseImage,
     /// Image archive of busybox.
     BusyboxImage,
+    /// Image archive for the pods of Kubernetes' tests.
+    SuiteImage,
 }
 
 impl Part {
@@ -71,6 +81,8 @@ impl Part {
     pub const GUEST: &[Self] = &[Self::Debian, Self::Kernel(Kernel::Linux6_1), Self::Boot, Self::Accelerator];
     /// Images that the scenarios use.
     pub const IMAGES: &[Self] = &[Self::PauseImage, Self::BusyboxImage];
+    /// What runs Kubernetes' external storage suite on a lab.
+    pub const SUITE: &[Self] = &[Self::E2eTest, Self::Ginkgo, Self::Crictl, Self::SuiteImage];
     /// Everything.
     pub const ALL: &[Self] = &[
         Self::Etcd,
@@ -89,6 +101,10 @@ impl Part {
         Self::CniPortmap,
         Self::Helm,
         Self::CsiSanity,
+        Self::E2eTest,
+        Self::Ginkgo,
+        Self::Agnhost,
+        Self::Crictl,
         Self::CargoNextest,
         Self::Debian,
         Self::Kernel(Kernel::Linux5_10),
@@ -100,6 +116,7 @@ impl Part {
         Self::NodePrograms,
         Self::PauseImage,
         Self::BusyboxImage,
+        Self::SuiteImage,
     ];
 
     /// The name under which the part is spoken of; a program's is that of its executable.
@@ -122,6 +139,10 @@ impl Part {
             Self::CniPortmap => "portmap",
             Self::Helm => "helm",
             Self::CsiSanity => "csi-sanity",
+            Self::E2eTest => "e2e.test",
+            Self::Ginkgo => "ginkgo",
+            Self::Agnhost => "agnhost",
+            Self::Crictl => "crictl",
             Self::Debian => "debian",
             Self::Kernel(kernel) => kernel.part(),
             Self::Boot => "boot",
@@ -129,6 +150,7 @@ impl Part {
             Self::NodePrograms => "node-programs",
             Self::PauseImage => "image-pause",
             Self::BusyboxImage => "image-busybox",
+            Self::SuiteImage => "image-suite",
         }
     }
 
@@ -143,6 +165,10 @@ impl Part {
                 | Self::Kubelet
                 | Self::KubeProxy
                 | Self::NodePrograms
+                | Self::E2eTest
+                | Self::Ginkgo
+                | Self::Agnhost
+                | Self::SuiteImage
         )
     }
 
@@ -150,9 +176,9 @@ impl Part {
     pub(super) fn usual(self) -> Duration {
         Duration::from_secs(match self {
             Self::KubeApiserver => 225,
-            Self::CargoNextest => 240,
+            Self::CargoNextest | Self::E2eTest => 240,
             Self::KubeControllerManager => 48,
-            Self::Containerd | Self::Helm => 60,
+            Self::Containerd | Self::Helm | Self::Crictl => 60,
             Self::Debian => 55,
             Self::Kernel(_) => 30,
             Self::CsiSanity => 33,
@@ -173,6 +199,7 @@ impl Part {
             Self::Accelerator => &[Self::Kernel(Kernel::Linux6_1), Self::Boot],
             Self::NodePrograms => programs::CONTENTS,
             Self::Boot | Self::BusyboxImage => &[Self::Debian],
+            Self::SuiteImage => &[Self::Debian, Self::E2eTest, Self::Agnhost],
             _ => &[],
         }
     }
@@ -185,7 +212,7 @@ impl Part {
             Self::Boot => boot::INITRD,
             Self::Accelerator => accelerator::FILE,
             Self::NodePrograms => programs::DISK,
-            Self::PauseImage | Self::BusyboxImage => images::FILE,
+            Self::PauseImage | Self::BusyboxImage | Self::SuiteImage => images::FILE,
             program => program.name(),
         }
     }
@@ -199,7 +226,7 @@ impl Part {
             Self::Boot => boot::inputs(inputs, tools)?,
             Self::Accelerator => accelerator::inputs(inputs)?,
             Self::NodePrograms => programs::inputs(inputs),
-            Self::PauseImage | Self::BusyboxImage => images::inputs(inputs, tools)?,
+            Self::PauseImage | Self::BusyboxImage | Self::SuiteImage => images::inputs(inputs, tools)?,
             program => {
                 if let Some(program) = go::program(program, kubernetes) {
                     go::inputs(&program, inputs, tools)?;
@@ -220,6 +247,7 @@ impl Part {
             Self::NodePrograms => programs::build(shop, needs),
             Self::PauseImage => images::pause(shop),
             Self::BusyboxImage => images::busybox(shop, needs),
+            Self::SuiteImage => images::suite(shop, needs),
             program => go::program(program, kubernetes).map_or(Ok(()), |built| go::build(&built, program.name(), shop)),
         }
     }

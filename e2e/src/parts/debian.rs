@@ -21,6 +21,7 @@ const PACKAGES: &[&str] = &[
     "conntrack",
     "curl",
     "dosfstools",
+    "dropbear-bin",
     "e2fsprogs",
     "ethtool",
     "iproute2",

@@ -13,8 +13,10 @@ use super::{
 pub(super) struct Program {
     /// Directory below `e2e/go` with the `go.mod` that pins it.
     directory: String,
-    /// Package of its `main`.
+    /// Package of its `main`, or of the tests that it is.
     package: &'static str,
+    /// How go makes a program of the package.
+    verb: &'static [&'static str],
     /// Module whose version the program calls its own.
     module: &'static str,
     /// Variables that hold that version.
@@ -30,7 +32,7 @@ const CNI_STAMPS: &[&str] = &["github.com/containernetworking/plugins/pkg/utils/
 /// The Go program that `part` is in a lab of this Kubernetes; `None` for what is made otherwise.
 pub(super) fn program(part: Part, kubernetes: Kubernetes) -> Option<Program> {
     let program = |directory: &str, package, module, stamps| {
-        Some(Program { directory: directory.to_owned(), package, module, stamps })
+        Some(Program { directory: directory.to_owned(), package, verb: &["build"], module, stamps })
     };
     let directory = format!("kubernetes-{}", kubernetes.minor());
     let kubernetes = |package| program(&directory, package, "k8s.io/kubernetes", KUBERNETES_STAMPS);
@@ -44,6 +46,17 @@ pub(super) fn program(part: Part, kubernetes: Kubernetes) -> Option<Program> {
         Part::Kubectl => kubernetes("k8s.io/kubernetes/cmd/kubectl"),
         Part::Kubelet => kubernetes("k8s.io/kubernetes/cmd/kubelet"),
         Part::KubeProxy => kubernetes("k8s.io/kubernetes/cmd/kube-proxy"),
+        Part::E2eTest => {
+            kubernetes("k8s.io/kubernetes/test/e2e").map(|tests| Program { verb: &["test", "-c"], ..tests })
+        }
+        Part::Ginkgo => kubernetes("github.com/onsi/ginkgo/v2/ginkgo"),
+        Part::Agnhost => kubernetes("k8s.io/kubernetes/test/images/agnhost"),
+        Part::Crictl => program(
+            "cri-tools",
+            "sigs.k8s.io/cri-tools/cmd/crictl",
+            "sigs.k8s.io/cri-tools",
+            &["sigs.k8s.io/cri-tools/pkg/version.Version"],
+        ),
         Part::Containerd => containerd("github.com/containerd/containerd/v2/cmd/containerd"),
         Part::ContainerdShim => containerd("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
         Part::Ctr => containerd("github.com/containerd/containerd/v2/cmd/ctr"),
@@ -97,6 +110,7 @@ pub(super) fn inputs(program: &Program, inputs: &mut Inputs, tools: &Tools) -> R
         }
     }
     inputs.add("package", program.package);
+    inputs.add("verb", program.verb.join(" "));
     inputs.add("flags", program.flags()?.join(" "));
     inputs.add("go", tools.go(&home)?);
     Ok(())
@@ -105,7 +119,7 @@ pub(super) fn inputs(program: &Program, inputs: &mut Inputs, tools: &Tools) -> R
 /// Builds `program` into the workshop's directory, as the executable `name`.
 pub(super) fn build(program: &Program, name: &str, shop: &mut Workshop) -> Result<(), LabError> {
     let mut command = Command::new("go");
-    command.arg("build").args(program.flags()?).arg("-o").arg(shop.path(name)).arg(program.package);
+    command.args(program.verb).args(program.flags()?).arg("-o").arg(shop.path(name)).arg(program.package);
     // Flags of the machine's own would make the same key mean different programs.
     command.current_dir(program.home()).env("CGO_ENABLED", "0").env("GOFLAGS", "");
     shop.run(command)

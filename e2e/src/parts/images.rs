@@ -38,14 +38,38 @@ pub(super) fn pause(shop: &mut Workshop) -> Result<(), LabError> {
     rustc::build(shop, PAUSE, &program)?;
     let mut config = Config::default();
     config.set_entrypoint(Some(vec!["/pause".to_owned()])).set_user(Some("65535:65535".to_owned()));
-    write(shop, PAUSE_IMAGE, Tree::default().host_file("/pause", 0o755, &program), config)
+    write(shop, &[PAUSE_IMAGE], Tree::default().host_file("/pause", 0o755, &program), config)
 }
 
 pub(super) fn busybox(shop: &Workshop, needs: &BuiltParts) -> Result<(), LabError> {
     let layer = userland(&needs.path(Part::Debian)?)?;
     let mut config = Config::default();
     config.set_cmd(Some(vec!["sh".to_owned()])).set_env(Some(vec![PATH.to_owned()]));
-    write(shop, BUSYBOX_IMAGE, layer, config)
+    write(shop, &[BUSYBOX_IMAGE], layer, config)
+}
+
+/// Images that Kubernetes' storage tests run. Of all but agnhost they want a shell and its tools.
+const SUITE: &[&str] = &["agnhost", "busybox", "glibc-dns-testing", "nginx"];
+
+/// One image under each name that the tests of this Kubernetes have for those of [`SUITE`]: busybox, and agnhost beside it.
+pub(super) fn suite(shop: &Workshop, needs: &BuiltParts) -> Result<(), LabError> {
+    let listed = Tool::new(needs.path(Part::E2eTest)?).arg("--list-images").output()?;
+    let mut names: Vec<&str> = listed.lines().filter(|name| SUITE.contains(&repository(name))).collect();
+    names.sort_unstable();
+    if let Some(missing) = SUITE.iter().find(|wanted| !names.iter().any(|name| repository(name) == **wanted)) {
+        return Err(shop.odd(format!("the tests name no image called {missing}")));
+    }
+    let layer = userland(&needs.path(Part::Debian)?)?.host_file("/agnhost", 0o755, &needs.path(Part::Agnhost)?);
+    let mut config = Config::default();
+    config.set_env(Some(vec![PATH.to_owned()]));
+    config.set_entrypoint(Some(vec!["/agnhost".to_owned()])).set_cmd(Some(vec!["pause".to_owned()]));
+    write(shop, &names, layer, config)
+}
+
+/// The last word of a full image name, without its tag.
+fn repository(name: &str) -> &str {
+    let word = name.rsplit('/').next().unwrap_or(name);
+    word.split(':').next().unwrap_or(word)
 }
 
 /// Busybox with a link for each of its programs, and the few files that a user database needs.
@@ -67,8 +91,8 @@ fn userland(debian: &Path) -> Result<Tree, LabError> {
         .fold(tree, |tree, applet| tree.link(&format!("/bin/{applet}"), "busybox")))
 }
 
-fn write(shop: &Workshop, name: &str, layer: Tree, config: Config) -> Result<(), LabError> {
+fn write(shop: &Workshop, names: &[&str], layer: Tree, config: Config) -> Result<(), LabError> {
     // Its programs are those of this machine.
-    let image = Image { name, architecture: Arch::default(), layers: &[layer], config };
+    let image = Image { names, architecture: Arch::default(), layers: &[layer], config };
     image.write(&shop.path(FILE)).map(drop)
 }

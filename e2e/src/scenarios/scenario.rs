@@ -65,6 +65,7 @@ pub(super) mod tests {
             name: text("driver"),
             class: text("class"),
             backend: Backend { server: text("server"), share: text("/share") },
+            image: text("driver"),
             shell_image: text("shell"),
         }
     }

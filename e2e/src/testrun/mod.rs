@@ -2,6 +2,7 @@
 
 mod audit;
 mod conformance;
+pub mod external;
 mod in_guest;
 mod kernels;
 mod nextest;
@@ -22,7 +23,7 @@ use crate::{
     parts::{Kernel, Kubernetes},
     report::{self, Line, Outcome, Timeline},
     scenarios,
-    target::Target,
+    target::{self, Target},
 };
 use nextest::{Nextest, Place};
 
@@ -65,7 +66,7 @@ impl Rung {
             Self::Guest => 3,
             Self::Kernel => 8,
             Self::Conformance => 6,
-            Self::Cluster => 10,
+            Self::Cluster => 15,
         }
     }
 }
@@ -174,9 +175,14 @@ fn own_mounts() -> Place {
 /// Runs the scenarios. A lab that was up before stays up; one that was brought up for them goes with them.
 fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Outcome, LabError> {
     let mine = state.note().is_none();
+    // The specs of other releases have other names.
+    let has_suite = kubernetes == Kubernetes::default() && !target::is_foreign();
+    let suite = has_suite.then(|| external::build(kubernetes)).transpose()?;
     let target = Target::prepare(state, kubernetes, timeline)?;
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
-    if target.lab().is_some() {
+    if let Some(suite) = &suite {
+        timeline.note("a few specs of Kubernetes' external storage suite (5 min usually)");
+        outcome.add(counted("external storage suite", external::sample(&target, suite, timeline)));
         timeline.note("the Dockerfile's stages, held against the image");
         outcome.add(counted("Dockerfile", dockerfile::check(&Binaries::build()?).map(|()| Outcome::pass())));
         timeline.note(

@@ -1,0 +1,188 @@
+//! The specs of the suite: which there are, and what came of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::LabError;
+
+/// What the name of every spec of the suite begins with.
+const SUITE: &str = "External Storage ";
+/// What a line begins with that says why a whole suite has no spec for this driver.
+const UNREGISTERED: &str = "Skipping registration: ";
+
+/// What `e2e.test --list-tests` tells of the suite.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Specs that the driver's capabilities admit, by their full names.
+    pub(super) specs: Vec<String>,
+    /// Suite with its pattern → why it has none.
+    pub(super) left_out: BTreeMap<String, String>,
+}
+
+/// What came of a spec.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub(super) state: State,
+    /// Seconds that it ran.
+    pub(super) seconds: f64,
+    /// Why it was skipped, or how it failed.
+    pub(super) said: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum State {
+    Passed,
+    /// The spec itself found that it does not apply to the driver.
+    NotApplicable,
+    /// It failed, or did not run although it should have.
+    Failed,
+}
+
+/// Reads what the list says of a driver, with the lines that `DEBUG_STORAGE_TESTSUITE` adds.
+pub(super) fn listing(text: &str, driver: &str) -> Listing {
+    let (begin, mark) = (format!("{SUITE}[Driver: {driver}]"), format!(" [Driver: {driver}] - "));
+    let mut listing = Listing::default();
+    for line in text.lines() {
+        if let Some((suite, why)) = line.strip_prefix(UNREGISTERED).and_then(|rest| rest.split_once(&mark)) {
+            listing.left_out.insert(suite.to_owned(), why.to_owned());
+        } else if let Some(at) = line.find(&begin)
+            // The nodes are Linux.
+            && !line.contains("[Feature:Windows]")
+        {
+            listing.specs.push(line[at..].to_owned());
+        }
+    }
+    listing
+}
+
+/// Whether nothing else may run beside a spec.
+pub(super) fn is_alone(name: &str) -> bool {
+    name.contains("[Serial]") || name.contains("[Disruptive]")
+}
+
+/// A spec's name without what is the same in all of them: its pattern, and what it demands.
+pub(super) fn words(name: &str) -> (&str, &str) {
+    let rest = name.split_once("[Testpattern: ").map_or(name, |(_, rest)| rest);
+    rest.split_once("] ").unwrap_or(("", rest))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Report {
+    spec_reports: Vec<SpecReport>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SpecReport {
+    container_hierarchy_texts: Option<Vec<String>>,
+    leaf_node_text: String,
+    state: String,
+    /// Nanoseconds.
+    run_time: f64,
+    #[serde(default)]
+    failure: Failure,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failure {
+    #[serde(default)]
+    message: String,
+}
+
+/// What a report of ginkgo's, as `--json-report` writes it, says of those `wanted`.
+pub(super) fn verdicts(report: &str, wanted: &[&str]) -> Result<BTreeMap<String, Verdict>, LabError> {
+    let suites: Vec<Report> = serde_json::from_str(report)
+        .map_err(|source| LabError::Reply { what: "ginkgo's report".to_owned(), source })?;
+    let reports = suites.into_iter().flat_map(|suite| suite.spec_reports).map(|spec| {
+        let texts = spec.container_hierarchy_texts.iter().flatten().map(String::as_str);
+        (texts.chain([spec.leaf_node_text.as_str()]).collect::<Vec<_>>().join(" "), spec)
+    });
+    let reports: BTreeMap<String, SpecReport> = reports.collect();
+    Ok(wanted.iter().map(|&name| (name.to_owned(), reports.get(name).map_or_else(Verdict::absent, verdict))).collect())
+}
+
+impl Verdict {
+    /// Of a spec of which there is no report.
+    pub(super) fn absent() -> Self {
+        Self { state: State::Failed, seconds: 0.0, said: "it was not run".to_owned() }
+    }
+}
+
+fn verdict(spec: &SpecReport) -> Verdict {
+    let said = spec.failure.message.clone();
+    let state = match spec.state.as_str() {
+        "passed" => State::Passed,
+        "skipped" if is_gate(&said) => State::NotApplicable,
+        _ => State::Failed,
+    };
+    let said = if said.is_empty() && state == State::Failed { spec.state.clone() } else { said };
+    Verdict { state, seconds: spec.run_time / 1e9, said }
+}
+
+/// Whether a spec skips itself because of what the driver file does not claim. One that skips because the cluster lacks
+/// something, a way in by SSH or a node, would have had to run.
+fn is_gate(reason: &str) -> bool {
+    ["does not support", "doesn't support", "does not define", "doesn't specify"]
+        .iter()
+        .any(|words| reason.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NAME: &str = "External Storage [Driver: d] [Testpattern: Dynamic PV (default fs)] volumes should store data";
+
+    #[test]
+    fn the_list_has_the_suite_without_windows_and_what_was_never_registered() {
+        let text = format!(
+            "Skipping registration: [Testpattern: Inline (ext3)] volumes [Driver: d] - Driver d doesn't support ext3\n\
+             Skipping registration: [Testpattern: Inline (xfs)] volumes [Driver: e] - Driver e doesn't support xfs\n\
+             The following spec names can be used:\n    a.go:12: [sig-node] Pods should run\n    \
+             ../b.go:34: {NAME}\n    c.go:5: {NAME} [Feature:Windows]\n"
+        );
+        let listing = listing(&text, "d");
+        assert_eq!(listing.specs, [NAME]);
+        let left_out = [("[Testpattern: Inline (ext3)] volumes", "Driver d doesn't support ext3")];
+        assert_eq!(listing.left_out, left_out.map(|(suite, why)| (suite.to_owned(), why.to_owned())).into());
+        assert_eq!(words(NAME), ("Dynamic PV (default fs)", "volumes should store data"));
+    }
+
+    fn judged(state: &str, message: &str) -> Verdict {
+        let (texts, leaf) = NAME.rsplit_once(" should ").unwrap();
+        let spec = |texts: Value, leaf: &str, state: &str| {
+            json!({ "ContainerHierarchyTexts": texts, "LeafNodeText": leaf, "State": state, "RunTime": 2.5e9,
+                "Failure": { "Message": message } })
+        };
+        let specs = [spec(Value::Null, "", "passed"), spec(json!([texts]), &format!("should {leaf}"), state)];
+        let report = json!([{ "SpecReports": specs }]).to_string();
+        verdicts(&report, &[NAME]).unwrap().remove(NAME).unwrap()
+    }
+
+    #[test]
+    fn a_spec_passes_or_does_not_apply_or_has_failed() {
+        assert_eq!(judged("passed", ""), Verdict { state: State::Passed, seconds: 2.5, said: String::new() });
+        assert_eq!(judged("skipped", "Driver d does not support cloning").state, State::NotApplicable);
+        for (state, message) in [("failed", "boom"), ("timedout", ""), ("skipped", ""), ("pending", "")] {
+            assert_eq!(judged(state, message).state, State::Failed, "{state} {message}");
+        }
+    }
+
+    #[test]
+    fn a_spec_that_skips_for_want_of_a_way_in_has_failed() {
+        let verdict = judged("skipped", "No SSH Key for provider skeleton: 'error reading SSH key'");
+        assert_eq!(verdict.state, State::Failed);
+        assert!(verdict.said.contains("SSH"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_spec_that_the_report_does_not_know_has_failed() {
+        let verdicts = verdicts("[]", &[NAME]).unwrap();
+        assert_eq!(verdicts[NAME], Verdict::absent());
+    }
+}

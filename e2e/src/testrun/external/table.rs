@@ -1,0 +1,88 @@
+//! What came of the suite, for people and for machines: a table in Markdown, and a report in XML.
+
+use std::{collections::BTreeMap, fmt::Write, fs, time::Duration};
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::spec::{State, Verdict, words};
+use crate::{
+    base::{LabError, checkout},
+    report,
+};
+
+/// The page with the table.
+const PAGE: &str = "docs/conformance.md";
+/// What stands above the line is written by hand, what stands below by [`publish`].
+const LINE: &str = "<!-- Below this line: written by `lab conformance --docs`. -->\n";
+
+/// Rewrites the table of the page in the documentation.
+pub(super) fn publish(table: &str) -> Result<(), LabError> {
+    let path = checkout().join(PAGE);
+    let page = fs::read_to_string(&path).map_err(LabError::file(&path))?;
+    let Some((head, _)) = page.split_once(LINE) else {
+        return Err(LabError::Unmet(format!("{PAGE} has no line that says where its table begins")));
+    };
+    fs::write(&path, format!("{head}{LINE}\n{table}")).map_err(LabError::file(&path))
+}
+
+/// The tables: specs that passed or failed, those that found that they do not apply, and suites without any spec for the
+/// driver.
+pub(super) fn markdown(
+    about: &str,
+    verdicts: &BTreeMap<String, Verdict>,
+    left_out: &BTreeMap<String, String>,
+) -> String {
+    let (gated, ran): (Vec<_>, Vec<_>) =
+        verdicts.iter().partition(|(_, verdict)| verdict.state == State::NotApplicable);
+    let passed = ran.iter().filter(|(_, verdict)| verdict.state == State::Passed).count();
+    let mut text = format!("{about}: {} specs apply, {passed} of them passed.\n\n", ran.len());
+    row(&mut text, &["volume", "spec", "result", "s"]);
+    row(&mut text, &["---", "---", "---", "--:"]);
+    for (name, verdict) in ran {
+        let (pattern, spec) = words(name);
+        let result = if verdict.state == State::Passed { "passed" } else { &verdict.said };
+        row(&mut text, &[pattern, spec, result, &format!("{:.0}", verdict.seconds)]);
+    }
+    text.push_str("\n## What does not apply\n\n");
+    row(&mut text, &["volume", "spec", "why"]);
+    row(&mut text, &["---", "---", "---"]);
+    for (name, verdict) in gated {
+        let (pattern, spec) = words(name);
+        row(&mut text, &[pattern, spec, &verdict.said]);
+    }
+    let mut suites: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (suite, why) in left_out {
+        let (pattern, suite) = words(suite);
+        suites.entry((suite, why)).or_default().push(pattern.trim_start());
+    }
+    for ((suite, why), patterns) in suites {
+        row(&mut text, &[&patterns.join(", "), &format!("all of {suite}"), why]);
+    }
+    text
+}
+
+fn row(text: &mut String, cells: &[&str]) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "| {} |", cells.join(" | ").replace('\n', " "));
+}
+
+/// Writes `target/report/LABEL.xml`.
+pub(super) fn junit(label: &str, verdicts: &BTreeMap<String, Verdict>) -> Result<(), LabError> {
+    let mut suite = TestSuite::new("External Storage");
+    for (name, verdict) in verdicts {
+        let mut status = match verdict.state {
+            State::Passed => TestCaseStatus::success(),
+            State::NotApplicable => TestCaseStatus::skipped(),
+            State::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        };
+        status.set_message(verdict.said.as_str());
+        let mut case = TestCase::new(name.as_str(), status);
+        case.set_time(Duration::from_secs_f64(verdict.seconds));
+        suite.add_test_case(case);
+    }
+    let mut report = Report::new(label);
+    report.add_test_suite(suite);
+    let path = report::directory()?.join(format!("{label}.xml"));
+    let text = report.to_string().map_err(|error| LabError::Unmet(format!("the report of {label}: {error}")))?;
+    fs::write(&path, text).map_err(LabError::file(&path))
+}
