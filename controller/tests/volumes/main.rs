@@ -10,6 +10,8 @@ mod create;
 mod delete;
 mod doubt;
 mod full;
+#[cfg(any(feature = "wire", feature = "kernel"))]
+mod grace;
 mod places;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod ports;
@@ -163,6 +165,15 @@ mod ganesha {
     every_crash_test!(World::ganesha());
     #[cfg(feature = "fault-points")]
     every_squashed_crash_test!(World::squashed_ganesha());
+
+    mod restarts {
+        use super::World;
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn a_grace_period_is_waited_out() {
+            crate::grace::a_grace_period_is_waited_out(&mut World::ganesha()).await;
+        }
+    }
 }
 
 #[cfg(feature = "kernel")]
@@ -178,6 +189,15 @@ mod knfsd {
     every_crash_test!(World::Knfsd(Knfsd::new()));
     #[cfg(feature = "fault-points")]
     every_squashed_crash_test!(World::Knfsd(Knfsd::beside("squashed", 0o777)));
+
+    mod restarts {
+        use super::{Knfsd, World};
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn a_grace_period_is_waited_out() {
+            crate::grace::a_grace_period_is_waited_out(&mut World::Knfsd(Knfsd::new())).await;
+        }
+    }
 }
 
 /// ext4 with case-insensitive names.

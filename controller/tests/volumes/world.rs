@@ -147,6 +147,24 @@ impl World {
         Self::Ganesha(Some(disk), Box::new(server))
     }
 
+    /// Ends the server without a word and starts it again with a grace period of so many seconds.
+    #[cfg(any(feature = "wire", feature = "kernel"))]
+    pub(crate) fn restart_with_grace(&mut self, seconds: u32) {
+        match self {
+            Self::Fake(_) => panic!("this test is for real servers"),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => {
+                // Ganesha looks twice in a lease whether its period is over.
+                let options =
+                    GaneshaOptions { grace_seconds: Some(seconds), lease_seconds: 10, ..GaneshaOptions::default() };
+                server.set_options(options);
+                server.crash().unwrap();
+            }
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(server) => server.restart_with_grace(seconds),
+        }
+    }
+
     /// The server as a class names it.
     pub(crate) fn server(&self) -> String {
         match self {
@@ -154,7 +172,7 @@ impl World {
             #[cfg(feature = "wire")]
             Self::Ganesha(_, server) => format!("127.0.0.1:{}", server.port()),
             #[cfg(feature = "kernel")]
-            Self::Knfsd(server) => server.name().to_owned(),
+            Self::Knfsd(server) => server.server().to_owned(),
         }
     }
 
@@ -214,7 +232,7 @@ impl World {
     }
 
     /// The way to something below the share.
-    fn names_to<'a>(&'a self, path: &'a str) -> Vec<&'a str> {
+    pub(crate) fn names_to<'a>(&'a self, path: &'a str) -> Vec<&'a str> {
         self.share().split('/').chain(path.split('/')).filter(|name| !name.is_empty()).collect()
     }
 
