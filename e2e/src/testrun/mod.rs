@@ -172,7 +172,7 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
     if let Some(suite) = &suite {
         timeline.note("a few specs of Kubernetes' external storage suite (5 min usually)");
-        let sample = external::sample(&target, suite, timeline);
+        let sample = external::sample(&target, suite, state, timeline);
         outcome
             .add(sample.unwrap_or_else(|error| Outcome::failure(format!("external storage suite: {}", chain(&error)))));
         timeline.note("the Dockerfile's stages, held against the image");
