@@ -190,7 +190,7 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
             let parts = external::build(args.kubernetes)?;
             let target = Target::prepare(state, args.kubernetes, timeline)?;
             let plan = Plan { words, again: *again, docs: *docs };
-            let outcome = external::run(plan, &target, &parts, timeline)?;
+            let outcome = external::run(plan, &target, &parts, state, timeline)?;
             for failure in &outcome.failures {
                 println!("  FAILED {failure}");
             }

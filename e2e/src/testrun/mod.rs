@@ -182,7 +182,7 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
     let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
     if let Some(suite) = &suite {
         timeline.note("a few specs of Kubernetes' external storage suite (5 min usually)");
-        outcome.add(counted("external storage suite", external::sample(&target, suite, timeline)));
+        outcome.add(counted("external storage suite", external::sample(&target, suite, state, timeline)));
     }
     if target.lab().is_some() {
         timeline.note("the Dockerfile's stages, held against the image");

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     base::LabError,
+    cluster::state::StateDir,
     parts::BuiltParts,
     report::{Outcome, Timeline},
     target::Target,
@@ -26,18 +27,19 @@ pub use suite::build;
 /// Specs that run at once where they may.
 const PROCESSES: u8 = 2;
 /// Specs of one call of ginkgo, the most that a run loses when it is cut off. Each call takes some ten seconds of its own.
-const BATCH: usize = 10;
+const BATCH: usize = 20;
 
 /// The few that the rung `cluster` runs, one of each kind: about five minutes with emulated nodes.
 const SAMPLE: &[&str] = &[
-    "(default fs)] provisioning should provision storage with mount options",
-    "(default fs)] provisioning should mount multiple PV pointing to the same storage on the same node",
-    "(block volmode)] volumeMode should fail to create pod by failing to mount volume",
-    "(default fs)] subPath should support existing directories when readOnly specified in the volumeSource",
-    "(default fs)] volumes should allow exec of files on the volume",
-    "multiVolume [Slow] should concurrently access the single volume from pods on different node",
-    "read-write-once-pod",
-    "fsgroupchangepolicy (OnRootMismatch)[LinuxOnly], pod created with an initial fsgroup, new pod fsgroup applied",
+    "volumeMode should fail in binding dynamic provisioned PV to PVC",
+    "fsgroupchangepolicy (Always)[LinuxOnly], pod created with an initial fsgroup, new pod fsgroup applied",
+    "provisioning should mount multiple PV pointing to the same storage on the same node",
+    "provisioning should provision storage with mount options",
+    "read-write-once-pod should block a second pod",
+    "subPath should support existing directories when readOnly specified in the volumeSource",
+    "volumes should allow exec of files on the volume",
+    "multiVolume should concurrently access the single volume from pods on different node",
+    "Should test that pv written before kubelet restart is readable after restart.",
 ];
 
 /// How a run of the whole suite goes about it.
@@ -52,8 +54,14 @@ pub struct Plan<'a> {
 }
 
 /// Runs the suite; one that was cut off is gone on with.
-pub fn run(plan: Plan<'_>, target: &Target, parts: &BuiltParts, timeline: &Timeline) -> Result<Outcome, LabError> {
-    let suite = Suite::prepare(target, parts)?;
+pub fn run(
+    plan: Plan<'_>,
+    target: &Target,
+    parts: &BuiltParts,
+    state: &StateDir,
+    timeline: &Timeline,
+) -> Result<Outcome, LabError> {
+    let suite = Suite::prepare(target, parts, state)?;
     timeline.step("the nodes are ready for the suite");
     let listing = suite.list()?;
     let mut ledger = Ledger::open(&suite.subject)?;
@@ -83,8 +91,13 @@ pub fn run(plan: Plan<'_>, target: &Target, parts: &BuiltParts, timeline: &Timel
 }
 
 /// Runs the few of [`SAMPLE`]. Specs that were not chosen are counted as not run.
-pub(super) fn sample(target: &Target, parts: &BuiltParts, timeline: &Timeline) -> Result<Outcome, LabError> {
-    let suite = Suite::prepare(target, parts)?;
+pub(super) fn sample(
+    target: &Target,
+    parts: &BuiltParts,
+    state: &StateDir,
+    timeline: &Timeline,
+) -> Result<Outcome, LabError> {
+    let suite = Suite::prepare(target, parts, state)?;
     let listing = suite.list()?;
     let chosen: Vec<&str> = listing.specs.iter().map(String::as_str).filter(|name| holds(name, SAMPLE)).collect();
     let mut verdicts = BTreeMap::new();

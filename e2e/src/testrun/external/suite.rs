@@ -5,13 +5,13 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
 };
 
 use super::spec::{self, Listing, Verdict};
 use crate::{
-    base::{LabError, Tool, checkout},
-    cluster::Lab,
+    base::{LabError, Tool, checkout, process},
+    cluster::{Lab, state::StateDir},
     parts::{BuiltParts, Kubernetes, Part, Parts},
     report,
     target::Target,
@@ -19,6 +19,9 @@ use crate::{
 
 /// What the suite is told about the driver.
 const DRIVER: &str = "e2e/suite/driver.yaml";
+/// The spec that wants a populator, and what plays its part.
+const POPULATED: &str = "provision storage with any volume data source [Serial]";
+const POPULATOR: &str = "e2e/suite/populator";
 
 /// Builds what the suite is made of. It needs the network, so it comes before anything enters a lab.
 pub fn build(kubernetes: Kubernetes) -> Result<BuiltParts, LabError> {
@@ -40,7 +43,10 @@ pub(super) struct Suite {
 impl Suite {
     /// Where the cluster is the lab, gives its nodes the images, the way in and the tool that specs want. Another cluster's
     /// nodes pull the images; `KUBE_SSH_KEY_PATH` and `KUBE_SSH_USER` name the way in.
-    pub(super) fn prepare(target: &Target, parts: &BuiltParts) -> Result<Self, LabError> {
+    pub(super) fn prepare(target: &Target, parts: &BuiltParts, state: &StateDir) -> Result<Self, LabError> {
+        // What a run that was killed has left behind would run beside this one.
+        let mark = state.file("suite");
+        process::end_all(&mark)?;
         let driver = checkout().join(DRIVER);
         let told = fs::read_to_string(&driver).map_err(LabError::file(&driver))?;
         let mut subject = parts.inputs();
@@ -50,18 +56,25 @@ impl Suite {
             flag.push(value);
             flag
         };
-        let kubeconfig = target.driver().cluster.kubeconfig();
+        let kubectl = target.driver().cluster.kubectl();
+        let mut environment = target.lab().map_or(Ok(Vec::new()), |lab| equip(lab, parts))?;
+        environment.extend([
+            (process::MARKER, mark.into()),
+            ("KUBECTL", kubectl.command(&[]).get_program().to_owned()),
+            ("KUBECONFIG", kubectl.kubeconfig().into()),
+            ("SHELL_IMAGE", target.driver().shell_image.clone().into()),
+        ]);
         Ok(Self {
             e2e_test: parts.path(Part::E2eTest)?,
             ginkgo: parts.path(Part::Ginkgo)?,
             flags: vec![
                 // Nothing but a cluster whose nodes are reached by SSH.
                 "--provider=local".into(),
-                flag("kubeconfig", kubeconfig),
+                flag("kubeconfig", kubectl.kubeconfig()),
                 flag("storage.testdriver", &driver),
             ],
             driver: target.driver().name.clone(),
-            environment: target.lab().map_or(Ok(Vec::new()), |lab| equip(lab, parts))?,
+            environment,
             subject,
         })
     }
@@ -93,12 +106,29 @@ impl Suite {
         command.envs(self.environment.iter().map(|(key, value)| (key, value))).stdout(out).stderr(errors);
         // A report of an earlier run must not be taken for this one's.
         let _ = fs::remove_file(&told);
+        let _populator = specs.iter().any(|name| name.ends_with(POPULATED)).then(|| self.populator()).transpose()?;
         // How it ended is in the report; without one, no spec was run.
         command.status().map_err(|source| LabError::Start { program: "ginkgo".to_owned(), source })?;
         fs::read_to_string(&told).map_or_else(
             |_| Ok(specs.iter().map(|&name| (name.to_owned(), Verdict::absent())).collect()),
             |text| spec::verdicts(&text, specs),
         )
+    }
+
+    fn populator(&self) -> Result<Populator, LabError> {
+        let mut command = Command::new(checkout().join(POPULATOR));
+        let command = command.envs(self.environment.iter().map(|(key, value)| (key, value))).stdout(Stdio::null());
+        command.spawn().map(Populator).map_err(|source| LabError::Start { program: POPULATOR.to_owned(), source })
+    }
+}
+
+/// Plays the part of a populator as long as it is kept.
+struct Populator(Child);
+
+impl Drop for Populator {
+    fn drop(&mut self) {
+        // The only failure is that it has ended by itself.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
     }
 }
 
