@@ -91,12 +91,7 @@ pub fn run(
 }
 
 /// Runs the few of [`SAMPLE`]. Specs that were not chosen are counted as not run.
-pub(super) fn sample(
-    target: &Target,
-    parts: &BuiltParts,
-    state: &StateDir,
-    timeline: &Timeline,
-) -> Result<Outcome, LabError> {
+pub fn sample(target: &Target, parts: &BuiltParts, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let suite = Suite::prepare(target, parts, state)?;
     let listing = suite.list()?;
     let chosen: Vec<&str> = listing.specs.iter().map(String::as_str).filter(|name| holds(name, SAMPLE)).collect();
