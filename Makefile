@@ -52,7 +52,7 @@ manifests: ## render manifests/install.yaml from the chart
 e2e: ## only the cluster rung; with KUBECONFIG set, against that cluster instead of the lab's
 	$(LAB) test cluster
 
-e2e-conformance: ## Kubernetes' external storage suite, all of it; a run that was cut off is gone on with (needs root)
+e2e-conformance: ## Kubernetes' external storage suite, all of it; a run that was cut off is gone on with (needs root; about an hour)
 	$(LAB) conformance
 
 clean: ## stop the lab and remove target/ (the lab's cache of built parts stays; `lab parts --help` says where)

@@ -86,6 +86,9 @@ enum Command {
     Conformance {
         /// Words of the specs to run; none: all.
         words: Vec<String>,
+        /// Only the few that `lab test cluster` runs.
+        #[arg(long, conflicts_with_all = ["words", "again", "docs"])]
+        sample: bool,
         /// Run specs again that an earlier run with the same programs has done.
         #[arg(long)]
         again: bool,
@@ -183,14 +186,18 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
             let choice = Choice { kernels, kubernetes: args.kubernetes };
             return Ok(verdict(testrun::run(rungs, choice, state, timeline)?.failed == 0));
         }
-        Command::Conformance { words, again, docs } => {
+        Command::Conformance { words, sample, again, docs } => {
             if !target::is_foreign() {
                 privileged()?;
             }
             let parts = external::build(args.kubernetes)?;
             let target = Target::prepare(state, args.kubernetes, timeline)?;
             let plan = Plan { words, again: *again, docs: *docs };
-            let outcome = external::run(plan, &target, &parts, state, timeline)?;
+            let outcome = if *sample {
+                external::sample(&target, &parts, state, timeline)?
+            } else {
+                external::run(plan, &target, &parts, state, timeline)?
+            };
             for failure in &outcome.failures {
                 println!("  FAILED {failure}");
             }

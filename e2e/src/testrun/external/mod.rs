@@ -64,11 +64,11 @@ pub fn run(
     let suite = Suite::prepare(target, parts, state)?;
     timeline.step("the nodes are ready for the suite");
     let listing = suite.list()?;
+    let asked: Vec<&str> = listing.specs.iter().map(String::as_str).filter(|name| holds(name, plan.words)).collect();
     let mut ledger = Ledger::open(&suite.subject)?;
     if plan.again {
-        ledger.verdicts.clear();
+        ledger.verdicts.retain(|name, _| !asked.contains(&name.as_str()));
     }
-    let asked: Vec<&str> = listing.specs.iter().map(String::as_str).filter(|name| holds(name, plan.words)).collect();
     let left: Vec<&str> = asked.iter().copied().filter(|name| !ledger.verdicts.contains_key(*name)).collect();
     timeline.note(&format!(
         "{} specs; {} are known from a run before: `--again` runs them too",
@@ -85,18 +85,13 @@ pub fn run(
             .map_err(|source| LabError::Reply { what: "the cluster's version".to_owned(), source })?;
         let version = said["gitVersion"].as_str().unwrap_or_default();
         let about = format!("Kubernetes {version}, Berth {}", env!("CARGO_PKG_VERSION"));
-        table::publish(&table::markdown(&about, &verdicts, &listing.left_out))?;
+        table::publish(&table::markdown(&about, &ledger.verdicts, &listing.left_out))?;
     }
     Ok(outcome(&verdicts, listing.specs.len()))
 }
 
 /// Runs the few of [`SAMPLE`]. Specs that were not chosen are counted as not run.
-pub(super) fn sample(
-    target: &Target,
-    parts: &BuiltParts,
-    state: &StateDir,
-    timeline: &Timeline,
-) -> Result<Outcome, LabError> {
+pub fn sample(target: &Target, parts: &BuiltParts, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let suite = Suite::prepare(target, parts, state)?;
     let listing = suite.list()?;
     let chosen: Vec<&str> = listing.specs.iter().map(String::as_str).filter(|name| holds(name, SAMPLE)).collect();

@@ -86,3 +86,30 @@ pub(super) fn junit(label: &str, verdicts: &BTreeMap<String, Verdict>) -> Result
     let text = report.to_string().map_err(|error| LabError::Unmet(format!("the report of {label}: {error}")))?;
     fs::write(&path, text).map_err(LabError::file(&path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_tell_what_passed_and_why_the_rest_does_not_apply() {
+        let name = |spec: &str| format!("External Storage [Driver: d] [Testpattern: Dynamic PV (default fs)] {spec}");
+        let verdict = |state, said: &str| Verdict { state, seconds: 1.6, said: said.to_owned() };
+        let verdicts = BTreeMap::from([
+            (name("a should work"), verdict(State::Passed, "")),
+            (name("b should hold"), verdict(State::Failed, "it\nbroke")),
+            (name("c should clone"), verdict(State::NotApplicable, "no clones")),
+        ]);
+        let suite = |pattern: &str| (format!("[Testpattern: {pattern}] volumes"), "no such disk".to_owned());
+        let text = markdown("Kubernetes", &verdicts, &BTreeMap::from([suite("ext3"), suite("xfs")]));
+        for line in [
+            "Kubernetes: 2 specs apply, 1 of them passed.",
+            "| Dynamic PV (default fs) | a should work | passed | 2 |",
+            "| Dynamic PV (default fs) | b should hold | it broke | 2 |",
+            "| Dynamic PV (default fs) | c should clone | no clones |",
+            "| ext3, xfs | all of volumes | no such disk |",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
