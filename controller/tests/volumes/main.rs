@@ -170,6 +170,11 @@ mod ganesha {
         use super::World;
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn a_client_that_came_back_is_not_waited_for() {
+            crate::grace::a_client_that_came_back_is_not_waited_for(&mut World::ganesha()).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn a_grace_period_is_waited_out() {
             crate::grace::a_grace_period_is_waited_out(&mut World::ganesha()).await;
         }
@@ -195,10 +200,7 @@ mod knfsd {
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn a_grace_period_is_waited_out() {
-            let server = Knfsd::new();
-            // So that it does not wait for the clients of other tests.
-            server.restart();
-            crate::grace::a_grace_period_is_waited_out(&mut World::Knfsd(server)).await;
+            crate::grace::a_grace_period_is_waited_out(&mut World::Knfsd(Knfsd::new())).await;
         }
     }
 }
