@@ -133,11 +133,12 @@ pub(crate) async fn delete(share: &Share, id: &VolumeId) -> Result<(), Operation
         let _busy = share.occupy(&located.record.path)?;
         let Err(failure) = remove(share, &folders, id, &located).await? else { return Ok(()) };
         let lost = failure.error.status().is_some_and(NfsStatus::is_lost_handle);
-        if lost {
+        // Something that was there a moment ago is gone: somebody else deletes the same volume, or did so before us. Or it is
+        // a folder of ours, which a server that still has it open lets nothing be moved into.
+        let gone = failure.error.is_status(NfsStatus::NoEnt);
+        if lost || gone {
             share.forget(&folders).await;
         }
-        // Something that was there a moment ago is gone: somebody else deletes the same volume, or did so before us.
-        let gone = failure.error.is_status(NfsStatus::NoEnt);
         let again = lost || gone || matches!(failure.error, Error::OutcomeUnknown { may_still_happen: false, .. });
         let doing = failure.step.map_or("remove the record of", Step::doing);
         let error = share.failed(doing, located.record.path.as_str(), failure.error);

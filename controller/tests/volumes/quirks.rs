@@ -14,6 +14,13 @@ mod case_insensitive {
     every_volume_test!(World::fake_with(|options| options.case_insensitive = true));
 }
 
+/// A server that holds on to what is removed, as Ganesha does now and then.
+mod held_directories {
+    use crate::world::World;
+
+    every_volume_test!(World::fake_with(|options| options.holds_removed_directories = true));
+}
+
 /// Habits that a client must not notice: owners with a domain, connections that have to be bound, set-gid that CREATE keeps,
 /// false retries that are not detected.
 mod unnoticed {

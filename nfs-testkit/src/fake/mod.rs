@@ -150,7 +150,7 @@ impl FakeServer {
     /// A server with an empty root directory.
     pub fn with_options(options: Options) -> Self {
         let state = State {
-            tree: Tree::new(options.case_insensitive),
+            tree: Tree::new(options.case_insensitive, options.holds_removed_directories),
             options,
             sessions: Sessions::new(),
             faults: Faults::default(),

@@ -76,6 +76,9 @@ pub struct Options {
     /// Names that differ in nothing but case are the same, and are kept as they were first written: ext4 with `casefold`,
     /// ZFS with `casesensitivity=insensitive`, Windows Server, exFAT. Fixed when the server is made.
     pub case_insensitive: bool,
+    /// The handle of a directory that was removed stays good: the directory is empty, and making something in it answers
+    /// NOENT. So it is on a server in user space that still has it open, as Ganesha may. Fixed when the server is made.
+    pub holds_removed_directories: bool,
     /// Directories from the root that are quota trees: RENAME into, out of and between them answers XDEV, as between
     /// qtrees of ONTAP, between ZFS datasets, and between directories of different projects on XFS.
     pub quota_trees: Vec<String>,
@@ -108,6 +111,7 @@ impl Default for Options {
             ignores_owners: false,
             refuses_symlinks: None,
             case_insensitive: false,
+            holds_removed_directories: false,
             quota_trees: Vec::new(),
             needs_reserved_port: false,
             domain: None,

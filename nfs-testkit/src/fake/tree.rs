@@ -39,6 +39,8 @@ pub(super) struct Object {
     modified: (i64, u32),
     /// Part of its handles; those of another generation are stale.
     generation: u64,
+    /// A directory that was removed and is held: nothing can be made in it any more.
+    removed: bool,
 }
 
 /// All objects by their number.
@@ -48,11 +50,12 @@ pub(super) struct Tree {
     /// Part of every handle; handles of another generation are stale.
     generation: u64,
     case_insensitive: bool,
+    holds_removed: bool,
 }
 
 impl Object {
     fn new(content: Content, mode: u32) -> Self {
-        Self { content, mode, owner: 0, group: 0, change: 1, modified: now(), generation: 0 }
+        Self { content, mode, owner: 0, group: 0, change: 1, modified: now(), generation: 0, removed: false }
     }
 
     fn touch(&mut self) {
@@ -72,9 +75,9 @@ fn now() -> (i64, u32) {
 }
 
 impl Tree {
-    pub(super) fn new(case_insensitive: bool) -> Self {
+    pub(super) fn new(case_insensitive: bool, holds_removed: bool) -> Self {
         let root = Object::new(Content::Directory(Entries::new()), 0o755);
-        Self { objects: HashMap::from([(ROOT, root)]), next: ROOT + 1, generation: 1, case_insensitive }
+        Self { objects: HashMap::from([(ROOT, root)]), next: ROOT + 1, generation: 1, case_insensitive, holds_removed }
     }
 
     /// What two names have in common when they lead to the same entry.
@@ -164,6 +167,7 @@ impl Tree {
         if self.entries(directory)?.contains_key(&key) {
             return Err(NfsStatus::Exist);
         }
+        self.require_in_place(directory)?;
         let number = self.next;
         self.next += 1;
         self.objects.insert(number, Object::new(content, mode));
@@ -176,8 +180,17 @@ impl Tree {
         self.require_empty(number)?;
         let key = self.key(name);
         self.entries_mut(directory)?.remove(&key);
-        self.objects.remove(&number);
+        if self.holds_removed && self.entries(number).is_ok() {
+            self.object_mut(number)?.removed = true;
+        } else {
+            self.objects.remove(&number);
+        }
         Ok(())
+    }
+
+    /// Linux says ENOENT to whoever makes something in a directory that was removed while it was open.
+    fn require_in_place(&self, directory: u64) -> Result<(), NfsStatus> {
+        if self.object(directory)?.removed { Err(NfsStatus::NoEnt) } else { Ok(()) }
     }
 
     fn require_empty(&self, number: u64) -> Result<(), NfsStatus> {
@@ -190,6 +203,7 @@ impl Tree {
     pub(super) fn rename(&mut self, from: u64, old: &[u8], to: u64, new: &[u8]) -> Result<(), NfsStatus> {
         let moved = self.lookup(from, old)?;
         check(new)?;
+        self.require_in_place(to)?;
         let (old, key) = (self.key(old), self.key(new));
         let renamed = Entry { name: new.to_vec(), number: moved };
         if let Some(replaced) = self.entries(to)?.get(&key).map(|entry| entry.number) {
