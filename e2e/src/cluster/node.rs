@@ -28,9 +28,10 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
     machine.background("containerd", "containerd --config /etc/containerd/config.toml --log-level info")?;
     machine.wait_for("containerd to answer", Duration::from_mins(1), "ctr version >/dev/null 2>&1")?;
     machine.put("/etc/lab/kubelet", kubelet_unit(machine).as_bytes())?;
-    start_kubelet(machine)?;
-    // kube-proxy sets the module's sysctls and gives up when they are not there yet.
+    // kube-proxy sets the module's sysctls and gives up when they are not there yet. While kubelet starts, an emulated guest
+    // has once hung for good in loading it: each of its processors waited for the other.
     machine.sh("modprobe nf_conntrack")?;
+    start_kubelet(machine)?;
     machine.background(
         "kube-proxy",
         &format!(
