@@ -90,7 +90,7 @@ pub fn run(
     Ok(outcome(&verdicts, listing.specs.len()))
 }
 
-/// Runs the few of [`SAMPLE`]. Specs that were not chosen are counted as not run.
+/// Runs a few specs, one of each kind. Specs that were not chosen are counted as not run.
 pub fn sample(target: &Target, parts: &BuiltParts, state: &StateDir, timeline: &Timeline) -> Result<Outcome, LabError> {
     let suite = Suite::prepare(target, parts, state)?;
     let listing = suite.list()?;
