@@ -39,7 +39,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build every part of the lab into its cache (`BERTH_LAB_CACHE`, or berth-lab in the user's cache directory).
+    /// Build what a lab is made of into its cache (`BERTH_LAB_CACHE`, or berth-lab in the user's cache directory).
     #[command(after_help = cache())]
     Parts,
     /// Bring the cluster up, or find it up already.
@@ -192,10 +192,10 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
             }
             let parts = external::build(args.kubernetes)?;
             let target = Target::prepare(state, args.kubernetes, timeline)?;
-            let plan = Plan { words, again: *again, docs: *docs };
             let outcome = if *sample {
                 external::sample(&target, &parts, state, timeline)?
             } else {
+                let plan = Plan { words, again: *again, docs: *docs };
                 external::run(plan, &target, &parts, state, timeline)?
             };
             for failure in &outcome.failures {

@@ -215,9 +215,9 @@ fn versions_are_said_once() {
         (vec![version.as_str()], vec![version.as_str()])
     );
     let oldest = e2e::parts::Kubernetes::value_variants().iter().map(|release| release.minor()).min();
-    let floor = format!(">={}.0-0", oldest.expect("a release"));
-    assert_eq!(values(&chart, "kubeVersion"), [&floor], "the oldest that `make test-oldest` proves");
-    assert!(read("Makefile").contains(&format!("--kubernetes {}", oldest.unwrap_or_default())), "make test-oldest");
+    let oldest = oldest.expect("a release");
+    assert_eq!(values(&chart, "kubeVersion"), [format!(">={oldest}.0-0")], "what `make test-oldest` runs on");
+    assert!(read("Makefile").contains(&format!("--kubernetes {oldest} ")), "make test-oldest");
     let toolchain: toml::Table = read("rust-toolchain.toml").parse().expect("the toolchain");
     let channel = toolchain["toolchain"]["channel"].as_str().expect("a channel");
     let minor = channel.strip_suffix(".0").unwrap_or(channel);

@@ -10,9 +10,9 @@ pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(SHOWN_CHARACTERS) {
+        match beginning(self.0, SHOWN_CHARACTERS) {
             None => write!(f, "{:?}", self.0),
-            Some((end, _)) => write!(f, "{:?}… ({} bytes)", &self.0[..end], self.0.len()),
+            Some(shown) => write!(f, "{shown:?}… ({} bytes)", self.0.len()),
         }
     }
 }
@@ -23,10 +23,7 @@ pub(crate) struct Repeated<'a>(pub(crate) &'a str);
 impl fmt::Display for Repeated<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As much as a value, and as much again for what is said about it.
-        let (shown, cut) = match self.0.char_indices().nth(2 * SHOWN_CHARACTERS) {
-            None => (self.0, ""),
-            Some((end, _)) => (&self.0[..end], "…"),
-        };
+        let (shown, cut) = beginning(self.0, 2 * SHOWN_CHARACTERS).map_or((self.0, ""), |shown| (shown, "…"));
         for character in shown.chars() {
             if character.is_control() {
                 write!(f, "{}", character.escape_debug())?;
@@ -36,6 +33,11 @@ impl fmt::Display for Repeated<'_> {
         }
         f.write_str(cut)
     }
+}
+
+/// The first so many characters of a text that has more.
+fn beginning(text: &str, characters: usize) -> Option<&str> {
+    text.char_indices().nth(characters).map(|(end, _)| &text[..end])
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::world::World;
 /// soon.
 const GRACE: u32 = 15;
 
-/// A server takes a few seconds to see that the period is over, and so does a client that asks at growing intervals.
+/// Between a period that was cut short and a whole one: a server takes a few seconds to see that it is over, and so does a
+/// client that asks at growing intervals.
 const BOUND: Duration = Duration::from_secs(10);
 
 /// The only client comes back at once and says that it has nothing to reclaim: nobody is left to wait for. For a server that
