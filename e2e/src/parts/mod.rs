@@ -149,7 +149,7 @@ fn needs_packages(part: Part) -> bool {
 
 fn not_built(parts: impl IntoIterator<Item = &'static str>) -> LabError {
     let parts = parts.into_iter().collect::<Vec<_>>().join(", ");
-    LabError::Precondition(format!("not built: {parts}; `lab parts` builds what is missing"))
+    LabError::Precondition(format!("not built: {parts}"))
 }
 
 impl BuiltParts {
