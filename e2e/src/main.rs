@@ -4,7 +4,6 @@ use std::{os::unix::process::CommandExt, path::PathBuf, process::ExitCode, time:
 
 use clap::{Parser, Subcommand};
 use e2e::{
-    base::{LabError, chain, process},
     bench::{self, Measurement},
     cluster::{
         Lab,
@@ -13,8 +12,6 @@ use e2e::{
         parts::{LabParts, program},
         state::StateDir,
     },
-    guest::Exec,
-    parts::{self, Kernel, Kubernetes, Part},
     report::Timeline,
     scenarios,
     target::{self, Target},
@@ -22,6 +19,11 @@ use e2e::{
         self, Choice, Rung,
         external::{self, Plan},
     },
+};
+use labkit::{
+    base::{LabError, chain, process},
+    guest::Exec,
+    parts::{self, Kernel, Kubernetes, Part},
 };
 
 #[derive(Debug, Parser)]
@@ -144,7 +146,7 @@ fn run(args: &Args) -> Result<ExitCode, LabError> {
             println!("{} ({:.1} MB) in {}", image.name(), image.megabytes()?, image.archive.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Manifests { check } => chart::manifests(&program(Part::Helm)?, *check).map(success),
+        Command::Manifests { check } => chart::manifests(&program(Part::HELM)?, *check).map(success),
         Command::InGuest { guest, program, words } => testrun::run_in_guest(guest, program, words).map(passed_on),
         _ => {
             let state = StateDir::open(&args.name)?;

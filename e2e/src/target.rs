@@ -2,8 +2,12 @@
 
 use std::{env, path::PathBuf, thread};
 
+use labkit::{
+    base::{LabError, join},
+    parts::{BUSYBOX_IMAGE, Kubernetes, Part},
+};
+
 use crate::{
-    base::LabError,
     cluster::{
         Cluster, Lab,
         binaries::Binaries,
@@ -13,7 +17,6 @@ use crate::{
         parts::{self, LabParts},
         state::StateDir,
     },
-    parts::{BUSYBOX_IMAGE, Kubernetes, Part},
     report::Timeline,
 };
 
@@ -98,10 +101,9 @@ impl Target {
         // Side by side: linkers, of which both have many, use one processor.
         let (parts, binaries) = thread::scope(|scope| {
             let binaries = scope.spawn(Binaries::build);
-            (LabParts::ensure(kubernetes), binaries.join())
+            (LabParts::ensure(kubernetes), join(binaries))
         });
-        let parts = parts?;
-        let binaries = binaries.unwrap_or_else(|_| Err(LabError::Unmet("the build's thread panicked".to_owned())))?;
+        let (parts, binaries) = (parts?, binaries?);
         let image = image::build(&binaries)?;
         timeline.step("parts, binaries and image built");
         let lab = Lab::up(state, &parts, timeline)?;
@@ -133,10 +135,10 @@ impl Target {
         let (repository, tag) = image
             .rsplit_once(':')
             .ok_or_else(|| LabError::Precondition(format!("BERTH_IMAGE={image} is not REPOSITORY:TAG")))?;
-        let cluster = Cluster::new(parts::program(Part::Kubectl)?, kubeconfig)?;
+        let cluster = Cluster::new(parts::program(Part::KUBECTL)?, kubeconfig)?;
         let installation =
             Installation { repository: repository.to_owned(), tag: tag.to_owned(), backend: backend.clone() };
-        chart::install(&parts::program(Part::Helm)?, &cluster, &installation)?;
+        chart::install(&parts::program(Part::HELM)?, &cluster, &installation)?;
         timeline.step("chart installed");
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
         Ok(Self { lab: None, driver: driver(cluster, backend, image, shell_image) })

@@ -17,23 +17,85 @@ struct Fence {
 }
 
 /// Our own crates; `csi-proto` and `onc-rpc` may depend on none of them.
-const OURS: &[&str] =
-    &["csi-proto", "volume", "onc-rpc", "nfs-client", "nfs-testkit", "csi-runtime", "controller", "node-plugin", "e2e"];
+const OURS: &[&str] = &[
+    "csi-proto",
+    "volume",
+    "onc-rpc",
+    "nfs-client",
+    "nfs-testkit",
+    "csi-runtime",
+    "controller",
+    "node-plugin",
+    "labkit",
+    "e2e",
+];
 
 /// What exists for tests alone: the rooms that may build on it. In every other room it is a dev-dependency.
 const TEST_KIT: &str = "nfs-testkit";
 const MAY_BUILD_ON_TEST_KIT: &[&str] = &["e2e"];
 
+/// What a lab is made of: for the lab alone.
+const LAB_KIT: &str = "labkit";
+
 const FENCES: &[Fence] = &[
     Fence {
         package: "csi-proto",
-        forbidden: &["volume", "onc-rpc", "nfs-client", TEST_KIT, "csi-runtime", "controller", "node-plugin", "e2e"],
+        forbidden: &[
+            "volume",
+            "onc-rpc",
+            "nfs-client",
+            TEST_KIT,
+            "csi-runtime",
+            "controller",
+            "node-plugin",
+            LAB_KIT,
+            "e2e",
+        ],
     },
     Fence {
         package: "onc-rpc",
         forbidden: &[
             "csi-proto",
             "volume",
+            "nfs-client",
+            TEST_KIT,
+            "csi-runtime",
+            "controller",
+            "node-plugin",
+            LAB_KIT,
+            "e2e",
+            "tokio",
+            "tonic",
+            "kube",
+            "nix",
+        ],
+    },
+    Fence { package: "volume", forbidden: &["tokio", "tonic", "kube", "nix", LAB_KIT] },
+    Fence { package: "nfs-client", forbidden: &["tonic", "kube", "nix", LAB_KIT] },
+    Fence {
+        package: TEST_KIT,
+        forbidden: &[
+            "csi-proto",
+            "volume",
+            "csi-runtime",
+            "controller",
+            "node-plugin",
+            LAB_KIT,
+            "e2e",
+            "tonic",
+            "kube",
+            "nix",
+        ],
+    },
+    Fence { package: "csi-runtime", forbidden: &["kube", "nix", LAB_KIT] },
+    Fence { package: "controller", forbidden: &["nix", LAB_KIT] },
+    Fence { package: "node-plugin", forbidden: &["kube", LAB_KIT] },
+    Fence {
+        package: LAB_KIT,
+        forbidden: &[
+            "csi-proto",
+            "volume",
+            "onc-rpc",
             "nfs-client",
             TEST_KIT,
             "csi-runtime",
@@ -46,15 +108,6 @@ const FENCES: &[Fence] = &[
             "nix",
         ],
     },
-    Fence { package: "volume", forbidden: &["tokio", "tonic", "kube", "nix"] },
-    Fence { package: "nfs-client", forbidden: &["tonic", "kube", "nix"] },
-    Fence {
-        package: TEST_KIT,
-        forbidden: &["csi-proto", "volume", "csi-runtime", "controller", "node-plugin", "e2e", "tonic", "kube", "nix"],
-    },
-    Fence { package: "csi-runtime", forbidden: &["kube", "nix"] },
-    Fence { package: "controller", forbidden: &["nix"] },
-    Fence { package: "node-plugin", forbidden: &["kube"] },
 ];
 
 fn root() -> &'static Path {

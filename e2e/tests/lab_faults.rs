@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{
+use e2e::cluster::{parts::LabParts, state::StateDir};
+use labkit::{
     base::process::{MARKER, marked},
-    cluster::{parts::LabParts, state::StateDir},
     parts::Kubernetes,
 };
 use rustix::process::{Pid, Signal, kill_process};

@@ -214,7 +214,7 @@ fn versions_are_said_once() {
         (values(&chart, "version"), values(&chart, "appVersion")),
         (vec![version.as_str()], vec![version.as_str()])
     );
-    let oldest = e2e::parts::Kubernetes::value_variants().iter().map(|release| release.minor()).min();
+    let oldest = labkit::parts::Kubernetes::value_variants().iter().map(|release| release.minor()).min();
     let oldest = oldest.expect("a release");
     assert_eq!(values(&chart, "kubeVersion"), [format!(">={oldest}.0-0")], "what `make test-oldest` runs on");
     assert!(read("Makefile").contains(&format!("--kubernetes {oldest} ")), "make test-oldest");

@@ -1,7 +1,7 @@
 //! The Linux kernel's own server, on a machine whose server a test may stop and start: a guest.
 //!
 //! `BERTH_TEST_SERVER` is the server, this machine; `BERTH_TEST_SHARE` an export without root squash that takes any source
-//! port; `BERTH_TEST_LOCAL` the same directory here. Beside it lie other exports (`e2e/guest/serve-nfs`). Needs root and the
+//! port; `BERTH_TEST_LOCAL` the same directory here. Beside it lie other exports (`labkit/guest/serve-nfs`). Needs root and the
 //! Debian package `nfs-kernel-server`.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// The grace period that `e2e/guest/serve-nfs` sets, in seconds: the shortest that the kernel allows.
+/// The grace period that `labkit/guest/serve-nfs` sets, in seconds: the shortest that the kernel allows.
 const USUAL_GRACE: u32 = 10;
 
 /// A directory of its own on the server, for one test; gone when it is dropped.

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
+use labkit::base::{Daemon, LabError, Tool, eventually, process};
 use serde_json::Value;
 
 use crate::{
-    base::{Daemon, LabError, Tool, eventually, http, metrics, process},
     cluster::{binaries::Binaries, network, nfs, state::StateDir},
+    metrics,
     report::Line,
 };
 
@@ -56,7 +57,7 @@ fn in_namespace(state: &StateDir, binaries: &Binaries, generator: &Path) -> Resu
             .args(["--parameter", &format!("server={}", backend.server)])
             .args(["--parameter", &format!("share={}", backend.share)])
             .output()?;
-        serde_json::from_str(&text).map_err(|source| LabError::Reply { what: "lab-load".to_owned(), source })
+        serde_json::from_str(&text).map_err(LabError::reply("lab-load"))
     };
     create("warm", WARM_UP, &["--delete"])?;
     let rest = resident(controller.pid)?;
@@ -102,7 +103,7 @@ fn lines(created: &Value, deleted: &Value, requests: &Requests, rss: [f64; 2]) -
 }
 
 fn round_trips() -> Result<f64, LabError> {
-    let text = http::get(METRICS, "/metrics").map_err(LabError::file("/metrics"))?;
+    let text = Tool::new("curl").args(["-sSf", &format!("http://{METRICS}/metrics")]).output()?;
     Ok(metrics::total(&text, ROUND_TRIPS, &[]))
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use labkit::{base::LabError, parts::Kubernetes};
+
 use crate::{
-    base::LabError,
     cluster::{Lab, image::BerthImage, state::StateDir},
-    parts::Kubernetes,
     report::{Line, Timeline},
     scenarios::{Context, Hundred, measure_hundred},
     target::Target,

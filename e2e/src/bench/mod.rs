@@ -7,11 +7,13 @@ mod publish;
 use std::thread;
 
 use clap::ValueEnum;
+use labkit::{
+    base::{LabError, apart, chain},
+    parts::Kubernetes,
+};
 
 use crate::{
-    base::{LabError, chain},
     cluster::{binaries::Binaries, image, parts::LabParts, state::StateDir},
-    parts::Kubernetes,
     report::{self, Line, Timeline},
 };
 
@@ -63,9 +65,7 @@ pub fn run(
 
 /// Measures in a thread of its own, because each part enters a network namespace.
 fn part(name: &str, work: impl FnOnce() -> Result<Vec<Line>, LabError> + Send) -> Vec<Line> {
-    let done = thread::scope(|scope| scope.spawn(work).join());
-    let done = done.unwrap_or_else(|_| Err(LabError::Unmet("its thread panicked".to_owned())));
-    done.unwrap_or_else(|error| vec![Line::against(name, chain(&error), "", "can be measured", false)])
+    apart(work).unwrap_or_else(|error| vec![Line::against(name, chain(&error), "", "can be measured", false)])
 }
 
 /// The machine's load average over one minute, and how many processors it has.

@@ -2,10 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
+use labkit::base::LabError;
 use serde_json::Value;
 
 use crate::{
-    base::LabError,
     cluster::{binaries::Binaries, parts::LabParts, single::Single, state::StateDir},
     report::Line,
 };
@@ -64,8 +64,7 @@ pub(super) fn measure(
     single.machine().sh("taskset -acp 0 $(pidof berth-node)")?;
     let times = |words: &str| -> Result<Times, LabError> {
         let text = single.run_copy("taskset -c 0", generator, words, PATIENCE)?;
-        let figures: Value =
-            serde_json::from_str(&text).map_err(|source| LabError::Reply { what: "lab-load".to_owned(), source })?;
+        let figures: Value = serde_json::from_str(&text).map_err(LabError::reply("lab-load"))?;
         let milliseconds = |key: &str| {
             let found = figures[key].as_f64().map(|microseconds| microseconds / 1000.0);
             found.ok_or_else(|| LabError::Unmet(format!("no {key} in {figures}")))

@@ -20,11 +20,11 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
+use labkit::base::{LabError, chain};
 use serde_json::Value;
 use tokio::{runtime::Runtime, time::timeout};
 
 use super::Kubectl;
-use crate::base::{LabError, chain};
 
 /// How long the API server may take to answer.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -58,7 +58,7 @@ impl Cluster {
     /// The cluster that `kubeconfig` names, as seen from the network namespace of the calling thread; `kubectl` is the
     /// program for what only people ask.
     pub fn new(kubectl: PathBuf, kubeconfig: PathBuf) -> Result<Self, LabError> {
-        let failed = LabError::api(format!("kubeconfig {}", kubeconfig.display()));
+        let failed = LabError::because(format!("kubeconfig {}", kubeconfig.display()));
         // Whichever thread waits, this one talks. It inherits the namespace in which it is started.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|source| LabError::Start { program: "a thread".to_owned(), source })?;
@@ -210,8 +210,8 @@ impl Cluster {
 
     /// An object, and the API of its kind.
     fn object(&self, object: &Value) -> Result<(Api<DynamicObject>, DynamicObject), LabError> {
-        let object: DynamicObject = serde_json::from_value(object.clone())
-            .map_err(|source| LabError::Reply { what: "an object of the lab".to_owned(), source })?;
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(LabError::reply("an object of the lab"))?;
         let kind = object.types.as_ref().map(GroupVersionKind::try_from);
         let kind = kind.and_then(Result::ok).ok_or_else(|| LabError::Unmet(format!("{object:?} has no kind")))?;
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
@@ -230,7 +230,7 @@ impl Cluster {
     fn finish<T>(&self, what: &str, answer: impl Future<Output = kube::Result<T>>) -> Result<T, LabError> {
         let answer = self.runtime.block_on(async { timeout(ANSWER, answer).await });
         let late = |_| LabError::Timeout { what: what.to_owned(), seconds: ANSWER.as_secs(), last: SILENCE.to_owned() };
-        answer.map_err(late)?.map_err(LabError::api(what))
+        answer.map_err(late)?.map_err(LabError::because(format!("API server: {what}")))
     }
 }
 
@@ -257,7 +257,7 @@ fn is(known: &Value, object: &DynamicObject) -> bool {
 }
 
 fn json(object: &DynamicObject) -> Result<Value, LabError> {
-    serde_json::to_value(object).map_err(|source| LabError::Reply { what: "the API server".to_owned(), source })
+    serde_json::to_value(object).map_err(LabError::reply("the API server"))
 }
 
 /// Name of an object; empty when it has none.

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use labkit::base::{LabError, process};
+
 use super::{
     control_plane::{self, Programs},
     network,
     pki::Pki,
     state::StateDir,
 };
-use crate::base::{LabError, process};
 
 /// etcd, kube-apiserver and kube-controller-manager in a network namespace of their own, until dropped.
 #[derive(Debug)]

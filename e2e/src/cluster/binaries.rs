@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::base::{LabError, cargo, checkout};
+use labkit::base::{LabError, cargo, checkout};
 
 /// The target that static binaries are built for: this machine's.
 fn target() -> String {

@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use labkit::base::{LabError, Tool, checkout};
+
 use super::{Cluster, nfs::Backend};
-use crate::base::{LabError, Tool, checkout};
 
 /// Namespace of an installation, by convention.
 pub const NAMESPACE: &str = "berth-system";

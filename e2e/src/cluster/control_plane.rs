@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
+use labkit::base::{Daemon, LabError, chain, eventually};
+
 use super::{
     Cluster,
     network::{HOST, Nic},
     pki::Pki,
     state::StateDir,
 };
-use crate::base::{Daemon, LabError, chain, eventually};
 
 /// First address of the service network: the API server's own service.
 const API_SERVICE: &str = "10.96.0.1";

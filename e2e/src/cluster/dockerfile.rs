@@ -4,8 +4,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use labkit::base::{LabError, Tool, checkout};
+
 use super::{binaries::Binaries, image};
-use crate::base::{LabError, Tool, checkout};
 
 /// Builds the Dockerfile's first stage and compares its second with the lab's image.
 pub fn check(binaries: &Binaries) -> Result<(), LabError> {

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::binaries::Binaries;
-use crate::{
+use labkit::{
     base::{LabError, checkout},
     oci::{Arch, Config, Image, Tree},
 };
+
+use super::binaries::Binaries;
 
 /// Name of the image without its tag, as the chart has it by default.
 const REPOSITORY: &str = "localhost/berth";

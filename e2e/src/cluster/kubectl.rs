@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::base::{Finished, LabError, Tool};
+use labkit::base::{Finished, LabError, Tool};
 
 /// `kubectl` against one cluster.
 #[derive(Debug, Clone)]

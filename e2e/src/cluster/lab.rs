@@ -8,6 +8,10 @@ use std::{
 };
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
+use labkit::{
+    base::{Daemon, LabError, join, process},
+    guest::{self, Disk, Exec, Guest, Spec},
+};
 
 use super::{
     Cluster,
@@ -21,11 +25,7 @@ use super::{
     pki::{Pki, ssh_key},
     state::{RunNote, StateDir},
 };
-use crate::{
-    base::{Daemon, LabError, process},
-    guest::{self, Disk, Exec, Guest, Spec},
-    report::Timeline,
-};
+use crate::report::Timeline;
 
 /// Names of the nodes; each is a guest.
 const NODES: [&str; 2] = ["node-1", "node-2"];
@@ -272,8 +272,4 @@ fn boot(name: &str, nic: Nic, dir: &Path, parts: &LabParts) -> Result<Machine, L
         Spec { nic: card, disks: vec![programs], ..Spec::new(name) }
     };
     Ok(Machine::new(Guest::boot(&spec, parts.guest_image(), dir)?, nic))
-}
-
-fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, LabError>>) -> Result<T, LabError> {
-    thread.join().unwrap_or_else(|_| Err(LabError::Precondition("a thread of the lab panicked".to_owned())))
 }

@@ -2,8 +2,9 @@
 
 use std::{ops::Deref, path::Path};
 
+use labkit::guest::Guest;
+
 use super::network::Nic;
-use crate::guest::Guest;
 
 /// A running guest with its place; it is used as the guest that it is.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
+use labkit::base::{Daemon, LabError, Tool, eventually};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::state::StateDir;
-use crate::base::{Daemon, LabError, Tool, eventually};
 
 /// The bridge's own address: control plane and Ganesha listen here.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);

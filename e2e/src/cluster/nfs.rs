@@ -2,10 +2,10 @@
 
 use std::{fs, net::Ipv4Addr, process::Command, time::Duration};
 
+use labkit::base::{Daemon, LabError, eventually};
 use nfs_testkit::ganesha::{GaneshaConfig, GaneshaOptions};
 
 use super::{machine::Machine, network::HOST, state::StateDir};
-use crate::base::{Daemon, LabError, eventually};
 
 /// Name of the guest that runs the kernel's server.
 pub const MACHINE: &str = "nfs";

@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use labkit::{base::LabError, parts::PAUSE_IMAGE};
 use serde_json::json;
 
 use super::{
@@ -9,7 +10,6 @@ use super::{
     machine::Machine,
     pki::Pki,
 };
-use crate::{base::LabError, parts::PAUSE_IMAGE};
 
 /// Writes a node's configuration and starts its programs. Returns when they run, not when the node is Ready.
 pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), LabError> {

@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::control_plane::Programs;
-use crate::{
+use labkit::{
     base::LabError,
     guest::Image,
     parts::{BuiltParts, Kernel, Kubernetes, Part, Parts},
 };
+
+use super::control_plane::Programs;
 
 /// Every part of a lab, built.
 #[derive(Debug)]
@@ -33,15 +34,15 @@ impl LabParts {
         Ok(Self {
             inputs: built.inputs(),
             programs: Programs {
-                etcd: built.path(Part::Etcd)?,
-                apiserver: built.path(Part::KubeApiserver)?,
-                controller_manager: built.path(Part::KubeControllerManager)?,
-                scheduler: built.path(Part::KubeScheduler)?,
-                kubectl: built.path(Part::Kubectl)?,
+                etcd: built.path(Part::ETCD)?,
+                apiserver: built.path(Part::KUBE_APISERVER)?,
+                controller_manager: built.path(Part::KUBE_CONTROLLER_MANAGER)?,
+                scheduler: built.path(Part::KUBE_SCHEDULER)?,
+                kubectl: built.path(Part::KUBECTL)?,
             },
-            helm: built.path(Part::Helm)?,
+            helm: built.path(Part::HELM)?,
             guest: built.guest_image(Kernel::Linux6_1)?,
-            node_programs: built.path(Part::NodePrograms)?,
+            node_programs: built.path(Part::NODE_PROGRAMS)?,
             images: Part::IMAGES.iter().map(|part| built.path(*part)).collect::<Result<_, _>>()?,
         })
     }
@@ -84,7 +85,7 @@ pub fn program(part: Part) -> Result<PathBuf, LabError> {
 
 /// Builds what a guest with this kernel boots from. `None` when Debian's archive no longer has the kernel.
 pub fn guest_image(kernel: Kernel) -> Result<Option<Image>, LabError> {
-    let wanted = [Part::GUEST, &[Part::Kernel(kernel)]].concat();
+    let wanted = [Part::GUEST, &[Part::kernel(kernel)]].concat();
     match Parts::open(Kubernetes::default())?.ensure(&wanted) {
         // Without this one there is no guest at all.
         Err(LabError::NotServed { .. }) if kernel != Kernel::Linux6_1 => Ok(None),
@@ -93,6 +94,6 @@ pub fn guest_image(kernel: Kernel) -> Result<Option<Image>, LabError> {
 }
 
 fn every() -> Vec<Part> {
-    let others = [Part::NodePrograms, Part::Helm];
+    let others = [Part::NODE_PROGRAMS, Part::HELM];
     [Part::CONTROL_PLANE, Part::GUEST, Part::IMAGES, &others].concat()
 }

@@ -8,13 +8,12 @@ use std::{
 };
 
 use k8s_openapi::ByteString;
+use labkit::base::LabError;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
 };
 use serde_json::json;
-
-use crate::base::LabError;
 
 /// The authority of one lab, and the directory with what the control plane reads. Every certificate outlives the lab.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub struct Pki {
 
 /// Writes a fresh key for logging in by SSH to `path`, and returns its public half as a line of `authorized_keys`.
 pub fn ssh_key(path: &Path) -> Result<String, LabError> {
-    let key = KeyPair::generate_for(&PKCS_ED25519).map_err(LabError::certificate("a key for SSH"))?;
+    let key = KeyPair::generate_for(&PKCS_ED25519).map_err(LabError::because("certificate of a key for SSH"))?;
     write(path, &key.serialize_pem())?;
     // RFC 8709: a word and the key, each behind its length.
     let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20", key.public_key_raw()].concat();
@@ -55,7 +54,8 @@ impl Pki {
             let accounts = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
             Ok((Issuer::new(params, key), certificate, accounts.serialize_pem()))
         };
-        let (authority, certificate, accounts) = make().map_err(LabError::certificate("the lab's authority"))?;
+        let (authority, certificate, accounts) =
+            make().map_err(LabError::because("certificate of the lab's authority"))?;
         let pki = Self { dir: dir.to_owned(), authority, certificate };
         write(&pki.certificate("ca"), &pki.certificate)?;
         write(&pki.key("service-accounts"), &accounts)?;
@@ -75,7 +75,7 @@ impl Pki {
     /// Writes a server certificate for these addresses and host names, and its key.
     pub fn server(&self, name: &str, hosts: &[&str]) -> Result<(), LabError> {
         let params = CertificateParams::new(hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>());
-        let params = params.map_err(LabError::certificate(name))?;
+        let params = params.map_err(LabError::because(format!("certificate of {name}")))?;
         self.keep(name, &self.issue(params, name, "", ExtendedKeyUsagePurpose::ServerAuth)?)
     }
 
@@ -129,7 +129,7 @@ impl Pki {
             let certificate = params.signed_by(&key, &self.authority)?.pem();
             Ok(Identity { certificate, key: key.serialize_pem() })
         };
-        make().map_err(LabError::certificate(name))
+        make().map_err(LabError::because(format!("certificate of {name}")))
     }
 
     fn keep(&self, name: &str, identity: &Identity) -> Result<(), LabError> {

@@ -2,14 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
+use labkit::{
+    base::{LabError, process},
+    guest::{Disk, Guest, Image, Spec},
+};
+
 use super::{
     binaries::Binaries,
     nfs::{Backend, SHARE},
     state::StateDir,
-};
-use crate::{
-    base::{LabError, process},
-    guest::{Disk, Guest, Image, Spec},
 };
 
 /// Driver sockets inside the guest.

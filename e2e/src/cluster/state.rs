@@ -6,9 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use labkit::base::{Daemon, LabError, checkout, process};
 use serde::{Deserialize, Serialize};
-
-use crate::base::{Daemon, LabError, checkout, process};
 
 /// The directory of one lab: `target/lab/NAME`.
 #[derive(Debug, Clone)]
@@ -97,8 +96,7 @@ impl StateDir {
     /// Leaves the note that the lab is up.
     pub fn write_note(&self, note: &RunNote) -> Result<(), LabError> {
         let path = self.file("run.json");
-        let text = serde_json::to_string_pretty(note)
-            .map_err(|source| LabError::Reply { what: "the lab's own note".to_owned(), source })?;
+        let text = serde_json::to_string_pretty(note).map_err(LabError::reply("the lab's own note"))?;
         fs::write(&path, text).map_err(LabError::file(&path))
     }
 

@@ -5,12 +5,11 @@ mod timeline;
 
 use std::{fs, path::PathBuf};
 
+use labkit::base::{LabError, checkout};
 use serde::{Deserialize, Serialize};
 
 pub use outcome::Outcome;
 pub use timeline::Timeline;
-
-use crate::base::{LabError, checkout};
 
 /// One printed line. The JSON file holds one object for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,8 +74,7 @@ pub fn publish(name: &str, lines: &[Line]) -> Result<PathBuf, LabError> {
     print!("{}", table(lines));
     let dir = directory()?;
     let path = dir.join(format!("{name}.json"));
-    let text = serde_json::to_string_pretty(lines)
-        .map_err(|source| LabError::Reply { what: format!("report {name}"), source })?;
+    let text = serde_json::to_string_pretty(lines).map_err(LabError::reply(format!("report {name}")))?;
     fs::write(&path, text + "\n").map_err(LabError::file(&path))?;
     Ok(path)
 }

@@ -1,15 +1,13 @@
 //! A mistake in a class is told in an event on the claim: which server, which path, what is wrong, what to do.
 
+use labkit::base::{LabError, chain};
 use serde_json::{Value, json};
 
 use super::{
     Context, Scenario,
     events::{told, words},
 };
-use crate::{
-    base::{LabError, chain},
-    cluster::{network, nfs},
-};
+use crate::cluster::{network, nfs};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

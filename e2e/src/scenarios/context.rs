@@ -8,10 +8,10 @@ use k8s_openapi::api::{
     storage::v1::StorageClass,
 };
 use kube::api::DeleteParams;
+use labkit::base::LabError;
 use serde_json::{Value, json};
 
 use crate::{
-    base::LabError,
     cluster::{
         Cluster, Lab,
         api::{is_true, name_of},

@@ -6,14 +6,12 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
 };
+use labkit::base::{LabError, chain, checkout, eventually};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Context, Scenario, context::PATIENCE, events::never_told, share::share_root};
-use crate::{
-    base::{LabError, chain, checkout, eventually},
-    cluster::api::name_of,
-};
+use crate::cluster::api::name_of;
 
 /// The examples that README shows; the demo applies them in its own namespace, with the cluster's class and image.
 const EXAMPLES: &[&str] = &["pvc.yaml", "deployment.yaml"];
@@ -97,7 +95,7 @@ pub(super) fn example(context: &Context<'_>, file: &str) -> Result<Vec<Value>, L
     let objects = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
     objects
         .map(|object| {
-            let mut object = object.map_err(|source| LabError::Reply { what: file.to_owned(), source })?;
+            let mut object = object.map_err(LabError::reply(file))?;
             if object["kind"] != "PersistentVolume" {
                 object["metadata"]["namespace"] = json!(context.namespace);
             }

@@ -2,12 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
+use labkit::base::{LabError, chain};
+
 use super::Context;
-use crate::{
-    base::{LabError, chain},
-    cluster::Lab,
-    report,
-};
+use crate::{cluster::Lab, report};
 
 /// Writes objects, events, the driver's logs and those of the lab's nodes below `target/report/dumps/NAMESPACE` and returns that folder.
 pub(super) fn write(context: &Context<'_>) -> Result<PathBuf, LabError> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Event;
+use labkit::base::LabError;
 use serde_json::Value;
 
 use super::Context;
-use crate::base::LabError;
 
 /// Waits for an event about the object `name` that holds all `words`; fails with the messages that came instead.
 pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[String]) -> Result<(), LabError> {

@@ -7,6 +7,7 @@ use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
 };
 use kube::api::DeleteParams;
+use labkit::base::{LabError, chain, eventually};
 use serde_json::Value;
 
 use super::{
@@ -14,10 +15,7 @@ use super::{
     context::{PATIENCE, claim},
     share::share_root,
 };
-use crate::{
-    base::{LabError, chain, eventually},
-    cluster::api::name_of,
-};
+use crate::cluster::api::name_of;
 
 /// Claims made at once; enough that the leader dies in the middle of them.
 const CLAIMS: usize = 60;

@@ -3,16 +3,14 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use labkit::base::LabError;
 use serde_json::{Value, json};
 
 use super::{
     Context, Scenario,
     context::{PATIENCE, claim},
 };
-use crate::{
-    base::{LabError, metrics},
-    cluster::api::name_of,
-};
+use crate::{cluster::api::name_of, metrics};
 
 /// Claims made at once.
 const CLAIMS: u8 = 100;

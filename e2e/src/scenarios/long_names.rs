@@ -1,9 +1,9 @@
 //! Names as long as Kubernetes allows.
 
+use labkit::base::LabError;
 use serde_json::json;
 
 use super::{Context, Scenario, events::never_told, share::share_root};
-use crate::base::LabError;
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -20,13 +20,14 @@ mod squashed;
 mod static_volume;
 mod traffic;
 
+use labkit::base::LabError;
+
 pub use context::Context;
 pub use hundred::{Hundred, measure as measure_hundred};
 
 pub use scenario::Scenario;
 
 use crate::{
-    base::LabError,
     cluster::Lab,
     report::{Outcome, Timeline},
     target::Driver,

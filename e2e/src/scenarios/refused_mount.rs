@@ -1,13 +1,14 @@
 //! A server that takes the controller but refuses the nodes: the pod's events say so.
 
 use k8s_openapi::api::core::v1::Pod;
+use labkit::base::LabError;
 use serde_json::json;
 
 use super::{
     Context, Scenario,
     events::{told, words},
 };
-use crate::{base::LabError, cluster::nfs};
+use crate::cluster::nfs;
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

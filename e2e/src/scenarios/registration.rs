@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{core::v1::Pod, storage::v1::CSINode};
+use labkit::base::{LabError, chain, eventually};
 use serde_json::Value;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::{
-    base::{LabError, chain, eventually, metrics},
-    cluster::api::name_of,
-};
+use crate::{cluster::api::name_of, metrics};
 
 /// Metrics of a node's plugin, read on the node: it listens on loopback alone unless the chart's values say otherwise.
 const METRICS: &str = "http://127.0.0.1:9809/metrics";

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
+use labkit::base::{LabError, chain, eventually};
 use serde_json::Value;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::{
-    base::{LabError, chain, eventually},
-    cluster::api::{is_true, name_of},
-};
+use crate::cluster::api::{is_true, name_of};
 
 /// The plugin's pod is killed while pods use its mounts.
 pub(super) const PLUGIN: Scenario = Scenario {

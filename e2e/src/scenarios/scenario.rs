@@ -1,8 +1,9 @@
 //! How one behaviour is tried.
 
+use labkit::base::{LabError, chain};
+
 use super::{Context, dump};
 use crate::{
-    base::{LabError, chain},
     cluster::Lab,
     report::{Outcome, Timeline},
     target::Driver,

@@ -1,10 +1,11 @@
 //! What lies on the share, seen beside the driver's dynamic volumes.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
+use labkit::base::LabError;
 use serde_json::json;
 
 use super::{Context, context::claim};
-use crate::{base::LabError, cluster::nfs::Backend};
+use crate::cluster::nfs::Backend;
 
 /// Names at the root of the share: on the server's disk where the lab allows it, else through a pod.
 pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {

@@ -1,10 +1,11 @@
 //! A share whose server takes the controller for nobody.
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use labkit::base::LabError;
 use serde_json::json;
 
 use super::{Context, Scenario};
-use crate::{base::LabError, cluster::nfs};
+use crate::cluster::nfs;
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

@@ -1,13 +1,11 @@
 //! A directory that exists already, mounted by the static volume of the examples.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use labkit::base::LabError;
 use serde_json::{Value, json};
 
 use super::{Context, Scenario, demo::example, share::in_share};
-use crate::{
-    base::LabError,
-    cluster::{api::name_of, nfs::Backend},
-};
+use crate::cluster::{api::name_of, nfs::Backend};
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {

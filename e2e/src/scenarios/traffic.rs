@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::Ipv4Addr,
     process::{Child, Stdio},
     sync::mpsc,
     thread,
@@ -10,10 +9,10 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Service;
+use labkit::base::{LabError, Tool, chain, eventually};
 use serde_json::json;
 
 use super::{Context, Scenario, context::PATIENCE};
-use crate::base::{LabError, chain, eventually, http};
 
 const SERVER: &str = "web";
 const CLIENT: &str = "client";
@@ -39,7 +38,8 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.check(log.lines().any(|line| line == GREETING), || format!("the server's log lacks a line: {log:?}"))?;
     let forward = Forward::start(context)?;
     let answer = eventually("the page through port-forward", PATIENCE, Duration::from_secs(1), || {
-        http::get((Ipv4Addr::LOCALHOST, forward.port).into(), "/index.html").map_err(|error| error.to_string())
+        let url = format!("http://127.0.0.1:{}/index.html", forward.port);
+        Tool::new("curl").args(["-sSf", &url]).output().map_err(|error| chain(&error))
     })?;
     context.check(answer.contains(&page), || format!("port-forward brought something else: {answer:?}"))?;
     context.timeline.step("traffic: a Service, logs, exec and port-forward work");

@@ -3,13 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use labkit::base::{LabError, Tool, cargo, checkout};
 use serde_json::Value;
 
 use super::nextest::Nextest;
-use crate::{
-    base::{LabError, Tool, cargo, checkout},
-    report::Outcome,
-};
+use crate::report::Outcome;
 
 /// A test by its program (`package::target`) and name.
 type Test = (String, String);
@@ -18,8 +16,7 @@ type Test = (String, String);
 pub(super) fn run(nextest: &Nextest, rungs: &[String]) -> Result<Outcome, LabError> {
     let words = ["metadata", "--no-deps", "--locked", "--format-version=1"];
     let text = Tool::new(cargo()).args(words).dir(checkout()).output()?;
-    let manifests: Value =
-        serde_json::from_str(&text).map_err(|source| LabError::Reply { what: "cargo metadata".to_owned(), source })?;
+    let manifests: Value = serde_json::from_str(&text).map_err(LabError::reply("cargo metadata"))?;
     let lists: Vec<(String, Value)> =
         rungs.iter().map(|rung| Ok((rung.clone(), nextest.list(rung)?))).collect::<Result<_, LabError>>()?;
     let faults = faults(&manifests, &lists);

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Account, account};
+use labkit::{base::LabError, guest::Exec, parts::Part};
+
+use super::sanity::{Account, account};
 use crate::{
-    base::LabError,
     cluster::{binaries::Binaries, parts::program, single::Single},
-    guest::Exec,
-    parts::Part,
     report::{self, Outcome, Timeline},
 };
 
@@ -31,7 +30,7 @@ pub(super) fn run(single: &Single, binaries: &Binaries, timeline: &Timeline) -> 
     single.machine().sh(NAME_THE_SERVER)?;
     let parameters = format!("server: {SERVER}\nshare: {}\n", single.backend().share);
     single.machine().put("/var/tmp/parameters.yaml", parameters.as_bytes())?;
-    single.machine().copy_in(&program(Part::CsiSanity)?, "/usr/local/bin/csi-sanity", 0o755)?;
+    single.machine().copy_in(&program(Part::CSI_SANITY)?, "/usr/local/bin/csi-sanity", 0o755)?;
     // kubelet makes the parent of a target; csi-sanity makes the directories it is told.
     let script = format!(
         "mkdir -p /var/lib/kubelet/pods/sanity\n\

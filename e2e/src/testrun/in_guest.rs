@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
-
-use super::nextest::matching;
-use crate::{
+use labkit::{
     base::LabError,
     guest::{Exec, Guest},
 };
+use serde_json::Value;
+
+use super::nextest::matching;
 
 /// Where test programs lie in a guest.
 const FOLDER: &str = "/var/tmp/tests";

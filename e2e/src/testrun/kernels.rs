@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use labkit::{
+    base::{LabError, chain},
+    parts::Kernel,
+};
+
 use super::{
     in_guest,
     nextest::{Nextest, Place, matching},
 };
 use crate::{
-    base::{LabError, chain},
     cluster::{parts, single::Single, state::StateDir},
-    parts::Kernel,
     report::{Outcome, Timeline},
 };
 

@@ -3,24 +3,24 @@
 mod audit;
 mod conformance;
 pub mod external;
+mod ginkgo;
 mod in_guest;
 mod kernels;
 mod nextest;
 mod sanity;
 
-use std::thread;
-
 use clap::ValueEnum;
+use labkit::{
+    base::{LabError, apart, chain},
+    parts::{Kernel, Kubernetes},
+};
 
 pub use in_guest::run as run_in_guest;
-pub use sanity::{Account, account};
 
 use crate::{
-    base::{LabError, chain},
     cluster::{
         Lab, api_only::ApiOnly, binaries::Binaries, dockerfile, parts::LabParts, single::Single, state::StateDir,
     },
-    parts::{Kernel, Kubernetes},
     report::{self, Line, Outcome, Timeline},
     scenarios,
     target::{self, Target},
@@ -154,7 +154,6 @@ fn programs(rung: Rung, kubernetes: Kubernetes, nextest: &Nextest, state: &State
             here(&own_mounts())
         }
         Rung::Privileged => here(&own_mounts()),
-        // The namespace that this enters is a thread's, not the process's.
         Rung::Apiserver => apart(|| {
             let parts = LabParts::ensure(kubernetes)?;
             let api = ApiOnly::start(state, parts.control_plane())?;
@@ -203,11 +202,6 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
 /// What did not come to counts is one failure.
 fn counted(name: &str, done: Result<Outcome, LabError>) -> Outcome {
     done.unwrap_or_else(|error| Outcome::failure(format!("{name}: {}", chain(&error))))
-}
-
-fn apart<T: Send>(work: impl FnOnce() -> Result<T, LabError> + Send) -> Result<T, LabError> {
-    thread::scope(|scope| scope.spawn(work).join())
-        .unwrap_or_else(|_| Err(LabError::Unmet("the rung's thread panicked".to_owned())))
 }
 
 fn summarise(results: Vec<(String, Outcome)>, timeline: &Timeline) -> Result<Outcome, LabError> {

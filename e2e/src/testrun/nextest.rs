@@ -8,14 +8,14 @@ use std::{
     process::{Command, ExitStatus},
 };
 
+use labkit::{
+    base::{LabError, Tool, cargo, checkout, tail},
+    parts::{Kubernetes, Part, Parts},
+};
 use quick_junit::{Report, TestCaseStatus};
 use serde_json::Value;
 
-use crate::{
-    base::{LabError, Tool, cargo, checkout, tail},
-    parts::{Kubernetes, Part, Parts},
-    report::{self, Outcome},
-};
+use crate::report::{self, Outcome};
 
 /// Which programs there are: the same for every rung, so that all of them are one build.
 const PROGRAMS: &[&str] = &["--workspace", "--all-features", "--locked"];
@@ -43,7 +43,7 @@ impl Nextest {
     /// Builds cargo-nextest where it is missing.
     pub(super) fn ensure() -> Result<Self, LabError> {
         let parts = Parts::open(Kubernetes::default())?;
-        Ok(Self { program: parts.ensure(&[Part::CargoNextest])?.path(Part::CargoNextest)? })
+        Ok(Self { program: parts.ensure(&[Part::CARGO_NEXTEST])?.path(Part::CARGO_NEXTEST)? })
     }
 
     /// Builds every test program of the workspace, showing cargo's own progress.
@@ -65,7 +65,7 @@ impl Nextest {
     pub(super) fn list(&self, rung: &str) -> Result<Value, LabError> {
         let tool = Tool::new(&self.program).args(["nextest", "list", "--message-format=json", "--profile", rung]);
         let text = tool.arg("--cargo-quiet").args(PROGRAMS).dir(checkout()).output()?;
-        serde_json::from_str(&text).map_err(|source| LabError::Reply { what: "cargo nextest list".to_owned(), source })
+        serde_json::from_str(&text).map_err(LabError::reply("cargo nextest list"))
     }
 
     /// Runs the tests of a rung at `place`. Failures are shown as they happen; `target/report/LABEL.xml` has all of it.
@@ -79,8 +79,7 @@ impl Nextest {
         }
         if !place.runner.is_empty() {
             // A string in JSON is one in TOML too.
-            let words = serde_json::to_string(&place.runner)
-                .map_err(|source| LabError::Reply { what: "a runner".to_owned(), source })?;
+            let words = serde_json::to_string(&place.runner).map_err(LabError::reply("a runner"))?;
             command.arg("--config").arg(format!("target.{HOST}.runner={words}"));
         }
         let status = command.envs(place.environment.iter().map(|(key, value)| (key, value))).status();

@@ -1,41 +1,37 @@
-//! csi-sanity's own account of its run: ginkgo's JSON report.
+//! csi-sanity's own account of its run.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use labkit::base::LabError;
 
-use crate::base::LabError;
+use super::ginkgo::{self, Spec};
 use crate::report::Outcome;
 
 /// What csi-sanity ran and what it left out, and why.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub(super) struct Account {
     /// Counts; a spec that its capability gate left out counts as not run.
-    pub outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// Reason → specs that it kept from running.
-    pub left_out: BTreeMap<String, Vec<String>>,
+    pub(super) left_out: BTreeMap<String, Vec<String>>,
 }
 
 /// Specs that the driver's capabilities admit, with csi-sanity v5.6.0. A gate looks the same whether a capability was never
 /// announced or was lost, so this number is what tells that one was lost.
 const ADMITTED: usize = 33;
 
-/// Reads a report as `--ginkgo.json-report` writes it.
-pub fn account(report: &str) -> Result<Account, LabError> {
-    let suites: Value =
-        serde_json::from_str(report).map_err(|source| LabError::Reply { what: "csi-sanity".to_owned(), source })?;
+/// Reads ginkgo's report.
+pub(super) fn account(report: &str) -> Result<Account, LabError> {
     let mut account = Account::default();
     let mut ran = 0;
-    let specs = suites.as_array().into_iter().flatten().filter_map(|suite| suite["SpecReports"].as_array());
-    for spec in specs.flatten().filter(|spec| spec["LeafNodeType"] == "It") {
-        let name = title(spec);
-        match spec["State"].as_str().unwrap_or_default() {
+    for Spec { name, state, said, .. } in ginkgo::specs(report)? {
+        match state.as_str() {
             "passed" => {
                 ran += 1;
                 account.outcome.passed += 1;
             }
             "skipped" | "pending" => {
-                let reason = reason(spec);
+                let reason = if state == "pending" && said.is_empty() { DISABLED.to_owned() } else { said };
                 if is_gate(&reason) {
                     account.outcome.not_run += 1;
                 } else {
@@ -74,54 +70,30 @@ fn is_gate(reason: &str) -> bool {
     GATES.contains(&reason) || (reason.ends_with("not supported") && !reason.starts_with("Required bytes"))
 }
 
-fn title(spec: &Value) -> String {
-    let parents = spec["ContainerHierarchyTexts"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    parents.chain(spec["LeafNodeText"].as_str()).collect::<Vec<_>>().join(" / ")
-}
-
-fn reason(spec: &Value) -> String {
-    match spec["Failure"]["Message"].as_str() {
-        Some(message) if !message.is_empty() => message.to_owned(),
-        _ if spec["State"] == "pending" => DISABLED.to_owned(),
-        _ => "no reason given".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn spec(name: &str, state: &str, message: &str) -> Value {
-        json!({ "LeafNodeType": "It", "LeafNodeText": name, "State": state,
-            "ContainerHierarchyTexts": ["Controller"], "Failure": { "Message": message } })
-    }
 
     /// A report of `passed` specs that passed, and `others`.
-    fn report(passed: usize, others: &[Value]) -> String {
-        let specs = [vec![spec("works", "passed", ""); passed], others.to_vec()].concat();
-        json!([{ "SpecReports": specs }]).to_string()
+    fn report(passed: usize, others: &[(&str, &str, &str)]) -> String {
+        ginkgo::report(&[vec![("works", "passed", ""); passed].as_slice(), others].concat())
     }
 
     #[test]
     fn specs_are_counted_by_state_with_reasons() {
-        let others = [
-            spec("breaks", "failed", "boom"),
-            spec("gated", "skipped", "EXPAND_VOLUME not supported"),
-            spec("off", "pending", ""),
-            json!({ "LeafNodeType": "BeforeSuite", "State": "passed" }),
-        ];
+        let others =
+            [("breaks", "failed", "boom"), ("gated", "skipped", "EXPAND_VOLUME not supported"), ("off", "pending", "")];
         let account = account(&report(ADMITTED - 1, &others)).unwrap();
         let Outcome { passed, failed, not_run, .. } = account.outcome;
         assert_eq!((passed, failed, not_run), (ADMITTED - 1, 1, 2));
-        assert_eq!(account.outcome.failures, ["csi-sanity (failed): Controller / breaks"]);
-        assert_eq!(account.left_out["EXPAND_VOLUME not supported"], ["Controller / gated"]);
+        assert_eq!(account.outcome.failures, ["csi-sanity (failed): breaks"]);
+        assert_eq!(account.left_out["EXPAND_VOLUME not supported"], ["gated"]);
     }
 
     #[test]
     fn a_spec_that_is_left_out_for_another_reason_than_a_capability_is_a_failure() {
         for reason in ["", "capacity of the volume is unknown", "Required bytes not supported"] {
-            let report = report(ADMITTED, &[spec("odd", "skipped", reason)]);
+            let report = report(ADMITTED, &[("odd", "skipped", reason)]);
             assert_eq!(account(&report).unwrap().outcome.failed, 1, "{reason}");
         }
     }
@@ -129,7 +101,7 @@ mod tests {
     #[test]
     fn a_spec_that_a_lost_capability_leaves_out_is_missed() {
         assert_eq!(account(&report(ADMITTED, &[])).unwrap().outcome.failed, 0);
-        let fewer = report(ADMITTED - 1, &[spec("gated", "skipped", "CLONE_VOLUME not supported")]);
+        let fewer = report(ADMITTED - 1, &[("gated", "skipped", "CLONE_VOLUME not supported")]);
         let outcome = account(&fewer).unwrap().outcome;
         assert_eq!(outcome.failed, 1);
         assert!(outcome.failures[0].contains("ran 32 specs"), "{:?}", outcome.failures);

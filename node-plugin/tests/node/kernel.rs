@@ -1,7 +1,7 @@
 //! The kernel's NFS client and a real server.
 //!
 //! `BERTH_TEST_SERVER` names the server (`host` or `host:port`), `BERTH_TEST_SHARE` a share on which this node's root may write; beside it the server
-//! exports `squashed`, `lowport` and `restricted` (see `e2e/guest/serve-nfs`). Each test works in a directory of its own.
+//! exports `squashed`, `lowport` and `restricted` (see `labkit/guest/serve-nfs`). Each test works in a directory of its own.
 
 use std::any::Any;
 use std::fs::{self, File};

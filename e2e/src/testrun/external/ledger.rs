@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use labkit::base::LabError;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{State, Verdict};
-use crate::{base::LabError, report};
+use crate::report;
 
 /// Verdicts, and what they are about.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,8 +36,7 @@ impl Ledger {
     /// Adds verdicts and writes the file.
     pub(super) fn add(&mut self, verdicts: BTreeMap<String, Verdict>) -> Result<(), LabError> {
         self.verdicts.extend(verdicts);
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|source| LabError::Reply { what: "the suite's ledger".to_owned(), source })?;
+        let text = serde_json::to_vec_pretty(self).map_err(LabError::reply("the suite's ledger"))?;
         // A run that is killed while it writes must not lose what is there.
         let fresh = self.path.with_extension("new");
         fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &self.path)).map_err(LabError::file(&self.path))

@@ -10,12 +10,11 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use labkit::{base::LabError, parts::BuiltParts};
 use serde_json::Value;
 
 use crate::{
-    base::LabError,
     cluster::state::StateDir,
-    parts::BuiltParts,
     report::{Outcome, Timeline},
     target::Target,
 };
@@ -81,8 +80,7 @@ pub fn run(
     table::junit("external", &verdicts)?;
     if plan.docs {
         let said = target.driver().cluster.raw("/version")?;
-        let said: Value = serde_json::from_slice(&said)
-            .map_err(|source| LabError::Reply { what: "the cluster's version".to_owned(), source })?;
+        let said: Value = serde_json::from_slice(&said).map_err(LabError::reply("the cluster's version"))?;
         let version = said["gitVersion"].as_str().unwrap_or_default();
         let about = format!("Kubernetes {version}, Berth {}", env!("CARGO_PKG_VERSION"));
         table::publish(&table::markdown(&about, &ledger.verdicts, &listing.left_out))?;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use labkit::base::LabError;
 use serde::{Deserialize, Serialize};
 
-use crate::base::LabError;
+use crate::testrun::ginkgo::{self, Spec};
 
 /// What the name of every spec of the suite begins with.
 const SUITE: &str = "External Storage ";
@@ -67,41 +68,11 @@ pub(super) fn words(name: &str) -> (&str, &str) {
     rest.split_once("] ").unwrap_or(("", rest))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Report {
-    spec_reports: Vec<SpecReport>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SpecReport {
-    container_hierarchy_texts: Option<Vec<String>>,
-    leaf_node_text: String,
-    state: String,
-    /// Nanoseconds.
-    run_time: f64,
-    #[serde(default)]
-    failure: Failure,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Failure {
-    #[serde(default)]
-    message: String,
-}
-
-/// What a report of ginkgo's, as `--json-report` writes it, says of those `wanted`.
+/// What ginkgo's report says of those `wanted`.
 pub(super) fn verdicts(report: &str, wanted: &[&str]) -> Result<BTreeMap<String, Verdict>, LabError> {
-    let suites: Vec<Report> = serde_json::from_str(report)
-        .map_err(|source| LabError::Reply { what: "ginkgo's report".to_owned(), source })?;
-    let reports = suites.into_iter().flat_map(|suite| suite.spec_reports).map(|spec| {
-        let texts = spec.container_hierarchy_texts.iter().flatten().map(String::as_str);
-        (texts.chain([spec.leaf_node_text.as_str()]).collect::<Vec<_>>().join(" "), spec)
-    });
-    let reports: BTreeMap<String, SpecReport> = reports.collect();
-    Ok(wanted.iter().map(|&name| (name.to_owned(), reports.get(name).map_or_else(Verdict::absent, verdict))).collect())
+    let specs = ginkgo::specs(report)?;
+    let known = |name: &str| specs.iter().find(|spec| spec.name == name).map_or_else(Verdict::absent, verdict);
+    Ok(wanted.iter().map(|&name| (name.to_owned(), known(name))).collect())
 }
 
 impl Verdict {
@@ -111,15 +82,14 @@ impl Verdict {
     }
 }
 
-fn verdict(spec: &SpecReport) -> Verdict {
-    let said = spec.failure.message.clone();
+fn verdict(spec: &Spec) -> Verdict {
     let state = match spec.state.as_str() {
         "passed" => State::Passed,
-        "skipped" if is_gate(&said) => State::NotApplicable,
+        "skipped" if is_gate(&spec.said) => State::NotApplicable,
         _ => State::Failed,
     };
-    let said = if said.is_empty() && state == State::Failed { spec.state.clone() } else { said };
-    Verdict { state, seconds: spec.run_time / 1e9, said }
+    let said = if spec.said.is_empty() && state == State::Failed { &spec.state } else { &spec.said };
+    Verdict { state, seconds: spec.seconds, said: said.clone() }
 }
 
 /// Whether a spec skips itself because of what the driver file says or does not claim. One that skips because the cluster lacks
@@ -139,8 +109,6 @@ fn is_gate(reason: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     const NAME: &str = "External Storage [Driver: d] [Testpattern: Dynamic PV (default fs)] volumes should store data";
@@ -161,13 +129,7 @@ mod tests {
     }
 
     fn judged(state: &str, message: &str) -> Verdict {
-        let (texts, leaf) = NAME.rsplit_once(" should ").unwrap();
-        let spec = |texts: Value, leaf: &str, state: &str| {
-            json!({ "ContainerHierarchyTexts": texts, "LeafNodeText": leaf, "State": state, "RunTime": 2.5e9,
-                "Failure": { "Message": message } })
-        };
-        let specs = [spec(Value::Null, "", "passed"), spec(json!([texts]), &format!("should {leaf}"), state)];
-        let report = json!([{ "SpecReports": specs }]).to_string();
+        let report = ginkgo::report(&[("another", "passed", ""), (NAME, state, message)]);
         verdicts(&report, &[NAME]).unwrap().remove(NAME).unwrap()
     }
 

@@ -8,11 +8,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use labkit::{
+    base::{LabError, Tool, checkout, process},
+    parts::{BuiltParts, Kubernetes, Part, Parts},
+};
+
 use super::spec::{self, Listing, Verdict};
 use crate::{
-    base::{LabError, Tool, checkout, process},
     cluster::{Lab, state::StateDir},
-    parts::{BuiltParts, Kubernetes, Part, Parts},
     report,
     target::Target,
 };
@@ -65,8 +68,8 @@ impl Suite {
             ("SHELL_IMAGE", target.driver().shell_image.clone().into()),
         ]);
         Ok(Self {
-            e2e_test: parts.path(Part::E2eTest)?,
-            ginkgo: parts.path(Part::Ginkgo)?,
+            e2e_test: parts.path(Part::E2E_TEST)?,
+            ginkgo: parts.path(Part::GINKGO)?,
             flags: vec![
                 // Nothing but a cluster whose nodes are reached by SSH.
                 "--provider=local".into(),
@@ -134,9 +137,9 @@ impl Drop for Populator {
 
 /// Gives the lab's nodes what specs want of a node, and says how `e2e.test` gets in.
 fn equip(lab: &Lab, parts: &BuiltParts) -> Result<Vec<(&'static str, OsString)>, LabError> {
-    lab.import(&parts.path(Part::SuiteImage)?)?;
+    lab.import(&parts.path(Part::SUITE_IMAGE)?)?;
     for node in lab.nodes() {
-        node.copy_in(&parts.path(Part::Crictl)?, "/usr/local/bin/crictl", 0o755)?;
+        node.copy_in(&parts.path(Part::CRICTL)?, "/usr/local/bin/crictl", 0o755)?;
     }
     Ok(vec![("KUBE_SSH_KEY_PATH", lab.serve_ssh()?.into()), ("KUBE_SSH_USER", "root".into())])
 }

@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write, fs, time::Duration};
 
+use labkit::base::{LabError, checkout};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::spec::{State, Verdict, words};
-use crate::{
-    base::{LabError, checkout},
-    report,
-};
+use crate::report;
 
 /// The page with the table.
 const PAGE: &str = "docs/conformance.md";

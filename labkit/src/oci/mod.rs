@@ -118,8 +118,7 @@ fn malformed(why: OciSpecError) -> LabError {
 /// A document's bytes, by way of a value that sorts its keys: the types themselves keep labels and annotations in an order
 /// that differs from run to run.
 fn document(value: &impl Serialize) -> Result<Vec<u8>, LabError> {
-    let value = serde_json::to_value(value)
-        .map_err(|source| LabError::Reply { what: "a document of an image".to_owned(), source })?;
+    let value = serde_json::to_value(value).map_err(LabError::reply("a document of an image"))?;
     Ok(value.to_string().into_bytes())
 }
 

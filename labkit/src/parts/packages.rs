@@ -27,6 +27,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "nfs-ganesha", proof: "ganesha.nfsd" },
     Package { name: "nfs-ganesha-vfs", proof: "/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so" },
     Package { name: "util-linux", proof: "unshare" },
+    Package { name: "curl", proof: "curl" },
     Package { name: "libc6-dev", proof: "/usr/lib/x86_64-linux-gnu/libc.a" },
 ];
 

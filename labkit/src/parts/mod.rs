@@ -47,7 +47,7 @@ pub struct Parts {
 /// Parts that are there, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuiltParts {
-    directories: BTreeMap<Part, PathBuf>,
+    directories: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Parts {
@@ -65,7 +65,7 @@ impl Parts {
     /// needs on the host are installed first, unless `wanted` is Go programs alone: these need nothing but go, and so no
     /// root. Two programs that call this at once do not build the same part twice.
     pub fn ensure(&self, wanted: &[Part]) -> Result<BuiltParts, LabError> {
-        if wanted.iter().any(|&part| needs_packages(part)) {
+        if wanted.iter().any(|part| part.needs_packages()) {
             packages::ensure(&self.store.log("packages"))?;
         }
         if let Ok(built) = self.built(wanted) {
@@ -78,7 +78,7 @@ impl Parts {
         }
         for (index, &part) in plan.iter().enumerate() {
             let usual = self.store.took(&self.kind(part)).unwrap_or(part.usual());
-            self.build(part, Step { name: part.name(), number: index + 1, of: plan.len(), usual })?;
+            self.build(part, Step { name: part.name, number: index + 1, of: plan.len(), usual })?;
         }
         self.built(wanted)
     }
@@ -90,9 +90,9 @@ impl Parts {
         for &part in wanted {
             let directory = self.directory(part)?;
             if directory.is_dir() {
-                built.directories.insert(part, directory);
+                built.directories.insert(part.name, directory);
             } else {
-                missing.insert(part.name());
+                missing.insert(part.name);
             }
         }
         if missing.is_empty() { Ok(built) } else { Err(not_built(missing)) }
@@ -103,7 +103,7 @@ impl Parts {
         if plan.contains(&part) || self.directory(part)?.is_dir() {
             return Ok(());
         }
-        for &need in part.needs() {
+        for &need in part.needs {
             self.plan(need, plan)?;
         }
         plan.push(part);
@@ -113,7 +113,7 @@ impl Parts {
     fn build(&self, part: Part, step: Step) -> Result<(), LabError> {
         let kind = self.kind(part);
         let fresh = self.store.fresh(&kind)?;
-        let needs = self.built(part.needs())?;
+        let needs = self.built(part.needs)?;
         let mut shop = Workshop::new(step, &fresh, self.store.log(&kind))?;
         part.build(self.kubernetes, &mut shop, &needs)?;
         self.store.keep(&kind, &self.key(part)?)?;
@@ -128,23 +128,18 @@ impl Parts {
     /// What the store counts a part's versions by: builds of one release of Kubernetes do not push out another's.
     fn kind(&self, part: Part) -> String {
         let release = if part.follows_kubernetes() { format!("-{}", self.kubernetes.minor()) } else { String::new() };
-        format!("{}{release}", part.name())
+        format!("{}{release}", part.name)
     }
 
     /// Hash over a part's own inputs and the keys of what it is made from.
     fn key(&self, part: Part) -> Result<String, LabError> {
-        let mut inputs = store::Inputs::new(part.name());
+        let mut inputs = store::Inputs::new(part.name);
         part.inputs(self.kubernetes, &mut inputs, &self.tools)?;
-        for &need in part.needs() {
+        for &need in part.needs {
             inputs.add("need", self.key(need)?);
         }
         Ok(inputs.key())
     }
-}
-
-/// Whether a part is built, or used, by means of the host's Debian packages.
-fn needs_packages(part: Part) -> bool {
-    go::program(part, Kubernetes::default()).is_none() && part != Part::CargoNextest
 }
 
 fn not_built(parts: impl IntoIterator<Item = &'static str>) -> LabError {
@@ -153,26 +148,26 @@ fn not_built(parts: impl IntoIterator<Item = &'static str>) -> LabError {
 }
 
 impl BuiltParts {
-    /// The file that is the part (a directory for [`Part::Debian`] and [`Part::Kernel`]); an error when it was not asked for.
+    /// The file that is the part (a directory for [`Part::DEBIAN`] and [`Part::kernel`]); an error when it was not asked for.
     pub fn path(&self, part: Part) -> Result<PathBuf, LabError> {
-        let missing = || not_built([part.name()]);
-        self.directories.get(&part).map(|directory| directory.join(part.file())).ok_or_else(missing)
+        let missing = || not_built([part.name]);
+        self.directories.get(part.name).map(|directory| directory.join(part.file)).ok_or_else(missing)
     }
 
     /// Name and directory of each part; the directory's name changes with every input.
     pub fn inputs(&self) -> BTreeMap<String, String> {
-        self.directories.iter().map(|(part, path)| (part.name().to_owned(), path.display().to_string())).collect()
+        self.directories.iter().map(|(&part, path)| (part.to_owned(), path.display().to_string())).collect()
     }
 
     /// What guests with this kernel boot from; needs [`Part::GUEST`] and the kernel.
     pub fn guest_image(&self, kernel: Kernel) -> Result<Image, LabError> {
-        let home = self.path(Part::Kernel(kernel))?;
+        let home = self.path(Part::kernel(kernel))?;
         Ok(Image {
             kernel: home.join(kernels::KERNEL),
             modules: home.join(kernels::MODULES),
-            initrd: vec![self.path(Part::Boot)?, home.join(kernels::EARLY)],
-            root: self.path(Part::Debian)?.join(debian::ROOT),
-            kvm: accelerator::is_kvm(&self.path(Part::Accelerator)?)?,
+            initrd: vec![self.path(Part::BOOT)?, home.join(kernels::EARLY)],
+            root: self.path(Part::DEBIAN)?.join(debian::ROOT),
+            kvm: accelerator::is_kvm(&self.path(Part::ACCELERATOR)?)?,
         })
     }
 }
@@ -185,6 +180,14 @@ mod tests {
 
     use super::*;
 
+    /// Every part, those aside that others are made from alone.
+    fn all() -> Vec<Part> {
+        let kernels: Vec<Part> = Kernel::value_variants().iter().copied().map(Part::kernel).collect();
+        let others = [Part::NODE_PROGRAMS, Part::HELM, Part::CSI_SANITY, Part::CARGO_NEXTEST];
+        [Part::CONTROL_PLANE, &Part::GUEST[..1], &kernels, &Part::GUEST[2..], Part::IMAGES, Part::SUITE, &others]
+            .concat()
+    }
+
     fn parts(home: &Path, kubernetes: Kubernetes) -> Parts {
         Parts::at(Store::open(home).unwrap(), kubernetes)
     }
@@ -193,9 +196,9 @@ mod tests {
     fn what_is_missing_is_named() {
         let home = tempfile::tempdir().unwrap();
         let parts = parts(home.path(), Kubernetes::default());
-        let error = parts.built(&[Part::Etcd, Part::Helm]).unwrap_err();
+        let error = parts.built(&[Part::ETCD, Part::HELM]).unwrap_err();
         assert!(error.to_string().contains("etcd, helm"), "{error}");
-        assert!(BuiltParts::default().path(Part::Etcd).is_err());
+        assert!(BuiltParts::default().path(Part::ETCD).is_err());
     }
 
     #[test]
@@ -203,20 +206,21 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let parts = parts(home.path(), Kubernetes::default());
         let mut plan = Vec::new();
-        for &part in Part::ALL {
+        for part in all() {
             parts.plan(part, &mut plan).unwrap();
         }
-        assert_eq!(plan.len(), Part::ALL.len());
+        assert!(all().iter().all(|part| plan.contains(part)));
         for (index, part) in plan.iter().enumerate() {
-            assert!(part.needs().iter().all(|need| plan[..index].contains(need)), "{part:?}");
+            assert!(!plan[..index].contains(part), "{part:?}");
+            assert!(part.needs.iter().all(|need| plan[..index].contains(need)), "{part:?}");
         }
     }
 
     #[test]
     fn go_programs_alone_need_no_packages() {
-        assert!(![Part::Kubectl, Part::Helm].into_iter().any(needs_packages));
-        for part in [Part::GUEST, Part::IMAGES, &[Part::NodePrograms]].concat() {
-            assert!(needs_packages(part), "{part:?}");
+        assert!(![Part::KUBECTL, Part::HELM].into_iter().any(Part::needs_packages));
+        for part in [Part::GUEST, Part::IMAGES, &[Part::NODE_PROGRAMS]].concat() {
+            assert!(part.needs_packages(), "{part:?}");
         }
     }
 
@@ -224,20 +228,20 @@ mod tests {
     fn keys_are_stable_and_differ_between_parts() {
         let home = tempfile::tempdir().unwrap();
         let parts = parts(home.path(), Kubernetes::default());
-        let keys: BTreeSet<String> = Part::ALL.iter().map(|&part| parts.key(part).unwrap()).collect();
-        assert_eq!(keys.len(), Part::ALL.len());
-        assert_eq!(parts.key(Part::Boot).unwrap(), parts.key(Part::Boot).unwrap());
+        let keys: BTreeSet<String> = all().into_iter().map(|part| parts.key(part).unwrap()).collect();
+        assert_eq!(keys.len(), all().len());
+        assert_eq!(parts.key(Part::BOOT).unwrap(), parts.key(Part::BOOT).unwrap());
     }
 
     #[test]
     fn what_follows_kubernetes_differs_between_its_releases_and_nothing_else_does() {
         let home = tempfile::tempdir().unwrap();
         let releases = Kubernetes::value_variants().iter().map(|release| parts(home.path(), *release));
-        let places = releases.map(|parts| Part::ALL.iter().map(move |&part| parts.directory(part).unwrap()));
+        let places = releases.map(|parts| all().into_iter().map(move |part| parts.directory(part).unwrap()));
         let mut places: Vec<Vec<PathBuf>> = places.map(Iterator::collect).collect();
         let newest = places.remove(0);
         for other in places {
-            for ((part, one), two) in Part::ALL.iter().zip(&newest).zip(other) {
+            for ((part, one), two) in all().into_iter().zip(&newest).zip(other) {
                 assert_eq!(*one != two, part.follows_kubernetes(), "{part:?}");
             }
         }

@@ -8,6 +8,6 @@ pub fn checkout() -> &'static Path {
 }
 
 /// The `cargo` that runs this program, else the one in `PATH`.
-pub(crate) fn cargo() -> OsString {
+pub fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -44,8 +44,8 @@ pub(super) fn is_kvm(path: &Path) -> Result<bool, LabError> {
 }
 
 fn trial(shop: &Workshop, needs: &BuiltParts) -> Result<bool, LabError> {
-    let kernel = needs.path(Part::Kernel(Kernel::Linux6_1))?.join(kernels::KERNEL);
-    let initrd = needs.path(Part::Boot)?;
+    let kernel = needs.path(Part::kernel(Kernel::Linux6_1))?.join(kernels::KERNEL);
+    let initrd = needs.path(Part::BOOT)?;
     let console = shop.path("trial.log");
     let mut command = qemu_command(true, &kernel, &initrd, &console, "lab.trial");
     command.args(["-smp", "2", "-m", "512"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -8,15 +8,15 @@ pub(super) const DISK: &str = "programs.img";
 
 /// Programs on the disk. runc and iptables are Debian's and lie on the root disk.
 pub(super) const CONTENTS: &[Part] = &[
-    Part::Containerd,
-    Part::ContainerdShim,
-    Part::Ctr,
-    Part::Kubelet,
-    Part::KubeProxy,
-    Part::CniBridge,
-    Part::CniHostLocal,
-    Part::CniLoopback,
-    Part::CniPortmap,
+    Part::CONTAINERD,
+    Part::CONTAINERD_SHIM,
+    Part::CTR,
+    Part::KUBELET,
+    Part::KUBE_PROXY,
+    Part::CNI_BRIDGE,
+    Part::CNI_HOST_LOCAL,
+    Part::CNI_LOOPBACK,
+    Part::CNI_PORTMAP,
 ];
 
 pub(super) fn inputs(inputs: &mut Inputs) {
@@ -31,12 +31,12 @@ pub(super) fn build(shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabEr
     }
     for &part in CONTENTS {
         let directory = if is_cni(part) { "cni" } else { "bin" };
-        copy(&needs.path(part)?, &tree.join(directory).join(part.name()))?;
+        copy(&needs.path(part)?, &tree.join(directory).join(part.name))?;
     }
     disk::read_only(shop, &tree, "programs", DISK)?;
     fs::remove_dir_all(&tree).map_err(LabError::file(&tree))
 }
 
 fn is_cni(part: Part) -> bool {
-    matches!(part, Part::CniBridge | Part::CniHostLocal | Part::CniLoopback | Part::CniPortmap)
+    [Part::CNI_BRIDGE, Part::CNI_HOST_LOCAL, Part::CNI_LOOPBACK, Part::CNI_PORTMAP].contains(&part)
 }

@@ -156,7 +156,7 @@ impl Finished {
 }
 
 /// The last [`TAIL`] bytes as text, trimmed.
-pub(crate) fn tail(bytes: &[u8]) -> String {
+pub fn tail(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).trim().to_owned()
 }
 

@@ -28,7 +28,7 @@ pub(super) fn inputs(inputs: &mut Inputs, tools: &Tools) -> Result<(), LabError>
 }
 
 pub(super) fn build(shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabError> {
-    let debian = needs.path(Part::Debian)?;
+    let debian = needs.path(Part::DEBIAN)?;
     let agent = shop.path("lab-agent");
     rustc::build(shop, AGENT, &agent)?;
     let read = |path: &std::path::Path| fs::read(path).map_err(LabError::file(path));

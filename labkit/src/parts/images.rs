@@ -42,7 +42,7 @@ pub(super) fn pause(shop: &mut Workshop) -> Result<(), LabError> {
 }
 
 pub(super) fn busybox(shop: &Workshop, needs: &BuiltParts) -> Result<(), LabError> {
-    let layer = userland(&needs.path(Part::Debian)?)?;
+    let layer = userland(&needs.path(Part::DEBIAN)?)?;
     let mut config = Config::default();
     config.set_cmd(Some(vec!["sh".to_owned()])).set_env(Some(vec![PATH.to_owned()]));
     write(shop, &[BUSYBOX_IMAGE], layer, config)
@@ -53,13 +53,13 @@ const SUITE: &[&str] = &["agnhost", "busybox", "glibc-dns-testing", "nginx"];
 
 /// One image under each name that the tests of this Kubernetes have for those of [`SUITE`]: busybox, and agnhost beside it.
 pub(super) fn suite(shop: &Workshop, needs: &BuiltParts) -> Result<(), LabError> {
-    let listed = Tool::new(needs.path(Part::E2eTest)?).arg("--list-images").output()?;
+    let listed = Tool::new(needs.path(Part::E2E_TEST)?).arg("--list-images").output()?;
     let mut names: Vec<&str> = listed.lines().filter(|name| SUITE.contains(&repository(name))).collect();
     names.sort_unstable();
     if let Some(missing) = SUITE.iter().find(|wanted| !names.iter().any(|name| repository(name) == **wanted)) {
         return Err(shop.odd(format!("the tests name no image called {missing}")));
     }
-    let layer = userland(&needs.path(Part::Debian)?)?.host_file("/agnhost", 0o755, &needs.path(Part::Agnhost)?);
+    let layer = userland(&needs.path(Part::DEBIAN)?)?.host_file("/agnhost", 0o755, &needs.path(Part::AGNHOST)?);
     let mut config = Config::default();
     config.set_env(Some(vec![PATH.to_owned()]));
     config.set_entrypoint(Some(vec!["/agnhost".to_owned()])).set_cmd(Some(vec!["pause".to_owned()]));

@@ -50,7 +50,7 @@ impl Kernel {
     }
 
     /// The name under which its part is kept.
-    pub(super) fn part(self) -> &'static str {
+    pub(super) const fn part(self) -> &'static str {
         match self {
             Self::Linux5_10 => "kernel-5.10",
             Self::Linux6_1 => "kernel-6.1",

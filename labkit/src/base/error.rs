@@ -53,29 +53,11 @@ pub enum LabError {
         #[source]
         source: std::io::Error,
     },
-    /// A reply was not what its program documents.
-    #[error("unexpected reply from {what}")]
-    Reply {
-        /// Who answered.
+    /// Something that says itself why it failed: an answer that cannot be read, a certificate that cannot be made.
+    #[error("{what}")]
+    Because {
+        /// What failed.
         what: String,
-        /// Where decoding stopped.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The API server could not be asked, or refused.
-    #[error("API server: {what}")]
-    Api {
-        /// What was asked.
-        what: String,
-        /// Why not.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A key or certificate could not be made.
-    #[error("certificate of {name}")]
-    Certificate {
-        /// Who it is for.
-        name: String,
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -134,22 +116,21 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl LabError {
-    /// For `map_err` on making the certificate of `name`.
-    pub(crate) fn certificate<E: std::error::Error + Send + Sync + 'static>(name: &str) -> impl FnOnce(E) -> Self {
-        let name = name.to_owned();
-        move |source| Self::Certificate { name, source: Box::new(source) }
-    }
-
-    /// For `map_err` on asking the API server for `what`.
-    pub(crate) fn api<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    /// For `map_err` on what an error that is not the lab's says about `what`.
+    pub fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         what: impl Into<String>,
     ) -> impl FnOnce(E) -> Self {
         let what = what.into();
-        move |source| Self::Api { what, source: source.into() }
+        move |source| Self::Because { what, source: source.into() }
+    }
+
+    /// For `map_err` on reading an answer of `whom` that is not what it documents.
+    pub fn reply(whom: impl std::fmt::Display) -> impl FnOnce(serde_json::Error) -> Self {
+        Self::because(format!("unexpected reply from {whom}"))
     }
 
     /// A file error at `path`.
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{
+use labkit::{
     base::LabError,
     guest::{Disk, Exec, Guest, Image, Spec},
     parts::{BUSYBOX_IMAGE, Kernel, Kubernetes, Part, Parts},
@@ -150,17 +150,17 @@ fn a_guest_serves_nfs_and_mounts_it() {
 #[test]
 fn a_guest_runs_containers() {
     let home = tempfile::tempdir().unwrap();
-    let wanted = [Part::GUEST, &[Part::NodePrograms, Part::BusyboxImage, Part::PauseImage]].concat();
+    let wanted = [Part::GUEST, &[Part::NODE_PROGRAMS, Part::BUSYBOX_IMAGE, Part::PAUSE_IMAGE]].concat();
     let built = Parts::open(Kubernetes::default()).unwrap().ensure(&wanted).unwrap();
     let programs =
-        Disk::Programs { name: "node".into(), image: built.path(Part::NodePrograms).unwrap(), at: "/opt/node".into() };
+        Disk::Programs { name: "node".into(), image: built.path(Part::NODE_PROGRAMS).unwrap(), at: "/opt/node".into() };
     let spec = Spec { memory_mib: 1024, disks: vec![programs], ..Spec::new("containers") };
     let ended = Ended(Guest::boot(&spec, &built.guest_image(Kernel::Linux6_1).unwrap(), home.path()).unwrap());
     let guest = &ended.0;
 
     guest.spawn(&["containerd"], "/var/log/containerd.log").unwrap();
     guest.run(&Exec::sh("until ctr version >/dev/null 2>&1; do sleep 0.2; done")).unwrap();
-    for part in [Part::BusyboxImage, Part::PauseImage] {
+    for part in [Part::BUSYBOX_IMAGE, Part::PAUSE_IMAGE] {
         guest.copy_in(&built.path(part).unwrap(), "/var/tmp/image.tar", 0o644).unwrap();
         guest.run(&Exec::sh("ctr -n k8s.io images import /var/tmp/image.tar")).unwrap();
     }

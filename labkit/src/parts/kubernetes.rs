@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// A minor release; `e2e/go/kubernetes-MINOR` pins its patch release.
+/// A minor release; `labkit/go/kubernetes-MINOR` pins its patch release.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Kubernetes {
     /// What a lab is unless its caller says otherwise.

@@ -11,7 +11,7 @@ impl Guest {
     /// Leaves the note in the guest's directory, at once or not at all.
     pub(super) fn note(&self) -> Result<(), LabError> {
         let (path, fresh) = (self.directory.join(FILE), self.directory.join("guest.json.new"));
-        let text = serde_json::to_vec_pretty(self).map_err(reply(&path))?;
+        let text = serde_json::to_vec_pretty(self).map_err(LabError::reply(path.display()))?;
         fs::write(&fresh, text).map_err(LabError::file(&fresh))?;
         fs::rename(&fresh, &path).map_err(LabError::file(&path))
     }
@@ -20,14 +20,9 @@ impl Guest {
     pub fn attach(directory: &Path) -> Result<Self, LabError> {
         let path = directory.join(FILE);
         let text = fs::read(&path).map_err(LabError::file(&path))?;
-        let noted: Self = serde_json::from_slice(&text).map_err(reply(&path))?;
+        let noted: Self = serde_json::from_slice(&text).map_err(LabError::reply(path.display()))?;
         Ok(Self { directory: directory.to_owned(), ..noted })
     }
-}
-
-fn reply(path: &Path) -> impl FnOnce(serde_json::Error) -> LabError {
-    let what = path.display().to_string();
-    move |source| LabError::Reply { what, source }
 }
 
 #[cfg(test)]
@@ -49,6 +44,6 @@ mod tests {
         guest.note().unwrap();
         assert_eq!(Guest::attach(directory.path()).unwrap(), guest);
         fs::write(directory.path().join(FILE), "{").unwrap();
-        assert!(matches!(Guest::attach(directory.path()), Err(LabError::Reply { .. })));
+        assert!(matches!(Guest::attach(directory.path()), Err(LabError::Because { .. })));
     }
 }
