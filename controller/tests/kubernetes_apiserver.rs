@@ -18,9 +18,8 @@ mod refusal;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
@@ -30,6 +29,8 @@ use tokio::time::sleep;
 use self::cluster::Cluster;
 
 const VARIABLE: &str = "BERTH_TEST_KUBECONFIG";
+const POLICY: &str = "ValidatingAdmissionPolicy";
+const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
 struct ApiServer {
     client: Client,
@@ -49,6 +50,17 @@ async fn start() -> ApiServer {
     let client = Client::try_from(config.expect("a usable kubeconfig")).expect("a client");
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     ApiServer { client, run: format!("{:x}", since.as_millis()) }
+}
+
+impl ApiServer {
+    /// `ValidatingAdmissionPolicy`, or what begins like it, in the version that the server has: v1 since Kubernetes 1.30.
+    async fn policies(&self, kind: &str) -> Api<DynamicObject> {
+        let group = "admissionregistration.k8s.io";
+        let stable = self.client.list_api_group_resources(&format!("{group}/v1")).await.expect("resources");
+        let is_stable = stable.resources.iter().any(|resource| resource.kind == kind);
+        let kind = GroupVersionKind::gvk(group, if is_stable { "v1" } else { "v1beta1" }, kind);
+        Api::all_with(self.client(), &ApiResource::from_gvk(&kind))
+    }
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> T {
@@ -73,19 +85,19 @@ impl Cluster for ApiServer {
             "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["persistentvolumes"],
         });
         let expression = format!("!has(object.spec.csi) || object.spec.csi.driver != '{driver}'");
-        let policy: ValidatingAdmissionPolicy = read(json!({
+        let policy: DynamicObject = read(json!({
             "metadata": {"name": driver},
             "spec": {
                 "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
                 "validations": [{"expression": expression, "message": "refused by the test"}],
             },
         }));
-        let binding: ValidatingAdmissionPolicyBinding = read(json!({
+        let binding: DynamicObject = read(json!({
             "metadata": {"name": driver}, "spec": {"policyName": driver, "validationActions": ["Deny"]},
         }));
-        let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.client());
+        let policies = self.policies(POLICY).await;
         policies.create(&PostParams::default(), &policy).await.expect("a policy");
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client());
+        let bindings = self.policies(BINDING).await;
         bindings.create(&PostParams::default(), &binding).await.expect("a binding");
         // The server takes a while to notice.
         let volume: PersistentVolume = read(json!({
@@ -103,7 +115,7 @@ impl Cluster for ApiServer {
     }
 
     async fn allow_saves(&self, driver: &str) {
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client());
+        let bindings = self.policies(BINDING).await;
         bindings.delete(driver, &DeleteParams::default()).await.expect("a binding");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use labkit::base::{LabError, process};
+use labkit::{
+    base::{LabError, process},
+    parts::Kubernetes,
+};
 
 use super::{
     control_plane::{self, Programs},
@@ -19,14 +22,14 @@ pub struct ApiOnly {
 
 impl ApiOnly {
     /// Starts them below `lab` and moves the calling thread into their namespace.
-    pub fn start(lab: &StateDir, programs: &Programs) -> Result<Self, LabError> {
+    pub fn start(lab: &StateDir, programs: &Programs, kubernetes: Kubernetes) -> Result<Self, LabError> {
         let state = lab.nested("api")?;
         let api = Self { state };
         let holder = network::hold(&api.state)?;
         network::enter(holder.pid)?;
         network::build(&[])?;
         let pki = Pki::create(&api.state.file("pki"))?;
-        control_plane::start_api(programs, &api.state, &pki)?;
+        control_plane::start_api(programs, kubernetes.policy_flags(), &api.state, &pki)?;
         control_plane::start_controllers(programs, &api.state, &pki)?;
         Ok(api)
     }

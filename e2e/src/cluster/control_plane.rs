@@ -42,12 +42,20 @@ pub fn url() -> String {
     format!("https://{HOST}:6443")
 }
 
-/// Starts etcd and the API server and waits until it is ready; the calling thread must be in the lab's namespace.
-pub fn start_api(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<(Vec<Daemon>, Cluster), LabError> {
+/// Starts etcd and the API server, with these flags besides the lab's, and waits until it is ready; the calling thread
+/// must be in the lab's namespace.
+pub fn start_api(
+    programs: &Programs,
+    flags: &[&str],
+    state: &StateDir,
+    pki: &Pki,
+) -> Result<(Vec<Daemon>, Cluster), LabError> {
     let etcd = Daemon::start("etcd", etcd(&programs.etcd, &state.file("etcd")), &state.logs())?;
     pki.server("kube-apiserver", &[&HOST.to_string(), API_SERVICE, "127.0.0.1", "kubernetes.default.svc"])?;
     pki.client("kube-apiserver-kubelet-client", "system:masters")?;
-    let apiserver = Daemon::start("kube-apiserver", apiserver(&programs.apiserver, pki), &state.logs())?;
+    let mut command = apiserver(&programs.apiserver, pki);
+    command.args(flags);
+    let apiserver = Daemon::start("kube-apiserver", command, &state.logs())?;
     let admin = pki.kubeconfig_file("admin", "kubernetes-admin", "system:masters", &url())?;
     let cluster = Cluster::new(programs.kubectl.clone(), admin)?;
     eventually("a ready API server", Duration::from_mins(2), Duration::from_millis(250), || {

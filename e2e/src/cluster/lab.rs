@@ -117,7 +117,7 @@ impl Lab {
                     scope.spawn(move || boot(name, nic, &state.guest(name), parts))
                 })
                 .collect();
-            let api = control_plane::start_api(parts.control_plane(), &state, &pki);
+            let api = control_plane::start_api(parts.control_plane(), &[], &state, &pki);
             timeline.step("API server ready");
             let machines: Result<Vec<Machine>, LabError> = boots.into_iter().map(join).collect();
             (machines, api)

@@ -156,7 +156,7 @@ fn programs(rung: Rung, kubernetes: Kubernetes, nextest: &Nextest, state: &State
         Rung::Privileged => here(&own_mounts()),
         Rung::Apiserver => apart(|| {
             let parts = LabParts::ensure(kubernetes)?;
-            let api = ApiOnly::start(state, parts.control_plane())?;
+            let api = ApiOnly::start(state, parts.control_plane(), kubernetes)?;
             let config = api.kubeconfig().into_os_string();
             let environment = vec![("BERTH_TEST_KUBECONFIG", config.clone()), ("KUBECONFIG", config)];
             here(&Place { environment, ..Place::default() })

@@ -26,4 +26,15 @@ impl Kubernetes {
             Self::V1_29 => "1.29",
         }
     }
+
+    /// What an API server must be told so that it has `ValidatingAdmissionPolicy`, which tests refuse requests by.
+    pub fn policy_flags(self) -> &'static [&'static str] {
+        match self {
+            Self::V1_37 | Self::V1_36 => &[],
+            Self::V1_29 => &[
+                "--feature-gates=ValidatingAdmissionPolicy=true",
+                "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
+            ],
+        }
+    }
 }
