@@ -55,6 +55,9 @@ pub enum OperationError {
     /// What has to be kept of the volume does not fit where it is kept.
     #[error("the volume cannot be recorded")]
     Unrecordable(#[source] RecordError),
+    /// An id that a release of this driver gave and that this one cannot read: nothing is done to what is not understood.
+    #[error("the volume cannot be found by its id")]
+    UnreadableId(#[source] IdError),
     /// There is no such volume.
     #[error("there is no volume {0}")]
     NoVolume(String),
@@ -219,6 +222,7 @@ impl OperationError {
             Self::NoVolume(_) => Code::NotFound,
             Self::Different { .. } => Code::AlreadyExists,
             Self::Occupied { .. }
+            | Self::UnreadableId(_)
             | Self::Record { .. }
             | Self::Untrusted { .. }
             | Self::ShareMissing { .. }

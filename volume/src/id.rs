@@ -24,7 +24,7 @@ pub const LONGEST_ID: usize = 128;
 #[non_exhaustive]
 pub enum IdError {
     /// Not one of ours at all.
-    #[error("{} is not a volume id of this driver, which look like {ID_SCHEME}SERVER/SHARE#KEY", Quoted(.0))]
+    #[error("the volume id {} is not of the form {ID_SCHEME}SERVER/SHARE#KEY", Quoted(.0))]
     Foreign(String),
     /// More than [`LONGEST_ID`] bytes.
     #[error("the volume id {} is longer than {LONGEST_ID} bytes", Quoted(.0))]
@@ -129,6 +129,13 @@ impl VolumeId {
         })
     }
 
+    /// Whether some release of this driver gives ids like `text`, be it one that this release cannot read: all of them
+    /// begin with `berth`, perhaps a number, and `://`.
+    pub fn is_ours(text: &str) -> bool {
+        let scheme = text.split_once("://").and_then(|(scheme, _)| scheme.strip_prefix("berth"));
+        scheme.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// Where the volume is served.
     pub fn server(&self) -> &Server {
         &self.server
@@ -211,6 +218,16 @@ mod tests {
 
     fn id(server: &str, share: &str, name: &str) -> Result<VolumeId, IdError> {
         VolumeId::new(&server.parse().expect("a server"), &share.parse().expect("a share"), name)
+    }
+
+    #[test]
+    fn ids_of_any_release_are_ours() {
+        for text in ["berth://", "berth://nfs/a#b", "berth2://x", "berth17://"] {
+            assert!(VolumeId::is_ours(text), "{text}");
+        }
+        for text in ["", "berth", "berth:/x", "berthold://x", "nfs.example#share#pvc-1", "x/berth://", "Berth://x"] {
+            assert!(!VolumeId::is_ours(text), "{text}");
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@ impl OperationError {
             | Self::Contended(_) => None,
             Self::Different { .. } => Some("delete that volume first, or ask under another name"),
             Self::Occupied { by, .. } => occupied_remedy(by),
+            Self::UnreadableId(_) => Some(
+                "nothing was deleted; a later release of the driver may have given the id, so delete the volume by that one, or set \
+                 the PersistentVolume's reclaim policy to Retain to let go of it",
+            ),
             Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
             Self::Untrusted { .. } => Some(
                 "after checking what is in it, give it to the user for whom the server takes the controller (with no_root_squash: \

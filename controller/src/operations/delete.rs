@@ -14,8 +14,10 @@ impl Operations {
         }
         let id: VolumeId = match id.parse() {
             Ok(id) => id,
+            // "Deleted" would take the PersistentVolume away and leave the data behind.
+            Err(error) if VolumeId::is_ours(id) => return Err(OperationError::UnreadableId(error)),
             Err(error) => {
-                // No volume of ours can have such an id, so the volume does not exist, which is what was asked for.
+                // No release gives such an id, so the volume does not exist, which is what was asked for.
                 let reason = csi_runtime::status::message(&error);
                 tracing::warn!(volume = id, reason, "nothing to delete: the id is none that this driver gives");
                 return Ok(());

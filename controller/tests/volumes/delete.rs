@@ -41,8 +41,14 @@ pub(crate) async fn two_round_trips_delete_a_volume(world: &World) {
 
 pub(crate) async fn an_unknown_id_changes_nothing(world: &World) {
     let controller = world.controller();
-    for id in ["x", "berth://", "nfs.example#share#pvc-1", "berth://a/b#../c"] {
+    for id in ["x", "nfs.example#share#pvc-1", "fs-0123::fsap-4567"] {
         controller.delete(id).await.unwrap();
+    }
+    for id in ["berth://", "berth://a/b#../c", "berth2://packed"] {
+        let error = controller.delete(id).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{id}");
+        let message = error.message();
+        assert!(message.contains(id) && message.contains("later release") && message.contains("Retain"), "{message}");
     }
     controller.delete(&controller.id("never-made")).await.unwrap();
     assert!(world.tree().is_empty(), "a share that was not in use stays as it is");
