@@ -9,18 +9,18 @@ use super::{assert_readable, texts};
 /// Items of a list of mount options.
 pub fn check(input: &[u8]) {
     let items = texts(input);
-    let options = match MountOptions::parse(&items) {
+    let options = match MountOptions::parse(&items, 2049) {
         Ok(options) => options,
         Err(error) => return assert_readable(&error),
     };
     let key = options.pool_key();
-    assert_eq!(MountOptions::parse(&[items.join(",")]), Ok(options.clone()), "commas and items are the same");
-    let canonical = MountOptions::parse(&[&key]).expect("a key is a list of options");
+    assert_eq!(MountOptions::parse(&[items.join(",")], 2049), Ok(options.clone()), "commas and items are the same");
+    let canonical = MountOptions::parse(&[&key], 2049).expect("a key is a list of options");
     assert_eq!(canonical.pool_key(), key);
     assert_eq!(canonical.superblock(), options.superblock());
     let mut whole = vec![key];
     whole.extend(written(options.attributes()).into_iter().map(str::to_owned));
-    assert_eq!(MountOptions::parse(&whole), Ok(options.clone()));
+    assert_eq!(MountOptions::parse(&whole, 2049), Ok(options.clone()));
     assert_given_to_the_kernel(&options);
     assert!((1024..=1 << 20).contains(&options.rsize()), "{} bytes for each READ", options.rsize());
 }

@@ -100,7 +100,7 @@ fn check(errors: Vec<(impl Coded, Code)>) {
 #[test]
 fn requests() {
     let context = volume::VolumeContext::from_map([("share", "/")]).unwrap_err();
-    let options = volume::MountOptions::parse(&["nfsvers=3"]).unwrap_err();
+    let options = volume::MountOptions::parse(&["nfsvers=3"], 2049).unwrap_err();
     check(vec![
         (RequestError::Decode(DecodeError::Missing("volume_id")), Code::InvalidArgument),
         (RequestError::Context(context), Code::InvalidArgument),

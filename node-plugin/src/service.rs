@@ -53,7 +53,7 @@ fn decode_publish(request: csi::NodePublishVolumeRequest) -> Result<Publish, Req
         );
     }
     Ok(Publish {
-        options: MountOptions::parse(capability.mount_flags())?,
+        options: MountOptions::parse(capability.mount_flags(), context.server.port())?,
         mode: capability.mode(),
         read_only: request.readonly,
         target: request.target_path.into(),

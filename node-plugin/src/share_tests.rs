@@ -7,7 +7,7 @@ fn share(server: &str, path: &str, options: &[&str]) -> Share {
     Share {
         server: server.parse().unwrap(),
         path: path.parse().unwrap(),
-        options: MountOptions::parse(options).unwrap(),
+        options: MountOptions::parse(options, 2049).unwrap(),
     }
 }
 

@@ -46,7 +46,8 @@ pub struct VolumeContext {
     pub server: Server,
     /// The share that holds it.
     pub share: SharePath,
-    /// Its directory below the share; none: the share itself, for volumes that people define by hand.
+    /// Its directory below the share; none (also written as nothing, or `/`): the share itself, for volumes that people
+    /// define by hand.
     pub sub_dir: Option<SubPath>,
 }
 
@@ -99,7 +100,7 @@ impl VolumeContext {
             share: required(context::SHARE)?.parse().map_err(ContextError::Share)?,
             sub_dir: single
                 .get(context::SUB_DIR)
-                .filter(|value| !value.is_empty())
+                .filter(|value| !value.bytes().all(|byte| byte == b'/'))
                 .map(|value| value.parse())
                 .transpose()
                 .map_err(ContextError::SubDir)?,
@@ -146,7 +147,9 @@ mod tests {
 
     #[test]
     fn an_empty_directory_is_the_share_itself() {
-        assert_eq!(read(&[("server", "nfs"), ("share", "/"), ("subDir", "")]).expect("complete").0.sub_dir, None);
+        for text in ["", "/", "//"] {
+            assert_eq!(read(&[("server", "nfs"), ("share", "/"), ("subDir", text)]).expect(text).0.sub_dir, None);
+        }
     }
 
     #[test]

@@ -76,6 +76,14 @@ pub enum MountOptionError {
         Quoted(.0)
     )]
     Version(String),
+    /// `port`, with another number than the server's.
+    #[error("mount option {} is not the port of the server, which is {port}; write \"server\" as host:port and leave the option out", Quoted(.option))]
+    Port {
+        /// The option as written.
+        option: String,
+        /// The server's port.
+        port: u16,
+    },
 }
 
 /// Mount options, checked and in canonical order.
@@ -102,8 +110,8 @@ impl Default for MountOptions {
 
 impl MountOptions {
     /// Reads options. An item may hold several, separated by commas; of two that contradict each other the later one
-    /// counts, as with mount(8).
-    pub fn parse<S: AsRef<str>>(items: &[S]) -> Result<Self, MountOptionError> {
+    /// counts, as with mount(8). `port` is the server's: an option of that name may only say the same.
+    pub fn parse<S: AsRef<str>>(items: &[S], port: u16) -> Result<Self, MountOptionError> {
         let mut options = Self::default();
         let mut minor_version = None;
         for option in items.iter().flat_map(|item| item.as_ref().split(',')).map(str::trim) {
@@ -113,6 +121,7 @@ impl MountOptions {
             };
             match (name, value) {
                 ("", None) => {}
+                ("port", Some(value)) => check_port(option, value, port)?,
                 ("minorversion", Some(value)) => minor_version = Some((option, value)),
                 ("vers" | "nfsvers", Some(value)) => {
                     options.set(Group::Version, "vers", Some(version(option, value)?.to_owned()));
@@ -184,6 +193,14 @@ impl MountOptions {
     }
 }
 
+fn check_port(option: &str, value: &str, port: u16) -> Result<(), MountOptionError> {
+    // Zero is mount(8)'s word for "ask the port mapper", which NFSv4 does without.
+    match value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse::<u16>()) {
+        Some(Ok(named)) if named == port || named == 0 => Ok(()),
+        _ => Err(MountOptionError::Port { option: option.to_owned(), port }),
+    }
+}
+
 /// The version to ask the kernel for. `4` alone means "any of 4.x that works", which here is the default.
 fn version(option: &str, value: &str) -> Result<&'static str, MountOptionError> {
     match value {
@@ -210,6 +227,7 @@ impl Spelling {
                 }
             }
             (Self::Word(words), Some(value)) if words.contains(&value) => Ok(Some(value.to_owned())),
+            (Self::Text, Some(value)) if !value.is_empty() => Ok(Some(value.to_owned())),
             _ => Err(self.allowed()),
         }
     }
@@ -219,6 +237,7 @@ impl Spelling {
             Self::Flag => "takes no value".to_owned(),
             Self::Number(range) => format!("takes a number from {} to {}", range.start(), range.end()),
             Self::Word(words) => format!("takes one of {}", words.join(", ")),
+            Self::Text => "takes a value".to_owned(),
         }
     }
 }
@@ -228,7 +247,7 @@ mod tests {
     use super::*;
 
     fn parse(items: &[&str]) -> Result<MountOptions, MountOptionError> {
-        MountOptions::parse(items)
+        MountOptions::parse(items, 2049)
     }
 
     fn key(items: &[&str]) -> String {
@@ -305,18 +324,42 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_says_why() {
-        for (option, word) in [
-            ("port=2050", "host:port"),
-            ("bg", "background"),
-            ("udp", "TCP"),
-            ("addr=10.0.0.1", "server"),
-            ("nolock", "NFSv3"),
-            ("tls", "xprtsec"),
-        ] {
+        for (option, word) in [("bg", "background"), ("udp", "TCP"), ("addr=10.0.0.1", "server"), ("tls", "xprtsec")] {
             let error = parse(&[option]).expect_err(option);
             assert!(matches!(error, MountOptionError::NotOffered { .. }), "{option}: {error}");
             assert!(error.to_string().contains(word), "{option}: {error}");
         }
+    }
+
+    #[test]
+    fn what_means_nothing_on_version_4_changes_nothing() {
+        let carried_over = "nolock,noacl,local_lock=all,mountport=20048,mountproto=tcp,mountvers=3,clientaddr=192.0.2.1,retry=2,lock,acl";
+        assert_eq!(key(&[carried_over, "mounthost=a,mountaddr=192.0.2.1"]), DEFAULT);
+        assert_eq!(key(&["rdirplus", "nordirplus"]), format!("{DEFAULT},nordirplus"), "4.x reads directories so, too");
+        for (option, allowed) in [
+            ("nolock=1", "nolock takes no value"),
+            ("local_lock=some", "local_lock takes one of none, all, flock, posix"),
+            ("mountvers", "mountvers takes a value"),
+            ("retry=", "retry takes a value"),
+        ] {
+            let error = parse(&[option]).expect_err(option).to_string();
+            assert_eq!(error, format!("mount option {option:?} is not valid; {allowed}"));
+        }
+    }
+
+    #[test]
+    fn the_port_may_only_be_the_servers() {
+        assert_eq!(key(&["port=2049"]), DEFAULT);
+        assert_eq!(key(&["port=0"]), DEFAULT);
+        assert_eq!(MountOptions::parse(&["port=20049"], 20049), Ok(MountOptions::default()));
+        for option in ["port=2050", "port=x", "port=", "port=+2049", "port=67585"] {
+            let error = parse(&[option]).expect_err(option).to_string();
+            assert!(
+                error.contains(option) && error.contains("which is 2049") && error.contains("host:port"),
+                "{error}"
+            );
+        }
+        assert!(parse(&["port"]).is_err());
     }
 
     #[test]

@@ -141,12 +141,13 @@ impl Parameters {
     /// Reads the parameters of a `CreateVolume` call: those of the class, and the metadata that a provisioner adds.
     ///
     /// Keys are case-sensitive. A key that is not known is an error: a typo that is ignored would be a volume with the
-    /// wrong owner or in the wrong place.
+    /// wrong owner or in the wrong place. An empty value is as if its key were not there: tools that write classes write
+    /// every key.
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
         if let Some(key) = parameters.keys().find(|key| !is_known(key)) {
             return Err(ParameterError::Unknown { key: key.clone(), nearest: nearest(key, &parameter::ALL) });
         }
-        let get = |key| parameters.get(key).map(String::as_str);
+        let get = |key| parameters.get(key).map(String::as_str).filter(|value| !value.is_empty());
         let server = get(parameter::SERVER).ok_or(ParameterError::Missing {
             key: parameter::SERVER,
             hint: "write the NFS server's host name or address, such as nfs.example.com",
@@ -289,7 +290,7 @@ mod tests {
         for text in ["0", "0000"] {
             assert_eq!(with("mountPermissions", text).expect(text).mount_permissions, None, "{text}");
         }
-        for text in ["", "rwx", "0888", "10000", "-1", "+777", "0x1ff", "0o", "000777", " 777", "2000", "7000"] {
+        for text in ["rwx", "0888", "10000", "-1", "+777", "0x1ff", "0o", "000777", " 777", "2000", "7000"] {
             assert!(matches!(with("mountPermissions", text), Err(ParameterError::MountPermissions(_))), "{text}");
         }
     }
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn owners_are_numbers() {
         assert_eq!(with("uid", "4294967294").expect("the highest").uid, Some(u32::MAX - 1));
-        for text in ["", "root", "-1", "4294967295", "4294967296", "+1", "1.0"] {
+        for text in ["root", "-1", "4294967295", "4294967296", "+1", "1.0"] {
             assert!(matches!(with("gid", text), Err(ParameterError::Owner { key: "gid", .. })), "{text}");
         }
     }
@@ -309,6 +310,23 @@ mod tests {
         assert!(error.contains("not offered yet"), "{error}");
         let error = with("onDelete", "Retain").expect_err("case").to_string();
         assert_eq!(error, "parameter \"onDelete\" is \"Retain\"; write \"delete\" or \"retain\"");
+    }
+
+    #[test]
+    fn what_is_empty_is_as_if_it_were_not_there() {
+        let least = parse(&[("server", "nfs.example.com"), ("share", "/exports")]).expect("legal");
+        let optional = ["subDir", "mountPermissions", "uid", "gid", "onDelete"];
+        for key in optional {
+            assert_eq!(with(key, ""), Ok(least.clone()), "{key}");
+        }
+        let mut all = vec![("server", "nfs.example.com"), ("share", "/exports")];
+        all.extend(optional.map(|key| (key, "")));
+        assert_eq!(parse(&all), Ok(least));
+        for key in ["server", "share"] {
+            let error = parse(&[("server", "nfs"), ("share", "/"), (key, "")]).expect_err(key);
+            assert!(matches!(error, ParameterError::Missing { key: missing, .. } if missing == key), "{error}");
+        }
+        assert!(matches!(with("subdir", ""), Err(ParameterError::Unknown { .. })), "a typo stays one");
     }
 
     #[test]

@@ -22,12 +22,6 @@ pub enum PathError {
     /// A share must be absolute.
     #[error("{} does not begin with \"/\"", Quoted(.0))]
     NotAbsolute(String),
-    /// A directory below the share must be relative.
-    #[error("{} begins with \"/\"; it is relative to the share", Quoted(.0))]
-    NotRelative(String),
-    /// Two slashes in a row, or one at the end.
-    #[error("{} has an empty component (\"//\", or \"/\" at the end)", Quoted(.0))]
-    EmptyComponent(String),
     /// `.` or `..`.
     #[error("{} holds the component {}; \".\" and \"..\" are not allowed", Quoted(.path), Quoted(.component))]
     Dots {
@@ -85,15 +79,7 @@ impl FromStr for SharePath {
         if !text.starts_with('/') {
             return Err(PathError::NotAbsolute(text.to_owned()));
         }
-        let mut path = String::with_capacity(text.len());
-        for component in text.split('/').filter(|component| !component.is_empty()) {
-            check_component(text, component)?;
-            path.push('/');
-            path.push_str(component);
-        }
-        if path.is_empty() {
-            path.push('/');
-        }
+        let path = format!("/{}", joined(text)?);
         check_length(&path)?;
         Ok(Self(path))
     }
@@ -135,21 +121,20 @@ impl SubPath {
 impl FromStr for SubPath {
     type Err = PathError;
 
+    /// Reads a path below a share. Slashes that change nothing (doubled, at the beginning or at the end) are dropped, so
+    /// that `a/b` and `/a/b/` are one directory.
     fn from_str(text: &str) -> Result<Self, PathError> {
-        if text.is_empty() {
+        let path = joined(text)?;
+        if path.is_empty() {
             return Err(PathError::Empty);
         }
-        if text.starts_with('/') {
-            return Err(PathError::NotRelative(text.to_owned()));
-        }
-        check_length(text)?;
-        let mut components = text.split('/');
+        check_length(&path)?;
+        let path = Self(path);
         // Servers that ignore case would take ".Berth" for the same directory.
-        if components.clone().next().is_some_and(is_reserved) {
+        if path.components().next().is_some_and(is_reserved) {
             return Err(PathError::Reserved(text.to_owned()));
         }
-        components.try_for_each(|component| check_component(text, component))?;
-        Ok(Self(text.to_owned()))
+        Ok(path)
     }
 }
 
@@ -164,11 +149,15 @@ pub(crate) fn is_reserved(component: &str) -> bool {
     component.eq_ignore_ascii_case(layout::ROOT)
 }
 
+/// The components of `text`, checked and joined by single slashes.
+fn joined(text: &str) -> Result<String, PathError> {
+    let components: Vec<&str> = text.split('/').filter(|component| !component.is_empty()).collect();
+    components.iter().try_for_each(|component| check_component(text, component))?;
+    Ok(components.join("/"))
+}
+
 /// Checks one component of `path`, which is only named in the error.
 pub(crate) fn check_component(path: &str, component: &str) -> Result<(), PathError> {
-    if component.is_empty() {
-        return Err(PathError::EmptyComponent(path.to_owned()));
-    }
     if component == "." || component == ".." {
         return Err(PathError::Dots { path: path.to_owned(), component: component.to_owned() });
     }
@@ -234,6 +223,13 @@ mod tests {
     }
 
     #[test]
+    fn slashes_that_change_nothing_are_dropped() {
+        for text in ["/archive/2026/", "archive//2026", "//archive/2026//"] {
+            assert_eq!(text.parse::<SubPath>().expect(text).as_str(), "archive/2026");
+        }
+    }
+
+    #[test]
     fn joining_never_doubles_a_slash() {
         let below: SubPath = "a/b".parse().expect("legal");
         assert_eq!("/".parse::<SharePath>().expect("legal").join(&below), "/a/b");
@@ -244,13 +240,13 @@ mod tests {
     fn a_directory_cannot_leave_its_share_nor_enter_ours() {
         for (text, error) in [
             ("", PathError::Empty),
-            ("/a", PathError::NotRelative("/a".into())),
-            ("a/", PathError::EmptyComponent("a/".into())),
-            ("a//b", PathError::EmptyComponent("a//b".into())),
+            ("//", PathError::Empty),
             ("..", PathError::Dots { path: "..".into(), component: "..".into() }),
             ("a/..", PathError::Dots { path: "a/..".into(), component: "..".into() }),
             (".berth", PathError::Reserved(".berth".into())),
             (".Berth/records", PathError::Reserved(".Berth/records".into())),
+            ("//.berth", PathError::Reserved("//.berth".into())),
+            ("/a//../b", PathError::Dots { path: "/a//../b".into(), component: "..".into() }),
             ("a\u{7f}", PathError::ControlCharacter("a\u{7f}".into())),
         ] {
             assert_eq!(text.parse::<SubPath>(), Err(error));

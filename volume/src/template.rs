@@ -120,7 +120,6 @@ pub enum TemplateError {
 /// template shows, or an error. A value cannot add a component, remove one, or leave the share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    text: String,
     components: Vec<Vec<Piece>>,
 }
 
@@ -146,24 +145,32 @@ impl Template {
 impl FromStr for Template {
     type Err = TemplateError;
 
+    /// Reads a template. Slashes that change nothing (doubled, at the beginning or at the end) are dropped.
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        if text.is_empty() {
+        let mut components = read_components(text)?;
+        components.retain(|component| !component.is_empty());
+        if components.is_empty() {
             return Err(TemplateError::Path(PathError::Empty));
         }
-        if text.starts_with('/') {
-            return Err(TemplateError::Path(PathError::NotRelative(text.to_owned())));
-        }
-        let components = read_components(text)?;
         for (index, component) in components.iter().enumerate() {
             check_literal(text, index, component)?;
         }
-        Ok(Self { text: text.to_owned(), components })
+        Ok(Self { components })
     }
 }
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        for (index, component) in self.components.iter().enumerate() {
+            f.write_str(if index > 0 { "/" } else { "" })?;
+            for piece in component {
+                match piece {
+                    Piece::Literal(text) => f.write_str(text)?,
+                    Piece::Variable(variable) => write!(f, "${{{}}}", variable.name())?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +210,6 @@ fn read_components(text: &str) -> Result<Vec<Vec<Piece>>, TemplateError> {
 fn check_literal(text: &str, index: usize, component: &[Piece]) -> Result<(), TemplateError> {
     let check = |literal: &str| path::check_component(text, literal).map_err(TemplateError::Path);
     match component {
-        [] => check(""),
         [Piece::Literal(first)] if index == 0 && path::is_reserved(first) => {
             Err(TemplateError::Path(PathError::Reserved(text.to_owned())))
         }
@@ -251,9 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn keeps_its_text() {
+    fn keeps_its_text_but_for_slashes_that_change_nothing() {
         let text = "${pvc.metadata.namespace}/x";
-        assert_eq!(text.parse::<Template>().expect("legal").to_string(), text);
+        for written in [text.to_owned(), format!("/{text}/"), text.replace('/', "//")] {
+            assert_eq!(written.parse::<Template>().expect("legal").to_string(), text, "{written}");
+        }
+        assert_eq!(render("/${pvc.metadata.namespace}/${pvc.metadata.name}", &metadata()), Ok("shop/data".to_owned()));
     }
 
     #[test]
@@ -278,9 +287,7 @@ mod tests {
 
     #[test]
     fn a_wrong_template_is_refused_before_any_value_is_known() {
-        for text in
-            ["", "/a", "a//b", "a/", "a/../b", "./a", ".berth/x", "a\n${pv.metadata.name}", "${pv.metadata.name}/"]
-        {
+        for text in ["", "/", "//", "a/../b", "./a", ".berth/x", "//.berth/x", "a\n${pv.metadata.name}"] {
             assert!(matches!(text.parse::<Template>(), Err(TemplateError::Path(_))), "{text:?}");
         }
         for text in ["${pv.metadata.name", "a/${", "${${pv.metadata.name}"] {

@@ -69,7 +69,7 @@ fn every_documented_option_is_understood() {
             let legal = [Some(name.to_owned()), with_value]
                 .into_iter()
                 .flatten()
-                .any(|option| MountOptions::parse(&[option]).is_ok());
+                .any(|option| MountOptions::parse(&[option], 2049).is_ok());
             assert!(legal, "{name} is documented, and refused");
             understood += 1;
         }
@@ -99,7 +99,7 @@ fn said(key: &str, value: Option<&str>) -> String {
 }
 
 fn option_said(option: &str) -> String {
-    sentence(&MountOptions::parse(&[option]).expect_err("a wrong option"))
+    sentence(&MountOptions::parse(&[option], 2049).expect_err("a wrong option"))
 }
 
 #[test]

@@ -18,11 +18,12 @@ pub(super) fn wanted(request: &CreateVolume, driver_name: &str) -> Result<(Wante
     if request.capabilities.is_empty() {
         return Err(OperationError::Missing("volume_capabilities"));
     }
-    for capability in &request.capabilities {
-        MountOptions::parse(capability.mount_flags()).map_err(OperationError::MountOptions)?;
-    }
     let size_bytes = request.capacity.resolve().map_err(OperationError::Capacity)?;
     let parameters = Parameters::parse(&request.parameters).map_err(OperationError::Parameters)?;
+    for capability in &request.capabilities {
+        let port = parameters.server.port();
+        MountOptions::parse(capability.mount_flags(), port).map_err(OperationError::MountOptions)?;
+    }
     let id = VolumeId::new(&parameters.server, &parameters.share, &request.name).map_err(OperationError::Id)?;
     let path = match &parameters.sub_dir {
         Some(template) => template.render(&parameters.metadata).map_err(OperationError::SubDir)?,

@@ -62,7 +62,7 @@ impl Operations {
 /// Why the volume cannot be used as asked.
 fn refusal(request: &Validate, truth: &VolumeContext) -> Option<String> {
     for capability in &request.capabilities {
-        if let Err(error) = MountOptions::parse(capability.mount_flags()) {
+        if let Err(error) = MountOptions::parse(capability.mount_flags(), truth.server.port()) {
             return Some(message(&error));
         }
     }

@@ -23,6 +23,7 @@ pub(super) enum Group {
     TrunkDiscovery,
     Security,
     TransportSecurity,
+    DirectoryAttributes,
     AttributeCache,
     AttributeTimeout,
     FileTimeoutLeast,
@@ -47,6 +48,8 @@ pub(super) enum Spelling {
     Number(RangeInclusive<u32>),
     /// `name=WORD`.
     Word(&'static [&'static str]),
+    /// `name=TEXT`, whatever the text: nothing here reads it.
+    Text,
 }
 
 /// What an option does.
@@ -84,8 +87,8 @@ const fn attribute(name: &'static str, change: fn(&mut MountAttributes)) -> Know
     Known { name, spelling: Spelling::Flag, change: Change::Attribute(change) }
 }
 
-const fn nothing(name: &'static str) -> Known {
-    Known { name, spelling: Spelling::Flag, change: Change::Nothing }
+const fn nothing(name: &'static str, spelling: Spelling) -> Known {
+    Known { name, spelling, change: Change::Nothing }
 }
 
 /// The kernel counts in signed numbers.
@@ -102,7 +105,7 @@ pub(super) const DEFAULTS: &[(Group, &str, Option<&str>)] = &[
     (Group::WriteSize, "wsize", Some("1048576")),
 ];
 
-/// All options but `vers`, `nfsvers` and `minorversion`, which depend on each other, and `tcp`.
+/// All options but `vers`, `nfsvers` and `minorversion`, which depend on each other, `port`, which the server has, and `tcp`.
 pub(super) static KNOWN: &[Known] = &[
     flag("hard", Group::Recovery),
     flag("soft", Group::Recovery),
@@ -120,6 +123,8 @@ pub(super) static KNOWN: &[Known] = &[
     flag("notrunkdiscovery", Group::TrunkDiscovery),
     word("sec", &["sys", "krb5", "krb5i", "krb5p", "none"], Group::Security),
     word("xprtsec", &["none", "tls", "mtls"], Group::TransportSecurity),
+    flag("rdirplus", Group::DirectoryAttributes),
+    flag("nordirplus", Group::DirectoryAttributes),
     flag("ac", Group::AttributeCache),
     flag("noac", Group::AttributeCache),
     number("actimeo", 0..=MOST, Group::AttributeTimeout),
@@ -157,44 +162,43 @@ pub(super) static KNOWN: &[Known] = &[
     attribute("nostrictatime", |mount| mount.strictatime = false),
     attribute("nodiratime", |mount| mount.nodiratime = true),
     attribute("diratime", |mount| mount.nodiratime = false),
-    nothing("defaults"),
-    nothing("auto"),
-    nothing("noauto"),
-    nothing("nofail"),
-    nothing("_netdev"),
-    nothing("fg"),
-    nothing("intr"),
-    nothing("nointr"),
+    nothing("defaults", Spelling::Flag),
+    nothing("auto", Spelling::Flag),
+    nothing("noauto", Spelling::Flag),
+    nothing("nofail", Spelling::Flag),
+    nothing("_netdev", Spelling::Flag),
+    nothing("fg", Spelling::Flag),
+    nothing("intr", Spelling::Flag),
+    nothing("nointr", Spelling::Flag),
+    // Of NFSv3, its lock manager and its mount protocol. Linux reads them on a 4.1 mount and does nothing with them.
+    nothing("lock", Spelling::Flag),
+    nothing("nolock", Spelling::Flag),
+    nothing("local_lock", Spelling::Word(&["none", "all", "flock", "posix"])),
+    nothing("acl", Spelling::Flag),
+    nothing("noacl", Spelling::Flag),
+    nothing("mountaddr", Spelling::Text),
+    nothing("mounthost", Spelling::Text),
+    nothing("mountport", Spelling::Text),
+    nothing("mountproto", Spelling::Text),
+    nothing("mountvers", Spelling::Text),
+    // Of NFSv4.0, whose callbacks need a connection of their own.
+    nothing("clientaddr", Spelling::Text),
+    // Of mount(8): kubelet repeats a failed mount.
+    nothing("retry", Spelling::Text),
 ];
 
 fn set_times(mount: &mut MountAttributes, noatime: bool, relatime: bool, strictatime: bool) {
     (mount.noatime, mount.relatime, mount.strictatime) = (noatime, relatime, strictatime);
 }
 
-const V3_ONLY: &str = "it belongs to NFSv3, and this driver speaks NFSv4.1 and 4.2; leave it out";
 const FROM_SERVER: &str = "the driver sets it from \"server\" and \"share\"; leave it out";
 
 /// Options that exist, and that people therefore try.
 pub(super) static NOT_OFFERED: &[(&str, &str)] = &[
-    ("port", "the port belongs to the server; write \"server\" as host:port"),
     ("addr", FROM_SERVER),
-    ("mountaddr", V3_ONLY),
-    ("mounthost", V3_ONLY),
-    ("mountport", V3_ONLY),
-    ("mountproto", V3_ONLY),
-    ("mountvers", V3_ONLY),
-    ("clientaddr", "it serves callbacks of NFSv4.0 only; leave it out"),
     ("bg", "a mount that goes on in the background would start the pod without its volume; leave it out"),
-    ("retry", "kubelet repeats a failed mount; leave it out"),
     ("rdma", "write \"proto=rdma\""),
     ("udp", "NFSv4 runs over TCP; leave it out"),
-    ("lock", V3_ONLY),
-    ("nolock", V3_ONLY),
-    ("local_lock", V3_ONLY),
-    ("acl", V3_ONLY),
-    ("noacl", V3_ONLY),
-    ("rdirplus", V3_ONLY),
-    ("nordirplus", V3_ONLY),
     ("tls", "it is an option of efs-utils; for TLS by the kernel and a server that offers it write \"xprtsec=tls\""),
     ("iam", "it is an option of efs-utils and is not offered yet"),
     ("accesspoint", "it is an option of efs-utils and is not offered yet"),
