@@ -155,7 +155,7 @@ impl Finished {
     }
 }
 
-/// The last [`TAIL`] bytes as text, trimmed.
+/// The last 2,000 bytes as text, trimmed: as much as an error carries.
 pub fn tail(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).trim().to_owned()
 }
