@@ -16,6 +16,7 @@ FROM scratch
 COPY --from=build /out/berth-controller /out/berth-node /
 LABEL org.opencontainers.image.title="berth" \
       org.opencontainers.image.description="ReadWriteMany volumes for Kubernetes on any NFS server" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
 # The controller's user. The chart names a user and a program for either pod; nothing is left to the image.
 USER 65532:65532

@@ -181,6 +181,11 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
         Command::Demo => return scenario(&["demo".to_owned()], args, state, timeline),
         Command::Scenario { names } => return scenario(names, args, state, timeline),
         Command::Test { rungs, kernels } => {
+            if !kernels.is_empty() && !rungs.is_empty() && !rungs.contains(&Rung::Kernel) {
+                return Err(LabError::Precondition(
+                    "--kernel is for the rung kernel, which is not among these".to_owned(),
+                ));
+            }
             // Scenarios on a cluster that is not the lab's need nothing of this machine.
             if rungs.as_slice() != [Rung::Cluster] || !target::is_foreign() {
                 privileged()?;
@@ -220,11 +225,12 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
 }
 
 fn scenario(names: &[String], args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode, LabError> {
+    scenarios::check(names)?;
     if !target::is_foreign() {
         privileged()?;
     }
     let target = Target::prepare(state, args.kubernetes, timeline)?;
-    let outcome = scenarios::run(names, target.driver(), target.lab(), timeline)?;
+    let outcome = scenarios::run(names, target.driver(), target.lab(), timeline);
     print!("{}", timeline.summary());
     if target.lab().is_some() {
         println!("the lab stays up: `lab kubectl …` talks to it, `lab down` ends it");

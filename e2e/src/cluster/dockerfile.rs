@@ -2,7 +2,7 @@
 //! are gone through by hand: the command of its first stage runs on nothing but what `.dockerignore` lets through, in mounts
 //! that lay that over the checkout, and its second stage must give what the lab's image has.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use labkit::base::{LabError, Tool, checkout};
 
@@ -97,7 +97,7 @@ impl Dockerfile {
         if stages == 2 { Ok(file) } else { Err(format!("{stages} stages, not 2")) }
     }
 
-    /// What of the second stage the lab's image does not have.
+    /// What differs between the second stage and the lab's image.
     fn differs(&self) -> Vec<String> {
         let config = image::config();
         let mut faults = Vec::new();
@@ -107,11 +107,10 @@ impl Dockerfile {
         if config.user().as_ref() != Some(&self.user) {
             faults.push(format!("its user is {:?}, the image's {:?}", self.user, config.user()));
         }
-        for (key, value) in &self.labels {
-            let found = config.labels().as_ref().and_then(|labels| labels.get(key));
-            if found != Some(value) {
-                faults.push(format!("its label {key} is {value:?}, the image's {found:?}"));
-            }
+        let found: BTreeMap<&String, &String> = config.labels().iter().flatten().collect();
+        let labels: BTreeMap<&String, &String> = self.labels.iter().map(|(key, value)| (key, value)).collect();
+        if labels != found {
+            faults.push(format!("its labels are {labels:?}, the image's {found:?}"));
         }
         faults
     }
@@ -143,6 +142,6 @@ mod tests {
     #[test]
     fn another_user_and_another_label_are_told() {
         let faults = Dockerfile::parse(FILE).unwrap().differs().join("; ");
-        assert!(faults.contains("user is \"1:2\"") && faults.contains("label k"), "{faults}");
+        assert!(faults.contains("user is \"1:2\"") && faults.contains("labels are {\"k\""), "{faults}");
     }
 }

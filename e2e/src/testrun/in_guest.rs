@@ -26,7 +26,7 @@ const PASSED_ON: &[&str] = &["BERTH_TEST_", "NEXTEST", "RUST_"];
 /// Copies the test programs of a rung, from nextest's list of it, into the guest.
 pub(super) fn copy(list: &Value, guest: &Guest) -> Result<(), LabError> {
     let programs: BTreeSet<&Path> =
-        matching(list).filter_map(|(suite, _)| suite["binary-path"].as_str()).map(Path::new).collect();
+        matching(list).filter_map(|case| case.suite["binary-path"].as_str()).map(Path::new).collect();
     for program in programs {
         guest.copy_in(program, &inside(program).to_string_lossy(), 0o755)?;
     }

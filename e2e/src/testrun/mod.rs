@@ -151,9 +151,9 @@ fn programs(rung: Rung, kubernetes: Kubernetes, nextest: &Nextest, state: &State
         Rung::Wire => {
             // For the Debian packages: NFS-Ganesha is one.
             LabParts::ensure(kubernetes)?;
-            here(&own_mounts())
+            here(&apart_from_others())
         }
-        Rung::Privileged => here(&own_mounts()),
+        Rung::Privileged => here(&apart_from_others()),
         Rung::Apiserver => apart(|| {
             let parts = LabParts::ensure(kubernetes)?;
             let api = ApiOnly::start(state, parts.control_plane(), kubernetes)?;
@@ -165,10 +165,11 @@ fn programs(rung: Rung, kubernetes: Kubernetes, nextest: &Nextest, state: &State
     }
 }
 
-/// Each test with mounts of its own, so that one that dies leaves none behind.
-fn own_mounts() -> Place {
-    let runner = ["unshare", "--mount", "--propagation", "private", "--"].map(str::to_owned).to_vec();
-    Place { runner, ..Place::default() }
+/// Each test with mounts and processes of its own, so that one that dies leaves none behind, be they in groups of their own.
+fn apart_from_others() -> Place {
+    let words =
+        ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
+    Place { runner: words.map(str::to_owned).to_vec(), ..Place::default() }
 }
 
 /// Runs the scenarios. A lab that was up before stays up; one that was brought up for them goes with them.
@@ -178,7 +179,7 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
     let has_suite = kubernetes == Kubernetes::default() && !target::is_foreign();
     let suite = has_suite.then(|| external::build(kubernetes)).transpose()?;
     let target = Target::prepare(state, kubernetes, timeline)?;
-    let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline)?;
+    let mut outcome = scenarios::run(&[], target.driver(), target.lab(), timeline);
     if let Some(suite) = &suite {
         timeline.note("a few specs of Kubernetes' external storage suite (5 min usually)");
         outcome.add(counted("external storage suite", external::sample(&target, suite, state, timeline)));
@@ -190,7 +191,7 @@ fn cluster(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Res
             "installed by the manifests, on the second server, NFS-Ganesha, as on a cluster that is not the lab's",
         );
         let names = ["demo", "static-volume"].map(str::to_owned);
-        let again = target.by_manifests(|driver| scenarios::run(&names, driver, None, timeline));
+        let again = target.by_manifests(|driver| Ok(scenarios::run(&names, driver, None, timeline)));
         outcome.add(counted("installed by the manifests", again.map(Option::unwrap_or_default)));
     }
     if mine && target.lab().is_some() {

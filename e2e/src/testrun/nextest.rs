@@ -61,15 +61,18 @@ impl Nextest {
         })
     }
 
-    /// Every test of the workspace as nextest lists it, with whether it belongs to the rung.
+    /// Every test of the workspace as nextest lists it, with whether it belongs to the rung; `#[ignore]`d ones belong to
+    /// one like others.
     pub(super) fn list(&self, rung: &str) -> Result<Value, LabError> {
-        let tool = Tool::new(&self.program).args(["nextest", "list", "--message-format=json", "--profile", rung]);
+        let words = ["nextest", "list", "--message-format=json", "--run-ignored=all", "--profile", rung];
+        let tool = Tool::new(&self.program).args(words);
         let text = tool.arg("--cargo-quiet").args(PROGRAMS).dir(checkout()).output()?;
         serde_json::from_str(&text).map_err(LabError::reply("cargo nextest list"))
     }
 
     /// Runs the tests of a rung at `place`. Failures are shown as they happen; `target/report/LABEL.xml` has all of it.
     pub(super) fn run(&self, rung: &str, label: &str, place: &Place) -> Result<Outcome, LabError> {
+        let due = Due::at(&self.list(rung)?, place.leave_out);
         let junit = checkout().join("target/nextest").join(rung).join("junit.xml");
         forget(&junit)?;
         let mut command = self.command();
@@ -92,7 +95,7 @@ impl Nextest {
                 account(label, &text)
             },
         )?;
-        Ok(judged(label, outcome, status))
+        Ok(judged(label, outcome, due, status))
     }
 
     fn command(&self) -> Command {
@@ -106,14 +109,37 @@ impl Nextest {
     }
 }
 
-/// The tests of a rung in its list: each with the program it is in.
-pub(super) fn matching(list: &Value) -> impl Iterator<Item = (&Value, &str)> {
+/// A test of a rung, as nextest lists it.
+pub(super) struct Case<'a> {
+    /// The program that it is in.
+    pub(super) suite: &'a Value,
+    pub(super) name: &'a str,
+    is_ignored: bool,
+}
+
+/// The tests of a rung in its list.
+pub(super) fn matching(list: &Value) -> impl Iterator<Item = Case<'_>> {
     let suites = list["rust-suites"].as_object().into_iter().flatten().map(|(_, suite)| suite);
     suites.flat_map(|suite| {
         let cases = suite["testcases"].as_object().into_iter().flatten();
         let of_rung = cases.filter(|(_, case)| case["filter-match"]["status"] == "matches");
-        of_rung.map(move |(name, _)| (suite, name.as_str()))
+        of_rung.map(move |(name, case)| Case { suite, name, is_ignored: case["ignored"] == true })
     })
+}
+
+/// How many tests of a rung have to run at a place, and how many are not to: ignored, or left out there.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    tests: usize,
+    others: usize,
+}
+
+impl Due {
+    fn at(list: &Value, leave_out: Option<&str>) -> Self {
+        let is_due = |case: &Case<'_>| !case.is_ignored && !leave_out.is_some_and(|begin| case.name.starts_with(begin));
+        let tests = matching(list).filter(is_due).count();
+        Self { tests, others: matching(list).count() - tests }
+    }
 }
 
 /// Runs the examples in the documentation, which are no test programs of their own. They count as one.
@@ -134,7 +160,7 @@ fn forget(path: &Path) -> Result<(), LabError> {
     }
 }
 
-/// Counts of a report as nextest writes it; `#[ignore]`d tests are not run.
+/// Counts of a report as nextest writes it.
 fn account(label: &str, junit: &str) -> Result<Outcome, LabError> {
     let report = Report::deserialize_from_str(junit)
         .map_err(|error| LabError::Unmet(format!("the report of {label} cannot be read: {error}")))?;
@@ -155,10 +181,17 @@ fn account(label: &str, junit: &str) -> Result<Outcome, LabError> {
     Ok(outcome)
 }
 
-/// A run that ended badly without a failed test, or well without a test, is a failure of its own.
-fn judged(label: &str, mut outcome: Outcome, status: ExitStatus) -> Outcome {
-    if !status.success() && outcome.failed == 0 {
-        let why = "a test program could not be listed or built, or the rung took too long";
+/// A run that has not come to every test, or ended badly without a failed one, or well without a test, is a failure of its
+/// own.
+fn judged(label: &str, mut outcome: Outcome, due: Due, status: ExitStatus) -> Outcome {
+    outcome.not_run += due.others;
+    let missing = due.tests.saturating_sub(outcome.passed + outcome.failed);
+    if missing > 0 {
+        outcome.not_run += missing;
+        let why = "did the rung take longer than its global-timeout in .config/nextest.toml?";
+        outcome.add(Outcome::failure(format!("{label}: {missing} of {} tests were not run: {why}", due.tests)));
+    } else if !status.success() && outcome.failed == 0 {
+        let why = "could a test program not be listed or built?";
         outcome.add(Outcome::failure(format!("{label}: nextest ended badly ({status}) without a failed test: {why}")));
     }
     if status.success() && outcome.passed == 0 {
@@ -171,17 +204,22 @@ fn judged(label: &str, mut outcome: Outcome, status: ExitStatus) -> Outcome {
 mod tests {
     use std::os::unix::process::ExitStatusExt;
 
+    use serde_json::json;
+
     use super::*;
 
     const MIXED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites name="nextest-run" tests="4" failures="2" errors="0">
-  <testsuite name="p::bin" tests="4" disabled="1" errors="0" failures="2">
+<testsuites name="nextest-run" tests="3" failures="2" errors="0">
+  <testsuite name="p::bin" tests="3" disabled="0" errors="0" failures="2">
     <testcase name="a::good" classname="p::bin" time="0.1"></testcase>
     <testcase name="a::bad" classname="p::bin" time="0.1"><failure type="test failure with exit code 101"/></testcase>
     <testcase name="a::slow" classname="p::bin" time="9"><failure type="test timeout"/></testcase>
-    <testcase name="a::left" classname="p::bin" time="0"><skipped/></testcase>
   </testsuite>
 </testsuites>"#;
+
+    fn due(tests: usize, others: usize) -> Due {
+        Due { tests, others }
+    }
 
     fn status(code: i32) -> ExitStatus {
         ExitStatus::from_raw(code << 8)
@@ -190,19 +228,41 @@ mod tests {
     #[test]
     fn a_report_is_counted_and_failures_say_how() {
         let outcome = account("unit", MIXED).unwrap();
-        assert_eq!((outcome.passed, outcome.failed, outcome.not_run), (1, 2, 1));
+        assert_eq!((outcome.passed, outcome.failed, outcome.not_run), (1, 2, 0));
         assert_eq!(
             outcome.failures,
             ["unit: p::bin a::bad (test failure with exit code 101)", "unit: p::bin a::slow (test timeout)"]
         );
-        assert_eq!(judged("unit", outcome.clone(), status(100)), outcome, "the failures tell it already");
+        assert_eq!(judged("unit", outcome.clone(), due(3, 0), status(100)), outcome, "the failures tell it already");
+    }
+
+    #[test]
+    fn tests_that_a_run_has_not_come_to_are_counted_and_a_failure() {
+        let cut_off = judged("unit", account("unit", MIXED).unwrap(), due(889, 2), status(100));
+        assert_eq!((cut_off.passed, cut_off.failed, cut_off.not_run), (1, 3, 888));
+        assert!(cut_off.failures[2].contains("886 of 889 tests were not run"), "{:?}", cut_off.failures);
+        let nothing = judged("unit", Outcome::default(), due(5, 0), status(104));
+        assert_eq!((nothing.failed, nothing.not_run), (1, 5));
+    }
+
+    #[test]
+    fn ignored_tests_and_those_left_out_at_a_place_are_not_due() {
+        let case = |ignored: bool, status: &str| json!({ "ignored": ignored, "filter-match": { "status": status } });
+        let list = json!({ "rust-suites": { "p::bin": { "testcases": {
+            "a::one": case(false, "matches"), "a::two": case(true, "matches"),
+            "fold::three": case(false, "matches"), "b::another_rungs": case(true, "mismatch"),
+        }}}});
+        let Due { tests, others } = Due::at(&list, None);
+        assert_eq!((tests, others), (2, 1));
+        let Due { tests, others } = Due::at(&list, Some("fold::"));
+        assert_eq!((tests, others), (1, 2));
     }
 
     #[test]
     fn a_run_that_dies_or_runs_nothing_is_a_failure() {
-        assert_eq!(judged("unit", Outcome::pass(), status(104)).failed, 1);
-        assert_eq!(judged("unit", Outcome::default(), status(0)).failed, 1);
-        assert_eq!(judged("unit", Outcome::pass(), status(0)), Outcome::pass());
+        assert_eq!(judged("unit", Outcome::pass(), due(1, 0), status(104)).failed, 1);
+        assert_eq!(judged("unit", Outcome::default(), due(0, 0), status(0)).failed, 1);
+        assert_eq!(judged("unit", Outcome::pass(), due(1, 0), status(0)), Outcome::pass());
         assert!(account("unit", "<testsuites").is_err());
     }
 }

@@ -64,6 +64,11 @@ pub fn run(
     timeline.step("the nodes are ready for the suite");
     let listing = suite.list()?;
     let asked: Vec<&str> = listing.specs.iter().map(String::as_str).filter(|name| holds(name, plan.words)).collect();
+    if asked.is_empty() {
+        let words = plan.words.join(", ");
+        let all = listing.specs.len();
+        return Err(LabError::Precondition(format!("none of the {all} specs for the driver holds a word of: {words}")));
+    }
     let mut ledger = Ledger::open(&suite.subject)?;
     if plan.again {
         ledger.verdicts.retain(|name, _| !asked.contains(&name.as_str()));

@@ -85,7 +85,11 @@ impl Suite {
     /// Every spec that there is for the driver.
     pub(super) fn list(&self) -> Result<Listing, LabError> {
         let tool = Tool::new(&self.e2e_test).args(&self.flags).arg("--list-tests");
-        tool.env("DEBUG_STORAGE_TESTSUITE", "1").output().map(|text| spec::listing(&text, &self.driver))
+        let listing = spec::listing(&tool.env("DEBUG_STORAGE_TESTSUITE", "1").output()?, &self.driver);
+        if listing.specs.is_empty() {
+            return Err(LabError::Unmet(format!("e2e.test lists no spec for the driver {}", self.driver)));
+        }
+        Ok(listing)
     }
 
     /// Runs these specs in so many processes. What they print is in `target/report/external/LABEL.log`.
