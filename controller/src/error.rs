@@ -261,8 +261,12 @@ impl OperationError {
 
     /// Whether a handle that was kept leads nowhere any more.
     pub(crate) fn is_lost_handle(&self) -> bool {
-        let Self::Storage { source, .. } = self else { return false };
-        source.status().is_some_and(NfsStatus::is_lost_handle)
+        self.nfs_status().is_some_and(NfsStatus::is_lost_handle)
+    }
+
+    /// What the server answered, where that is what failed.
+    pub(crate) fn nfs_status(&self) -> Option<NfsStatus> {
+        if let Self::Storage { source, .. } = self { source.status() } else { None }
     }
 }
 

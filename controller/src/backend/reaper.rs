@@ -33,6 +33,8 @@ pub(super) struct Pass {
     pub(super) left: usize,
     /// One reason for the latter: path in the trash, and what the server said.
     pub(super) reason: Option<String>,
+    /// A handle led nowhere: what is left may be other than what was seen.
+    pub(super) lost: bool,
 }
 
 /// Empties the trash of a share as long as the share is in use: now, whenever something is put into it, and every few
@@ -73,8 +75,8 @@ async fn pass(share: &Weak<Share>) -> Option<bool> {
             tracing::info!(share = location, trees = removed, took = ?began.elapsed(), "emptied the trash");
             Some(false)
         }
-        Ok(Pass { removed, left, reason }) => {
-            let reason = reason.unwrap_or_default();
+        Ok(Pass { removed, left, reason, .. }) => {
+            let reason = reason.unwrap_or_else(|| "it changes while it is emptied".to_owned());
             tracing::warn!(share = location, trees = removed, left, reason, "cannot empty the trash");
             Some(true)
         }
@@ -91,8 +93,10 @@ async fn empty(share: &Share) -> Result<Pass, OperationError> {
     loop {
         let Some(folders) = share.existing_folders().await? else { return Ok(Pass::default()) };
         match forest::clear(share, &folders).await {
-            // The server has other handles now, or another replica removes the same trees: look at what is left.
+            // The server has other handles now: look at what is left.
             Err(error) if error.is_lost_handle() && attempt < ATTEMPTS => share.forget(&folders).await,
+            // If the server has other handles, that of the trash is lost too.
+            Ok(pass) if pass.lost && attempt < ATTEMPTS => {}
             result => return result,
         }
         attempt += 1;

@@ -131,7 +131,10 @@ mod fake {
     use crate::world::World;
 
     every_volume_test!(World::fake());
-    volume_tests! { World::squashed_fake(); squash: a_squashed_root_cannot_set_an_owner; }
+    volume_tests! { World::squashed_fake();
+        squash: a_squashed_root_cannot_set_an_owner;
+        reaping: a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody;
+    }
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
         reaping: what_cannot_be_removed_is_left_and_tried_again;
@@ -157,7 +160,10 @@ mod ganesha {
     use crate::world::World;
 
     every_volume_test!(World::ganesha());
-    volume_tests! { World::squashed_ganesha(); squash: a_squashed_root_cannot_set_an_owner; }
+    volume_tests! { World::squashed_ganesha();
+        squash: a_squashed_root_cannot_set_an_owner;
+        reaping: a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody;
+    }
     volume_tests! { World::ganesha_for_low_ports(); ports: an_export_that_demands_a_low_port_is_named_and_can_be_had; }
     volume_tests! { World::ganesha_on_a_small_disk(); full: a_disk_that_fills_up_refuses_and_recovers; }
     volume_tests! { World::ganesha_that_squashes(); refusals: a_share_that_may_not_be_written_to_is_named; }

@@ -52,6 +52,36 @@ pub(crate) async fn what_an_earlier_process_left_is_removed(world: &World) {
     assert_eq!(world.places(), ["pvc-1", "pvc-3"]);
 }
 
+/// A directory that the controller may not even list keeps neither what lies beside it nor other trees.
+pub(crate) async fn a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody(world: &World) {
+    let controller = world.controller();
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let name = format!("pvc-{number}");
+        ids.push(controller.create(&name, &[]).await.unwrap().id);
+        // So many that their listing takes several pages, with the closed one somewhere among them.
+        for file in 0..if number == 7 { 600 } else { 3 } {
+            world.make_dir(&format!("{name}/d{file}"));
+        }
+    }
+    world.make_file("pvc-7/private/precious");
+    world.close("pvc-7/private").await;
+    for id in ids {
+        controller.delete(&id).await.unwrap();
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    let left = |world: &World| {
+        let trash = world.folder("trash");
+        let [tree] = trash.as_slice() else { return trash };
+        world.folder(&format!("trash/{tree}"))
+    };
+    while left(world) != ["private"] {
+        assert!(tokio::time::Instant::now() < deadline, "left in the trash: {:?}", left(world));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(world.folder("trash")[0].starts_with("pvc-7~"));
+}
+
 /// One tree that the server does not let go does not keep the others, and is tried again.
 pub(crate) async fn what_cannot_be_removed_is_left_and_tried_again(world: &World) {
     let server = world.as_fake();

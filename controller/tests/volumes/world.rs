@@ -280,6 +280,17 @@ impl World {
         self.change(path, SetAttributes::mode(0o777)).await;
     }
 
+    /// Lets nobody but user 0 into a directory.
+    pub(crate) async fn close(&self, path: &str) {
+        match self.place(path) {
+            Place::Fake(..) => self.change(path, SetAttributes::mode(0)).await,
+            Place::Here(path) => {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+            }
+        }
+    }
+
     /// Changes owner or mode of a directory.
     pub(crate) async fn change(&self, path: &str, attributes: SetAttributes) {
         let client = self.by_hand();

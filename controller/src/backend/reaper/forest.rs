@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use nfs_client::DirectoryPage;
 
 use super::Pass;
-use super::work::{Directory, Emptied, empty, failed, hoist};
+use super::work::{After, Directory, Emptied, Hoisted, empty, failed, hoist};
 use crate::backend::folders::Folders;
 use crate::backend::share::Share;
 use crate::error::OperationError;
@@ -26,6 +27,9 @@ struct Node {
     depth: usize,
     /// Directories in it that have to go first.
     inner: usize,
+    /// Where its listing goes on once they have, should one of them stay.
+    page: DirectoryPage,
+    /// Something of that page stays.
     stuck: bool,
 }
 
@@ -76,7 +80,9 @@ impl Forest<'_> {
                 .handle
                 .filter(|_| entry.attributes.file_type == Some(nfs_client::FileType::Directory))
             {
-                Some(handle) => self.add(Directory { path, name: entry.name, parent: trash.clone(), handle }, None, 0),
+                Some(handle) => {
+                    self.add(Directory { path, name: entry.name, parent: trash.clone(), handle, kept: None }, None, 0);
+                }
                 None => others.push(entry.name),
             }
         }
@@ -92,13 +98,14 @@ impl Forest<'_> {
     fn add(&mut self, directory: Directory, above: Option<u64>, depth: usize) {
         let id = self.next;
         self.next += 1;
-        self.nodes.insert(id, Node { directory, above, depth, inner: 0, stuck: false });
+        let page = DirectoryPage::default();
+        self.nodes.insert(id, Node { directory, above, depth, inner: 0, page, stuck: false });
         self.ready.push(id);
     }
 
     /// Goes on after work on a directory.
     async fn grow_or_fell(&mut self, id: u64, emptied: Emptied) -> Result<(), OperationError> {
-        let inner = match emptied {
+        let After { inner, reason, page } = match emptied {
             Emptied::Gone => {
                 self.fell(id, false);
                 return Ok(());
@@ -108,25 +115,54 @@ impl Forest<'_> {
                 self.fell(id, true);
                 return Ok(());
             }
-            Emptied::After(inner) => inner,
-        };
-        let Some(depth) = self.nodes.get(&id).map(|node| node.depth + 1) else { return Ok(()) };
-        if depth <= DEEPEST {
-            if let Some(node) = self.nodes.get_mut(&id) {
-                node.inner = inner.len();
+            Emptied::Lost => {
+                self.pass.lost = true;
+                self.fell(id, true);
+                return Ok(());
             }
+            Emptied::After(after) => after,
+        };
+        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
+        let depth = node.depth + 1;
+        (node.page, node.stuck) = (page, reason.is_some());
+        if let Some(reason) = reason {
+            self.pass.reason.get_or_insert(reason);
+        }
+        if depth <= DEEPEST {
+            node.inner = inner.len();
             for directory in inner {
                 self.add(directory, Some(id), depth);
             }
             return Ok(());
         }
         for directory in inner {
-            if let Some(directory) = hoist(self.share, self.folders, directory).await? {
-                self.add(directory, None, 0);
+            match hoist(self.share, self.folders, directory).await? {
+                Hoisted::Moved(directory) => self.add(directory, None, 0),
+                Hoisted::Gone => {}
+                Hoisted::Stuck(reason) => {
+                    self.pass.reason.get_or_insert(reason);
+                    if let Some(node) = self.nodes.get_mut(&id) {
+                        node.stuck = true;
+                    }
+                }
             }
         }
-        self.ready.push(id);
+        self.go_on(id);
         Ok(())
+    }
+
+    /// Work on a directory goes on: nothing in it has to go first any more. Where something stays, behind that.
+    fn go_on(&mut self, id: u64) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.stuck && node.page.end {
+            self.fell(id, true);
+            return;
+        }
+        if node.stuck {
+            node.directory.kept = Some(std::mem::take(&mut node.page));
+            node.stuck = false;
+        }
+        self.ready.push(id);
     }
 
     /// Ends work on a directory, and on those above it that waited for it alone.
@@ -143,11 +179,7 @@ impl Forest<'_> {
         if outer.inner > 0 {
             return;
         }
-        if outer.stuck {
-            self.fell(above, true);
-        } else {
-            self.ready.push(above);
-        }
+        self.go_on(above);
     }
 
     fn leave(&mut self, reason: String) {
