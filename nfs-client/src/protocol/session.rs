@@ -169,9 +169,6 @@ impl Sequence {
 /// What a successful SEQUENCE says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SequenceReply {
-    pub(crate) session: SessionId,
-    pub(crate) sequence: u32,
-    pub(crate) slot: u32,
     /// The highest slot the server would like to see used.
     pub(crate) target_highest_slot: u32,
     pub(crate) flags: StatusFlags,
@@ -203,19 +200,25 @@ impl StatusFlags {
     }
 }
 
-/// Reads number and status of the first result, and the rest of it if it is a successful SEQUENCE.
-pub(crate) fn decode_sequence(reader: &mut Reader<'_>) -> Result<Result<SequenceReply, NfsStatus>, DecodeError> {
+/// Reads number and status of the first result, and the rest of it if it is a successful SEQUENCE. A reply to another
+/// request than the one that began with `asked` is damage: what follows would be believed to be the answer to that one.
+pub(crate) fn decode_sequence(
+    asked: &Sequence,
+    reader: &mut Reader<'_>,
+) -> Result<Result<SequenceReply, NfsStatus>, DecodeError> {
     let status = decode_head(OpCode::Sequence, reader)?;
     if status != NfsStatus::Ok {
         return Ok(Err(status));
     }
-    let session = reader.array()?;
-    let sequence = reader.u32()?;
-    let slot = reader.u32()?;
+    let (session, sequence, slot) = (reader.array()?, reader.u32()?, reader.u32()?);
+    if (session, sequence, slot) != (asked.session, asked.sequence, asked.slot) {
+        let what = "session, slot or sequence number in a reply";
+        return Err(DecodeError::BadValue { what, value: sequence.into() });
+    }
     reader.u32()?; // highest slot the server keeps
     let target_highest_slot = reader.u32()?;
     let flags = StatusFlags(reader.u32()?);
-    Ok(Ok(SequenceReply { session, sequence, slot, target_highest_slot, flags }))
+    Ok(Ok(SequenceReply { target_highest_slot, flags }))
 }
 
 /// Reads number and status of a result whose operation must be `expected`.

@@ -220,7 +220,7 @@ impl Engine {
             let mut reader = Reader::new(&reply);
             let (status, results) = decode_head(&mut reader).map_err(|refused| self.refused(&refused))?;
             let damaged = |error| self.protocol(format!("damaged reply: {error}"));
-            match session::decode_sequence(&mut reader).map_err(damaged)? {
+            match session::decode_sequence(&sequence, &mut reader).map_err(damaged)? {
                 Ok(_) => {
                     slot.release(Seen::Taken);
                     let results = results.saturating_sub(1);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use onc_rpc::{DecodeError, Reader, Refusal, ReplyError, Writer};
+use onc_rpc::{Reader, Refusal, ReplyError, Writer};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -128,15 +128,15 @@ impl Transfer {
     async fn transmit(&mut self, slot: &HeldSlot, connection: &Connection) -> Step {
         // Resending what nobody waits for could execute it long after its caller has acted on its absence.
         let probe = self.uncertain && self.ticket.caller_has_gone();
-        let mut operations = Writer::new();
-        Sequence {
+        let sequence = Sequence {
             session: self.session.id,
             sequence: slot.sequence(),
             slot: slot.index(),
             highest_slot: self.highest_slot,
             cache_this: self.request.mutates,
-        }
-        .encode(&mut operations);
+        };
+        let mut operations = Writer::new();
+        sequence.encode(&mut operations);
         let mut count = 1;
         if !probe {
             operations.append(&self.request.encoded);
@@ -150,7 +150,7 @@ impl Transfer {
                 return Step::Later;
             }
         };
-        match self.read(slot, probe, &reply) {
+        match self.read(&sequence, probe, &reply) {
             Ok(Read::Answered(sequence, answer)) => {
                 self.engine.confirmed(&self.session, sequence);
                 Step::End(Seen::Taken, answer)
@@ -160,21 +160,17 @@ impl Transfer {
         }
     }
 
-    fn read(&self, slot: &HeldSlot, probe: bool, reply: &[u8]) -> Result<Read, ReplyError> {
+    fn read(&self, asked: &Sequence, probe: bool, reply: &[u8]) -> Result<Read, ReplyError> {
         let mut reader = Reader::new(reply);
         let (status, count) = decode_head(&mut reader)?;
         if count == 0 {
             // A compound refused as a whole: `MINOR_VERS_MISMATCH`, for instance.
             return Ok(Read::Sequence(status));
         }
-        let sequence = match session::decode_sequence(&mut reader)? {
+        let sequence = match session::decode_sequence(asked, &mut reader)? {
             Ok(sequence) => sequence,
             Err(status) => return Ok(Read::Sequence(status)),
         };
-        if (sequence.session, sequence.slot, sequence.sequence) != (self.session.id, slot.index(), slot.sequence()) {
-            let what = "session, slot or sequence number in a reply";
-            return Err(DecodeError::BadValue { what, value: sequence.sequence.into() }.into());
-        }
         if probe {
             let outcome = Outcome::Unknown("nobody waited for the reply".into());
             return Ok(Read::Answered(sequence, outcome));

@@ -5,6 +5,7 @@
 mod cancelled;
 mod connection;
 mod listing;
+mod misattributed;
 mod overlap;
 mod ports;
 mod refused;

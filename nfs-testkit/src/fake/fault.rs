@@ -26,6 +26,8 @@ pub enum Effect {
     GarbageReply,
     /// A record mark announces far more than any reply has.
     OversizedReply,
+    /// The request is executed, and its reply says that it belongs to another one.
+    ReplyOfAnother(Another),
     /// The RPC layer denies the caller (`AUTH_TOOWEAK`); nothing is executed.
     Denied,
     /// The server crashes before anything of the request is executed, and restarts.
@@ -39,6 +41,17 @@ pub enum Effect {
     UnplugAfterExecution,
     /// SEQUENCE reports that the server waits for `RECLAIM_COMPLETE`.
     ReclaimNeeded,
+}
+
+/// By what the result of SEQUENCE shows that a reply belongs to another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Another {
+    /// It was sent in another session.
+    Session,
+    /// It was sent on another slot.
+    Slot,
+    /// It was sent on the same slot earlier or later.
+    Sequence,
 }
 
 /// An [`Effect`] on requests that have a certain operation among them.

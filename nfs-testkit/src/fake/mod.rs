@@ -45,7 +45,7 @@ use std::{
 use nfs_client::OpCode;
 use tokio::{sync::watch, time::Instant};
 
-pub use fault::{Effect, Fault};
+pub use fault::{Another, Effect, Fault};
 pub use options::{Chmod, Listing, Options};
 pub use serve::FakeConnector;
 

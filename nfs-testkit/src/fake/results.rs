@@ -3,6 +3,12 @@
 use nfs_client::{NfsStatus, OpCode, protocol::AttributeMask};
 use onc_rpc::Writer;
 
+use super::fault::Another;
+
+/// Where the result of SEQUENCE begins, the first of a compound: behind status, empty tag and count of the compound, and
+/// number and status of the operation.
+const SEQUENCE: usize = 20;
+
 /// Results of a compound, as they go on the wire.
 #[derive(Default)]
 pub(super) struct Results {
@@ -44,6 +50,19 @@ impl Results {
         writer.u32(self.count);
         writer.append(self.encoded.as_slice());
         writer.into_vec()
+    }
+}
+
+/// Makes the results of a successful SEQUENCE and of what follows it those of another request.
+pub(super) fn misattribute(results: &mut [u8], another: Another) {
+    // The last bytes of `sr_sessionid`, `sr_sequenceid` and `sr_slotid`.
+    let last = match another {
+        Another::Session => 15,
+        Another::Sequence => 19,
+        Another::Slot => 23,
+    };
+    if let Some(byte) = results.get_mut(SEQUENCE + last) {
+        *byte ^= 1;
     }
 }
 

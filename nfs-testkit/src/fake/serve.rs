@@ -15,6 +15,7 @@ use super::{
     FakeServer, Shared,
     arguments::{self, decode_compound},
     fault::Effect,
+    results::misattribute,
 };
 
 const MAX_REQUEST: usize = 1 << 20;
@@ -172,7 +173,7 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
     let calls = decode_compound(&mut reader)?;
     let codes: Vec<OpCode> = calls.iter().map(arguments::Call::code).collect();
     let fault = shared.state().faults.next(&codes);
-    let effect = fault.as_ref().map(|(_, effect)| effect.clone());
+    let effect = fault.as_ref().map(|(_, effect)| effect);
     match effect {
         Some(Effect::DropBeforeExecution) => return Ok(Then::Drop(Vec::new())),
         Some(Effect::RestartBeforeExecution) => {
@@ -189,8 +190,13 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
         _ => {}
     }
     let results = shared.state().execute(&calls, (raw, record.len()), fault.as_ref(), bound);
+    Ok(answer(shared, call, results, effect))
+}
+
+/// What becomes of the results of a request that was executed.
+fn answer(shared: &Shared, call: Call, mut results: Vec<u8>, effect: Option<&Effect>) -> Then {
     let reply = accepted(call, &results);
-    Ok(match effect {
+    match effect {
         Some(Effect::DropAfterExecution) => Then::Drop(Vec::new()),
         Some(Effect::RestartAfterExecution) => {
             shared.restart();
@@ -200,7 +206,7 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
             shared.set_reachable(false);
             Then::Drop(Vec::new())
         }
-        Some(Effect::Delay(pause)) => Then::ReplyLater(reply, pause),
+        Some(Effect::Delay(pause)) => Then::ReplyLater(reply, *pause),
         Some(Effect::NoReply) => Then::Nothing,
         Some(Effect::TruncatedReply) => {
             let mut bytes = framed(&reply);
@@ -213,8 +219,12 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
             Then::Reply(bytes)
         }
         Some(Effect::OversizedReply) => Then::Drop(vec![0xff; 16]),
+        Some(Effect::ReplyOfAnother(another)) => {
+            misattribute(&mut results, *another);
+            Then::Reply(accepted(call, &results))
+        }
         _ => Then::Reply(reply),
-    })
+    }
 }
 
 fn accepted(call: Call, results: &[u8]) -> Vec<u8> {
