@@ -136,6 +136,66 @@ async fn nothing_is_renamed_from_one_quota_tree_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_removed_directory_is_held_or_stale() {
+    for holds in [true, false] {
+        let (server, client, export) = world(|options| options.holds_removed_directories = holds).await;
+        let removed = client.create_dir(&export, "a", 0o700, None).await.unwrap().handle;
+        client.remove(&export, "a").await.unwrap();
+        let looked = client.getattr(&removed).await;
+        let made = status(client.create_symlink(&removed, "record", "x").await);
+        if holds {
+            assert!(looked.unwrap().is_directory());
+            assert_eq!(client.read_dir(&removed).await.unwrap().len(), 0);
+            assert_eq!(made, NfsStatus::NoEnt);
+        } else {
+            assert_eq!((status(looked), made), (NfsStatus::Stale, NfsStatus::Stale));
+        }
+        assert_eq!(server.list("/export").unwrap(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn set_gid_is_dropped_or_kept_by_create_and_set_later() {
+    for (drops, mode) in [(true, 0o770), (false, 0o2770)] {
+        let (server, client, export) = world(|options| options.drops_setgid = drops).await;
+        let request = Compound::new().put_handle(&export).create_dir("a", SetAttributes::mode(0o2770));
+        client.call(request).await.unwrap();
+        assert_eq!(server.mode("/export/a"), Some(mode), "dropped: {drops}");
+        let made = client.lookup(&export, "a").await.unwrap().handle;
+        client.setattr(&made, SetAttributes::mode(0o2770)).await.unwrap();
+        assert_eq!(server.mode("/export/a"), Some(0o2770), "dropped: {drops}");
+    }
+}
+
+/// The client sends an empty SEQUENCE in place of a change whose caller has gone: another request under the same number.
+#[tokio::test(start_paused = true)]
+async fn a_false_retry_is_detected_or_gets_the_reply_that_was_kept() {
+    for (detects, replayed) in [(true, 0), (false, 1)] {
+        let (server, client, export) = world(|options| options.detects_false_retries = detects).await;
+        server.inject(Fault::on(OpCode::Create, Effect::UnplugAfterExecution));
+        let error = client.call(Compound::new().put_handle(&export).create_symlink("a", "x")).await.unwrap_err();
+        assert!(matches!(error, Error::OutcomeUnknown { may_still_happen: true, .. }), "{error}");
+        server.set_reachable(true);
+        // Longer than any pause between two attempts to connect.
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!((server.replayed(), server.sessions()), (replayed, 1), "detected: {detects}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_lives_as_long_as_its_lease_without_a_sign_of_life() {
+    for (outage, clients) in [(Duration::from_secs(50), 1), (Duration::from_secs(61), 2)] {
+        let (server, client, export) = world(|options| options.lease = Duration::from_mins(1)).await;
+        server.set_reachable(false);
+        sleep(outage).await;
+        server.set_reachable(true);
+        client.getattr(&export).await.unwrap();
+        assert_eq!(server.executed(OpCode::ExchangeId), clients, "after {outage:?}");
+        assert_eq!((server.sessions(), server.clients()), (1, 1), "after {outage:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn handles_of_one_directory_expire_with_those_below_it() {
     let (server, client, export) = world(|_| {}).await;
     server.make_dir("/export/a/below");
