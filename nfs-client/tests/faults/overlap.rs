@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nfs_client::OpCode;
-use nfs_testkit::fake::{Effect, Fault};
+use nfs_client::{Client, FileHandle, OpCode};
+use nfs_testkit::fake::{Effect, FakeServer, Fault};
 use tokio::{
     task::{JoinSet, yield_now},
     time::Instant,
@@ -35,21 +35,42 @@ async fn others_are_answered_while_one_request_waits_for_its_reply() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn as_many_requests_are_out_as_there_are_slots() {
-    let (server, client, export) = world_with(|config| config.max_slots = 16).await;
-    let second = Duration::from_secs(1);
-    server.inject(Fault::on(OpCode::Create, Effect::Delay(second)).always());
-    let started = Instant::now();
+/// A world with so many slots, whose server answers every change after a second.
+async fn slow_world(slots: u32) -> (FakeServer, Client, FileHandle) {
+    let world = world_with(|config| config.max_slots = slots).await;
+    world.0.inject(Fault::on(OpCode::Create, Effect::Delay(Duration::from_secs(1))).always());
+    world
+}
+
+/// How many seconds so many changes take that begin all at once.
+async fn seconds_for(changes: u32, (server, client, export): &(FakeServer, Client, FileHandle)) -> u64 {
+    let (started, before) = (Instant::now(), server.executed(OpCode::Create));
     let mut tasks = JoinSet::new();
-    for number in 0..32 {
+    for number in 0..changes {
         let (client, export) = (client.clone(), export.clone());
-        tasks.spawn(async move { client.create_symlink(&export, format!("l{number}"), "x").await });
+        let name = format!("l{}", before + u64::from(number));
+        tasks.spawn(async move { client.create_symlink(&export, name, "x").await });
     }
     while let Some(made) = tasks.join_next().await {
         made.unwrap().unwrap();
     }
-    let took = started.elapsed();
-    assert!(took >= 2 * second && took < 3 * second, "{took:?}: 32 replies of a second each, 16 at a time");
-    assert_eq!((server.connections(), server.executed(OpCode::Create)), (1, 32));
+    assert_eq!(server.executed(OpCode::Create) - before, u64::from(changes));
+    assert_eq!((server.connections(), server.executed(OpCode::CreateSession)), (1, 1));
+    started.elapsed().as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_requests_are_out_as_there_are_slots() {
+    assert_eq!(seconds_for(32, &slow_world(16).await).await, 2, "16 replies a second");
+}
+
+/// The server says so in its reply to anything.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_fewer_slots_to_be_used_sees_no_more_until_it_wants_them_again() {
+    let world = slow_world(16).await;
+    for (target, seconds) in [(4, 4), (1, 16), (16, 1)] {
+        world.0.set_options(|options| options.target_slots = target);
+        world.1.getattr(&world.2).await.unwrap();
+        assert_eq!(seconds_for(16, &world).await, seconds, "{target} replies a second");
+    }
 }

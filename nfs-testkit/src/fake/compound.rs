@@ -68,7 +68,8 @@ impl State {
         *self.executed.entry(OpCode::Sequence).or_default() += 1;
         let mut results = Results::default();
         let reclaim_needed = matches!(fault, Some((_, Effect::ReclaimNeeded)));
-        results.add(OpCode::Sequence, Ok(sequence_result(sequence, limits, reclaim_needed)));
+        let target = self.options.target_slots.min(limits.max_slots);
+        results.add(OpCode::Sequence, Ok(sequence_result(sequence, (limits.max_slots, target), reclaim_needed)));
         let mut position = Position { session: sequence.session, current: None, saved: None, state: None };
         for call in rest {
             let code = call.code();
@@ -230,13 +231,13 @@ impl Position {
     }
 }
 
-fn sequence_result(sequence: &Sequence, limits: ChannelLimits, reclaim_needed: bool) -> Writer {
+fn sequence_result(sequence: &Sequence, (slots, target): (u32, u32), reclaim_needed: bool) -> Writer {
     let mut body = Writer::new();
     body.fixed(&sequence.session);
     body.u32(sequence.sequence);
     body.u32(sequence.slot);
-    body.u32(limits.max_slots - 1);
-    body.u32(limits.max_slots - 1);
+    body.u32(slots.saturating_sub(1));
+    body.u32(target.saturating_sub(1));
     body.u32(if reclaim_needed { StatusFlags::RESTART_RECLAIM_NEEDED } else { 0 });
     body
 }

@@ -41,6 +41,9 @@ pub struct Options {
     pub grace: Duration,
     /// Slots granted at most. knfsd grants fewer when memory is short, down to one.
     pub slots: u32,
+    /// Slots of a session that the server wants to see used (`sr_target_highest_slotid`), at most those granted: fewer when
+    /// it has come under pressure since. It still serves the others.
+    pub target_slots: u32,
     /// Operations in a compound at most, SEQUENCE included. knfsd takes 16 before Linux 6.1 (and its stable branches of
     /// late 2022), and so does much firmware that is built on it; Ganesha takes 100. The Linux client asks for 8 and
     /// refuses a server that grants fewer, so 8 is the least that a node can mount from.
@@ -98,6 +101,7 @@ impl Default for Options {
             lease: Duration::from_secs(90),
             grace: Duration::ZERO,
             slots: 64,
+            target_slots: u32::MAX,
             max_operations: 64,
             max_request: 64 * 1024,
             max_response: 64 * 1024,
