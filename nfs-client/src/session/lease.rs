@@ -89,6 +89,7 @@ impl Engine {
         session: Option<&Session>,
         identity: &mut Identity,
     ) -> Result<(), Error> {
+        self.destroy_void(connection, identity).await?;
         if let Some(session) = session {
             let destroyed = self.destroy_session(connection, session.id).await?;
             destroyed.map_err(|status| self.setup_failed(OpCode::DestroySession, status))?;

@@ -1,7 +1,7 @@
 //! Lost sessions: what was not executed is sent in a new one, what may have been executed is not.
 
 use nfs_client::{Compound, Error, NfsStatus, OpCode, SetAttributes};
-use nfs_testkit::fake::{Effect, Fault};
+use nfs_testkit::fake::{Effect, FakeServer, Fault};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -70,6 +70,37 @@ async fn a_session_that_only_the_client_has_given_up_is_destroyed() {
     client.create_dir(&export, "a", 0o700, None).await.unwrap();
     assert_eq!(server.executed(OpCode::DestroySession), 1);
     assert_eq!(server.sessions(), 1);
+}
+
+/// A session that was made and whose first request failed: nobody has used it, and the server need not keep it.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_fails_at_its_first_request_is_destroyed() {
+    for effect in [
+        Effect::Status(NfsStatus::Io),
+        Effect::DropBeforeExecution,
+        Effect::DropAfterExecution,
+        Effect::NoReply,
+        Effect::GarbageReply,
+    ] {
+        let server = FakeServer::new();
+        server.inject(Fault::on(OpCode::ReclaimComplete, effect.clone()));
+        let client = client(&server, |_| {});
+        client.probe().await.unwrap_or_else(|error| panic!("{effect:?}: {error}"));
+        assert_eq!(server.executed(OpCode::CreateSession), 2, "{effect:?}");
+        assert_eq!((server.sessions(), server.clients()), (1, 1), "{effect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_destroys_a_session_that_failed_at_its_first_request() {
+    let server = FakeServer::new();
+    server.inject(Fault::on(OpCode::ReclaimComplete, Effect::Status(NfsStatus::Access)));
+    let client = client(&server, |_| {});
+    let error = client.probe().await.unwrap_err();
+    assert!(error.is_status(NfsStatus::Access), "{error}");
+    assert_eq!(server.sessions(), 1);
+    client.shutdown().await;
+    assert_eq!((server.sessions(), server.clients()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
