@@ -161,6 +161,27 @@ async fn a_silent_server_at_the_first_contact_is_reported_after_one_request() {
     client.probe().await.unwrap();
 }
 
+/// Each would wait for its own attempt otherwise, one behind the other.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_while_another_tries_a_dead_server_shares_the_failure() {
+    let server = FakeServer::new();
+    server.set_silent(true);
+    let client = client(&server, |config| config.request_timeout = Duration::from_secs(3));
+    let started = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..50 {
+        let client = client.clone();
+        callers.spawn(async move { client.probe().await });
+    }
+    while let Some(failed) = callers.join_next().await {
+        let error = failed.unwrap().unwrap_err();
+        assert!(error.to_string().contains("no reply within 3s"), "{error}");
+    }
+    assert_eq!((server.connections(), started.elapsed().as_secs()), (1, 3));
+    server.set_silent(false);
+    client.probe().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_within_the_budget_is_waited_out() {
     let (server, client, export) = world().await;
