@@ -161,7 +161,7 @@ impl Engine {
     ) -> Result<Arc<Session>, Error> {
         // Until it is published nobody else knows of it: a failure on the way leaves it to be destroyed.
         identity.void = Some(created.id);
-        let session = Arc::new(Session::new(created.id, created.limits));
+        let session = Arc::new(Session::new(created.id, created.limits, self.wanted_limits().max_slots));
         let operations = vec![
             Operation::PutRootHandle,
             Operation::GetAttributes(AttributeMask::of(&[Attribute::LeaseTime])),

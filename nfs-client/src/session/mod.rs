@@ -44,7 +44,7 @@ pub(crate) struct Session {
     reclaim_announced: AtomicBool,
 }
 
-/// Most requests in flight on one session, whatever is asked for or granted.
+/// Most requests in flight on one session, whatever the configuration says.
 const MAX_SLOTS: u32 = 1024;
 
 #[derive(Debug, Clone)]
@@ -56,13 +56,13 @@ struct Ended {
 }
 
 impl Session {
-    fn new(id: SessionId, limits: ChannelLimits) -> Self {
+    fn new(id: SessionId, limits: ChannelLimits, slots_asked_for: u32) -> Self {
         Self {
             id,
             limits,
             lease: OnceLock::new(),
             // A server that grants more than was asked for is not believed.
-            slots: SlotTable::new(limits.max_slots.min(MAX_SLOTS)),
+            slots: SlotTable::new(limits.max_slots.min(slots_asked_for)),
             ended: Mutex::new(None),
             confirmed: Mutex::new(Instant::now()),
             reclaim_announced: AtomicBool::new(false),

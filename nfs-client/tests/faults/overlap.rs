@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use nfs_client::{Client, FileHandle, OpCode};
-use nfs_testkit::fake::{Effect, FakeServer, Fault};
+use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
 use tokio::{
     task::{JoinSet, yield_now},
     time::Instant,
 };
 
-use crate::{world, world_with};
+use crate::{client, world};
 
 #[tokio::test(start_paused = true)]
 async fn others_are_answered_while_one_request_waits_for_its_reply() {
@@ -35,11 +35,16 @@ async fn others_are_answered_while_one_request_waits_for_its_reply() {
     }
 }
 
-/// A world with so many slots, whose server answers every change after a second.
-async fn slow_world(slots: u32) -> (FakeServer, Client, FileHandle) {
-    let world = world_with(|config| config.max_slots = slots).await;
-    world.0.inject(Fault::on(OpCode::Create, Effect::Delay(Duration::from_secs(1))).always());
-    world
+/// A client that wants so many slots, and a server that answers every change after a second.
+async fn slow_world(slots: u32, habit: impl FnOnce(&mut Options)) -> (FakeServer, Client, FileHandle) {
+    let mut options = Options::default();
+    habit(&mut options);
+    let server = FakeServer::with_options(options);
+    server.make_dir("/export");
+    server.inject(Fault::on(OpCode::Create, Effect::Delay(Duration::from_secs(1))).always());
+    let client = client(&server, |config| config.max_slots = slots);
+    let export = client.open_dir(&["export"]).await.unwrap();
+    (server, client, export)
 }
 
 /// How many seconds so many changes take that begin all at once.
@@ -61,16 +66,31 @@ async fn seconds_for(changes: u32, (server, client, export): &(FakeServer, Clien
 
 #[tokio::test(start_paused = true)]
 async fn as_many_requests_are_out_as_there_are_slots() {
-    assert_eq!(seconds_for(32, &slow_world(16).await).await, 2, "16 replies a second");
+    assert_eq!(seconds_for(32, &slow_world(16, |_| {}).await).await, 2, "16 replies a second");
 }
 
 /// The server says so in its reply to anything.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_wants_fewer_slots_to_be_used_sees_no_more_until_it_wants_them_again() {
-    let world = slow_world(16).await;
+    let world = slow_world(16, |_| {}).await;
     for (target, seconds) in [(4, 4), (1, 16), (16, 1)] {
         world.0.set_options(|options| options.target_slots = target);
         world.1.getattr(&world.2).await.unwrap();
         assert_eq!(seconds_for(16, &world).await, seconds, "{target} replies a second");
+    }
+}
+
+/// The most that this client ever uses are 1024.
+#[tokio::test(start_paused = true)]
+async fn no_more_slots_are_used_than_were_asked_for_whatever_is_granted() {
+    for (wanted, used) in [(4, 4), (u32::MAX, 1024)] {
+        let world = slow_world(wanted, |options| {
+            options.slots = 1_000_000;
+            options.grants_unasked_slots = true;
+        })
+        .await;
+        assert_eq!(world.1.limits().await.unwrap().max_slots, 1_000_000);
+        assert_eq!(seconds_for(used, &world).await, 1, "{wanted} wanted");
+        assert_eq!(seconds_for(used + 1, &world).await, 2, "{wanted} wanted");
     }
 }

@@ -109,7 +109,11 @@ impl State {
             max_response: own.max_response.min(wanted.max_response),
             max_cached: own.max_cached.min(wanted.max_cached),
             max_operations: own.max_operations.min(wanted.max_operations),
-            max_slots: own.max_slots.min(wanted.max_slots),
+            max_slots: if self.options.grants_unasked_slots {
+                own.max_slots
+            } else {
+                own.max_slots.min(wanted.max_slots)
+            },
         }
     }
 

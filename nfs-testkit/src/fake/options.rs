@@ -41,6 +41,8 @@ pub struct Options {
     pub grace: Duration,
     /// Slots granted at most. knfsd grants fewer when memory is short, down to one.
     pub slots: u32,
+    /// All those slots are granted, however few a client asks for, which RFC 8881 §18.36.3 forbids.
+    pub grants_unasked_slots: bool,
     /// Slots of a session that the server wants to see used (`sr_target_highest_slotid`), at most those granted: fewer when
     /// it has come under pressure since. It still serves the others.
     pub target_slots: u32,
@@ -101,6 +103,7 @@ impl Default for Options {
             lease: Duration::from_secs(90),
             grace: Duration::ZERO,
             slots: 64,
+            grants_unasked_slots: false,
             target_slots: u32::MAX,
             max_operations: 64,
             max_request: 64 * 1024,

@@ -20,7 +20,7 @@ struct ClientRecord {
     renewed: Instant,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Slot {
     sequence: u32,
     /// The request as it came, to tell repetitions from false ones.
@@ -31,7 +31,8 @@ struct Slot {
 
 struct Session {
     client: u64,
-    slots: Vec<Slot>,
+    /// Those that have been used.
+    slots: HashMap<u32, Slot>,
     limits: ChannelLimits,
 }
 
@@ -128,8 +129,7 @@ impl Sessions {
         let owner = record.owner.clone();
         self.clients.retain(|other, record| *other == client || record.owner != owner);
         self.live.retain(|_, session| self.clients.contains_key(&session.client));
-        let slots = vec![Slot::default(); usize::try_from(limits.max_slots).unwrap_or(1)];
-        self.live.insert(id, Session { client, slots, limits });
+        self.live.insert(id, Session { client, slots: HashMap::new(), limits });
         Ok((id, limits))
     }
 
@@ -175,8 +175,10 @@ impl Sessions {
     ) -> Result<Admission, NfsStatus> {
         self.expire(lease);
         let session = self.live.get_mut(&sequence.session).ok_or(NfsStatus::BadSession)?;
-        let index = usize::try_from(sequence.slot).map_err(|_| NfsStatus::BadSlot)?;
-        let slot = session.slots.get(index).ok_or(NfsStatus::BadSlot)?;
+        if sequence.slot >= session.limits.max_slots {
+            return Err(NfsStatus::BadSlot);
+        }
+        let slot = session.slots.entry(sequence.slot).or_default();
         if let Some(client) = self.clients.get_mut(&session.client) {
             client.renewed = Instant::now();
         }
@@ -194,10 +196,7 @@ impl Sessions {
 
     /// Takes the sequence number, and keeps request and reply for repetitions.
     pub(super) fn keep(&mut self, sequence: &Sequence, request: &[u8], reply: &[u8]) {
-        let slot = self
-            .live
-            .get_mut(&sequence.session)
-            .and_then(|session| session.slots.get_mut(usize::try_from(sequence.slot).ok()?));
+        let slot = self.live.get_mut(&sequence.session).and_then(|session| session.slots.get_mut(&sequence.slot));
         if let Some(slot) = slot {
             slot.sequence = sequence.sequence;
             slot.request = request.to_vec();
