@@ -11,6 +11,7 @@ mod ports;
 mod refused;
 mod resolved;
 mod session;
+mod unsettled;
 mod waiting;
 
 use nfs_client::{Client, Config, FileHandle};
