@@ -3,7 +3,10 @@
 use nfs_client::{Compound, Error, NfsStatus, OpCode, SetAttributes};
 use nfs_testkit::fake::{Effect, FakeServer, Fault};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 use crate::{client, world};
 
@@ -200,6 +203,59 @@ async fn reclaim_complete_is_sent_for_a_new_client_and_when_the_server_asks() {
     client.getattr(&export).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(server.executed(OpCode::ReclaimComplete), 2);
+}
+
+/// A server that restarts again and keeps its sessions each time asks each time, in every reply until it is told.
+#[tokio::test(start_paused = true)]
+async fn each_time_the_server_asks_for_reclaim_complete_it_is_told_once() {
+    let (server, client, export) = world().await;
+    let second = Duration::from_secs(1);
+    for restarts in 1..=3 {
+        server.inject(Fault::on(OpCode::ReclaimComplete, Effect::Delay(second)));
+        server.inject(Fault::on(OpCode::GetAttr, Effect::ReclaimNeeded).times(5));
+        for _ in 0..5 {
+            client.getattr(&export).await.unwrap();
+        }
+        sleep(2 * second).await;
+        assert_eq!(server.executed(OpCode::ReclaimComplete), 1 + restarts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_requests_in_flight() {
+    let (server, client, export) = world().await;
+    let slow = Duration::from_secs(3);
+    server.inject(Fault::on(OpCode::Create, Effect::Delay(slow)));
+    let started = Instant::now();
+    let making = tokio::spawn({
+        let (client, export) = (client.clone(), export.clone());
+        async move { client.create_dir(&export, "a", 0o700, None).await }
+    });
+    while server.pending_faults() > 0 {
+        yield_now().await;
+    }
+    client.shutdown().await;
+    assert!(started.elapsed() >= slow, "{:?}", started.elapsed());
+    making.await.unwrap().unwrap();
+    assert_eq!((server.sessions(), server.clients()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_ever() {
+    let (server, client, export) = world().await;
+    server.inject(Fault::on(OpCode::Create, Effect::NoReply));
+    let making = tokio::spawn({
+        let (client, export) = (client.clone(), export.clone());
+        async move { client.create_dir(&export, "a", 0o700, None).await }
+    });
+    while server.pending_faults() > 0 {
+        yield_now().await;
+    }
+    let started = Instant::now();
+    client.shutdown().await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(making.await.unwrap().is_err());
+    assert_eq!((server.sessions(), server.clients()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
