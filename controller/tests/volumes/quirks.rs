@@ -84,6 +84,7 @@ mod sixteen_operations {
             a_server_that_refuses_is_named,
             a_server_that_is_not_nfs_is_named,
             records_that_others_could_write_are_not_trusted,
+            folders_that_anybody_else_may_enter_are_not_trusted,
             records_of_another_user_are_not_trusted;
         doubt:
             owner_and_mode_are_set_again_unless_the_volume_is_in_use;

@@ -77,6 +77,31 @@ pub(crate) async fn records_that_others_could_write_are_not_trusted(world: &Worl
     assert!(error.message().contains("is open to others"), "{}", error.message());
 }
 
+/// Whoever may write to one of the driver's folders could forge records, and whoever may only search it could reach what is in
+/// it: a group, or anybody.
+pub(crate) async fn folders_that_anybody_else_may_enter_are_not_trusted(world: &World) {
+    let made = world.controller().create("pvc-1", &[]).await.unwrap();
+    for folder in [".berth", ".berth/records"] {
+        for mode in [0o770, 0o710, 0o701, 0o707] {
+            world.change(folder, SetAttributes::mode(mode)).await;
+            let controller = world.controller();
+            let errors =
+                [controller.create("pvc-2", &[]).await.unwrap_err(), controller.delete(&made.id).await.unwrap_err()];
+            for error in errors {
+                let message = error.message();
+                assert_eq!(error.code(), Code::FailedPrecondition, "{folder} {mode:o}: {message}");
+                let problem = "where the driver keeps its records, is open to others";
+                let begin = format!("{}/{folder}, {problem}", world.share());
+                assert!(message.contains(&begin), "{mode:o}: {message}");
+            }
+            assert_eq!(world.places(), ["pvc-1"], "{folder} {mode:o}");
+        }
+        world.change(folder, SetAttributes::mode(0o700)).await;
+    }
+    world.controller().delete(&made.id).await.unwrap();
+    assert_eq!(world.places(), Vec::<String>::new(), "nothing else was in the way");
+}
+
 /// Where permissions are not kept, anybody could write records, and no volume is made.
 #[cfg(feature = "kernel")]
 pub(crate) async fn a_share_that_keeps_no_permissions_is_named(world: &World) {
