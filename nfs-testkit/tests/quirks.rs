@@ -196,6 +196,26 @@ async fn a_client_lives_as_long_as_its_lease_without_a_sign_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_mounted_below_is_another_file_system() {
+    let (server, client, export) = world(|_| {}).await;
+    for path in ["/export/file", "/export/other/file"] {
+        server.make_file(path, "x");
+    }
+    server.mount_at("/export/other");
+    let fsid = async |handle: &FileHandle| client.getattr(handle).await.unwrap().fsid.unwrap();
+    let other = client.lookup(&export, "other").await.unwrap().handle;
+    let made = client.create_dir(&other, "made", 0o755, None).await.unwrap().handle;
+    let there = client.lookup(&other, "file").await.unwrap().handle;
+    assert_ne!(fsid(&other).await, fsid(&export).await);
+    assert_eq!((fsid(&made).await, fsid(&there).await), (fsid(&other).await, fsid(&other).await));
+    for (from, to) in [(&export, &other), (&other, &export)] {
+        assert_eq!(status(client.rename((from, "file"), (to, "new")).await), NfsStatus::XDev);
+    }
+    client.rename((&other, "file"), (&made, "new")).await.unwrap();
+    assert!(server.exists("/export/other/made/new"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn handles_of_one_directory_expire_with_those_below_it() {
     let (server, client, export) = world(|_| {}).await;
     server.make_dir("/export/a/below");

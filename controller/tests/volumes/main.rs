@@ -138,6 +138,7 @@ mod fake {
     }
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
+        places: a_volume_lies_on_the_file_system_of_its_share;
         reaping: what_cannot_be_removed_is_left_and_tried_again;
         trouble:
             whatever_happens_to_a_request_there_is_one_volume,

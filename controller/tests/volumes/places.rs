@@ -113,6 +113,32 @@ pub(crate) async fn a_custom_place_cannot_be_anothers_default(world: &World) {
     assert_eq!(world.places(), Vec::<String>::new());
 }
 
+/// The server shows another file system below the share: there nothing could be moved to the trash.
+pub(crate) async fn a_volume_lies_on_the_file_system_of_its_share(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    world.make_dir("other/inner");
+    world.make_dir("team");
+    server.mount_at(&format!("{}/other", world.share()));
+    let tree = world.tree();
+    for path in ["other/data", "other/inner/data"] {
+        for _again in 0..2 {
+            let error = controller.create("pvc-1", &[("subDir", path)]).await.unwrap_err();
+            let message = error.message();
+            assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
+            let place = format!("{}:{}/{path} ", world.server(), world.share());
+            assert!(message.starts_with(&place) && message.contains("as a share of its own"), "{message}");
+            assert_eq!(world.tree(), tree, "{path}");
+        }
+    }
+    // Beside it, and in it once it is a share.
+    controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap();
+    let inside = format!("{}/other", world.share());
+    controller.create("pvc-1", &[("share", &inside), ("subDir", "team/data")]).await.unwrap();
+    assert!(world.exists("other/team/data"));
+}
+
 pub(crate) async fn an_abandoned_claim_is_taken_over(world: &World) {
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();

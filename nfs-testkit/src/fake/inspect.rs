@@ -60,6 +60,14 @@ impl FakeServer {
         number.and_then(|number| state.tree.object_mut(number)).expect("an object to age").age(seconds);
     }
 
+    /// Lets a directory, with everything below it, be another file system of the server that is mounted there: its fsid is its
+    /// own, and RENAME into and out of it answers XDEV. Panics if there is none.
+    pub fn mount_at(&self, path: &str) {
+        let mut state = self.shared.state();
+        let number = state.tree.find(path).expect("a directory to mount at");
+        state.tree.mount_at(number);
+    }
+
     /// Panics if something else is in the way: a test that prepares nonsense must not go on.
     fn make(&self, path: &str, content: Content, mode: u32) {
         let mut state = self.shared.state();

@@ -41,6 +41,8 @@ pub(super) struct Object {
     generation: u64,
     /// A directory that was removed and is held: nothing can be made in it any more.
     removed: bool,
+    /// The file system it lies on.
+    file_system: u64,
 }
 
 /// All objects by their number.
@@ -55,7 +57,17 @@ pub(super) struct Tree {
 
 impl Object {
     fn new(content: Content, mode: u32) -> Self {
-        Self { content, mode, owner: 0, group: 0, change: 1, modified: now(), generation: 0, removed: false }
+        Self {
+            content,
+            mode,
+            owner: 0,
+            group: 0,
+            change: 1,
+            modified: now(),
+            generation: 0,
+            removed: false,
+            file_system: ROOT,
+        }
     }
 
     fn touch(&mut self) {
@@ -100,6 +112,17 @@ impl Tree {
         }
         for child in below {
             self.expire_handles(child);
+        }
+    }
+
+    /// Makes an object and everything below it a file system of its own.
+    pub(super) fn mount_at(&mut self, number: u64) {
+        let mut below = vec![number];
+        while let Some(next) = below.pop() {
+            if let Ok(object) = self.object_mut(next) {
+                object.file_system = number;
+            }
+            below.extend(self.entries(next).into_iter().flat_map(Entries::values).map(|entry| entry.number));
         }
     }
 
@@ -170,7 +193,8 @@ impl Tree {
         self.require_in_place(directory)?;
         let number = self.next;
         self.next += 1;
-        self.objects.insert(number, Object::new(content, mode));
+        let file_system = self.object(directory)?.file_system;
+        self.objects.insert(number, Object { file_system, ..Object::new(content, mode) });
         self.entries_mut(directory)?.insert(key, Entry { name: name.to_vec(), number });
         Ok(number)
     }
@@ -204,6 +228,9 @@ impl Tree {
         let moved = self.lookup(from, old)?;
         check(new)?;
         self.require_in_place(to)?;
+        if self.object(moved)?.file_system != self.object(to)?.file_system {
+            return Err(NfsStatus::XDev);
+        }
         let (old, key) = (self.key(old), self.key(new));
         let renamed = Entry { name: new.to_vec(), number: moved };
         if let Some(replaced) = self.entries(to)?.get(&key).map(|entry| entry.number) {
@@ -260,7 +287,7 @@ impl Tree {
             file_type: Some(file_type),
             change: Some(object.change),
             size: Some(size),
-            fsid: Some((1, 1)),
+            fsid: Some((1, object.file_system)),
             handle: Some(self.handle(number)),
             fileid: Some(number),
             mode: Some(object.mode),
