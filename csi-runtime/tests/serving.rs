@@ -7,17 +7,24 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use csi_proto::csi::identity_client::IdentityClient;
+use csi_proto::csi::identity_server::{self, IdentityServer};
 use csi_proto::csi::node_client::NodeClient;
-use csi_proto::csi::{GetPluginInfoRequest, NodeGetInfoRequest, ProbeRequest};
+use csi_proto::csi::{
+    GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest, GetPluginInfoResponse,
+    NodeGetInfoRequest, ProbeRequest, ProbeResponse,
+};
 use csi_runtime::identity::{Capability, Readiness};
 use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::serve::DRAIN;
 use csi_runtime::{Endpoint, Identity, http, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
 use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status};
 
 struct Process {
     endpoint: Endpoint,
@@ -111,10 +118,87 @@ async fn health_follows_the_socket_and_readiness_follows_probe() {
     assert!(answer.contains("cannot connect to unix://"), "{answer}");
 }
 
+/// Somebody who stays connected and asks for nothing holds nothing up.
 #[tokio::test]
-async fn a_shutdown_ends_serving() {
+async fn a_shutdown_with_nothing_under_way_ends_serving_long_before_the_drain_time() {
     let process = start().await;
-    process.endpoint.connect().await.unwrap();
+    let idle = process.endpoint.connect().await.unwrap();
+    IdentityClient::new(idle.clone()).get_plugin_info(GetPluginInfoRequest {}).await.unwrap();
     process.shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(30), process.grpc).await.unwrap().unwrap();
+    timeout(DRAIN / 4, process.grpc).await.expect("nobody is waited for").unwrap();
+}
+
+/// An Identity service whose Probe waits for its test.
+struct Held {
+    arrived: Arc<Notify>,
+    gate: watch::Receiver<bool>,
+}
+
+#[tonic::async_trait]
+impl identity_server::Identity for Held {
+    async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
+        self.arrived.notify_one();
+        self.gate.clone().wait_for(|open| *open).await.unwrap();
+        Ok(Response::new(ProbeResponse::default()))
+    }
+
+    async fn get_plugin_info(
+        &self,
+        _: Request<GetPluginInfoRequest>,
+    ) -> Result<Response<GetPluginInfoResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn get_plugin_capabilities(
+        &self,
+        _: Request<GetPluginCapabilitiesRequest>,
+    ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+}
+
+/// A server that has one call under way.
+struct Busy {
+    gate: watch::Sender<bool>,
+    call: JoinHandle<Result<Response<ProbeResponse>, Status>>,
+    shutdown: CancellationToken,
+    grpc: JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+async fn busy() -> Busy {
+    let dir = tempfile::tempdir().unwrap();
+    let endpoint: Endpoint = format!("unix://{}/csi.sock", dir.path().display()).parse().unwrap();
+    let (arrived, (gate, opened)) = (Arc::new(Notify::new()), watch::channel(false));
+    let routes = Routes::new(IdentityServer::new(Held { arrived: Arc::clone(&arrived), gate: opened }));
+    let shutdown = CancellationToken::new();
+    let served = serve(endpoint.bind().unwrap(), routes, RpcMetrics::new(&Metrics::new()), shutdown.clone());
+    let grpc = tokio::spawn(async { served.await.unwrap() });
+    let mut client = IdentityClient::new(endpoint.connect().await.unwrap());
+    let call = tokio::spawn(async move { client.probe(ProbeRequest {}).await });
+    arrived.notified().await;
+    Busy { gate, call, shutdown, grpc, _dir: dir }
+}
+
+#[tokio::test]
+async fn a_call_under_way_at_a_shutdown_is_answered() {
+    let server = busy().await;
+    server.shutdown.cancel();
+    // The server sees it first.
+    tokio::task::yield_now().await;
+    assert!(!server.grpc.is_finished() && !server.call.is_finished());
+    server.gate.send_replace(true);
+    server.call.await.unwrap().expect("an answer");
+    timeout(DRAIN / 4, server.grpc).await.expect("nobody else is waited for").unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_at_a_shutdown_is_waited_for_as_long_as_the_drain_time() {
+    let server = busy().await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    server.shutdown.cancel();
+    server.grpc.await.unwrap();
+    let took = begun.elapsed();
+    assert!(took >= DRAIN && took < DRAIN + Duration::from_secs(1), "{took:?}");
 }

@@ -6,6 +6,7 @@ use controller::kubernetes::{Config, Error};
 use http::Method;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::cluster::Flow;
 use super::fake::{FakeApi, Fault};
@@ -105,7 +106,7 @@ async fn a_lease_that_cannot_be_renewed_ends_the_work_before_it_can_expire() {
     flow.make_class(json!({})).await;
     flow.make_claim("data").await;
     flow.until("the call runs", async || (!flow.volumes.creates().is_empty()).then_some(())).await;
-    let since = tokio::time::Instant::now();
+    let since = Instant::now();
     refuse(&api, Method::PUT, "leases", 500, usize::MAX);
     assert!(matches!(running.ended().await, Err(Error::LeaseLost(_))));
     assert!(since.elapsed() < config.lease_duration, "it took {:?}", since.elapsed());
@@ -137,16 +138,38 @@ async fn work_under_way_ends_within_its_time_at_a_shutdown() {
     let (open, gate) = watch::channel(false);
     let (_never, stuck) = watch::channel(false);
     flow.volumes.script([Act::Wait(gate), Act::Wait(stuck)]);
-    let running = flow.run(Config { drain: Duration::from_secs(2), ..flow.config("one") });
+    let drain = Duration::from_secs(20);
+    let running = flow.run(Config { drain, ..flow.config("one") });
     flow.make_class(json!({})).await;
     flow.make_claim("quick").await;
     flow.until("the first call", async || (flow.volumes.creates().len() == 1).then_some(())).await;
     flow.make_claim("stuck").await;
     flow.until("the second call", async || (flow.volumes.creates().len() == 2).then_some(())).await;
+    tokio::time::pause();
+    let since = Instant::now();
     let stopping = tokio::spawn(running.stop());
     open.send(true).unwrap();
     stopping.await.expect("no panic").expect("a clean end");
+    let took = since.elapsed();
+    assert!(took >= drain && took < drain + Duration::from_secs(1), "{took:?}");
     flow.wait_bound("quick").await;
     assert_eq!(flow.saved().await.len(), 1);
     assert_eq!(flow.holder().await, "", "the lease is given back");
+}
+
+#[tokio::test]
+async fn a_shutdown_with_nothing_under_way_takes_none_of_that_time() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "idle").await;
+    let config = flow.config("one");
+    let drain = config.drain;
+    let running = flow.run(config);
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    flow.wait_bound("data").await;
+    tokio::time::pause();
+    let since = Instant::now();
+    running.stop().await.expect("a clean end");
+    let took = since.elapsed();
+    assert!(took < drain / 4, "{took:?}");
 }

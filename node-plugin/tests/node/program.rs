@@ -11,6 +11,7 @@ use csi_proto::csi::{GetPluginInfoRequest, NodeGetInfoRequest};
 use csi_proto::pluginregistration::registration_client::RegistrationClient;
 use csi_proto::pluginregistration::{InfoRequest, RegistrationStatus};
 use csi_runtime::Endpoint;
+use csi_runtime::serve::DRAIN;
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::transport::Channel;
 
@@ -112,7 +113,9 @@ async fn a_termination_ends_it_well_and_leaves_the_registration_to_its_successor
     let _kubelet = program.registered().await;
     let _csi = program.csi().connect().await.unwrap();
     program.terminate();
+    let since = Instant::now();
     assert!(program.end().await.success());
+    assert!(since.elapsed() < DRAIN / 4, "{:?}, and nothing was under way", since.elapsed());
     assert!(program.registration().path().exists());
 }
 
