@@ -12,19 +12,52 @@ use super::cluster::Flow;
 use super::fake::{FakeApi, Fault};
 use super::recording::Act;
 
-fn refuse(api: &FakeApi, method: Method, plural: &'static str, code: u16, times: usize) {
-    api.refuse(Fault { method, plural, code, times: Some(times) });
+/// Claims, classes and volumes.
+const WATCHES: usize = 3;
+
+fn refuse(api: &FakeApi, method: Method, plural: &'static str, code: u16, times: impl Into<Option<usize>>) {
+    api.refuse(Fault { method, plural, code, times: times.into() });
+}
+
+async fn list_events(api: &FakeApi) {
+    api.client().send(http::Request::get("/api/v1/events").body(kube::client::Body::empty()).unwrap()).await.unwrap();
 }
 
 #[tokio::test]
 #[should_panic(expected = "no request has met these refusals")]
 async fn a_refusal_that_hits_nothing_fails_its_test() {
     let api = FakeApi::start();
-    refuse(&api, Method::PATCH, "leases", 500, 1);
-    api.client().send(http::Request::get("/api/v1/events").body(kube::client::Body::empty()).unwrap()).await.unwrap();
+    refuse(&api, Method::PATCH, "leases", 500, None);
+    list_events(&api).await;
 }
 
 #[tokio::test]
+#[should_panic(expected = "no request has met these refusals")]
+async fn a_refusal_that_hits_less_often_than_it_is_to_fails_its_test() {
+    let api = FakeApi::start();
+    refuse(&api, Method::GET, "events", 500, 2);
+    list_events(&api).await;
+}
+
+/// Waits until all watches are under way; how many have ended and have been told 410 by then.
+async fn under_way(api: &FakeApi, flow: &Flow<'_, FakeApi>) -> (usize, usize) {
+    flow.until("all watches are under way", async || (api.watches() == WATCHES).then_some(())).await;
+    (api.watches_ended(), api.watches_expired())
+}
+
+/// Closes the watches. If the history is forgotten as well, they begin anew and are told that what they knew is too old:
+/// everything is listed again.
+async fn cut(api: &FakeApi, flow: &Flow<'_, FakeApi>, (ended, expired): (usize, usize), forgotten: bool) {
+    if forgotten {
+        api.compact();
+    }
+    api.cut_watches();
+    flow.until("all of them are closed", async || (api.watches_ended() == ended + WATCHES).then_some(())).await;
+    let told = if forgotten { expired + WATCHES } else { expired };
+    flow.until("all of them are told", async || (api.watches_expired() == told).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closed_watch_and_a_forgotten_history_lose_nothing() {
     let api = FakeApi::start();
     let flow = Flow::new(&api, "watches").await;
@@ -32,19 +65,16 @@ async fn a_closed_watch_and_a_forgotten_history_lose_nothing() {
     flow.make_class(json!({})).await;
     for round in 0..5 {
         let name = format!("data-{round}");
+        let before = under_way(&api, &flow).await;
         flow.make_claim(&name).await;
-        if round % 2 == 0 {
-            // Watches begin anew and are told that what they knew is too old: everything is listed again.
-            api.compact();
-        }
-        api.cut_watches();
+        cut(&api, &flow, before, round % 2 == 0).await;
         flow.wait_bound(&name).await;
     }
     assert_eq!(flow.volumes.creates().len(), 5);
     for round in 0..5 {
+        let before = under_way(&api, &flow).await;
         flow.delete_claim(&format!("data-{round}")).await;
-        api.compact();
-        api.cut_watches();
+        cut(&api, &flow, before, true).await;
     }
     flow.wait_no_volumes().await;
     assert_eq!((flow.volumes.deletes().len(), flow.volumes.count()), (5, 0));
@@ -86,7 +116,7 @@ async fn a_backing_volume_is_deleted_once_though_its_object_resists() {
 async fn events_that_are_refused_hold_nothing_up() {
     let api = FakeApi::start();
     let flow = Flow::new(&api, "events").await;
-    refuse(&api, Method::POST, "events", 403, 1000);
+    refuse(&api, Method::POST, "events", 403, None);
     let running = flow.run(flow.config("one"));
     flow.make_class(json!({})).await;
     flow.make_claim("data").await;
@@ -107,7 +137,7 @@ async fn a_lease_that_cannot_be_renewed_ends_the_work_before_it_can_expire() {
     flow.make_claim("data").await;
     flow.until("the call runs", async || (!flow.volumes.creates().is_empty()).then_some(())).await;
     let since = Instant::now();
-    refuse(&api, Method::PUT, "leases", 500, usize::MAX);
+    refuse(&api, Method::PUT, "leases", 500, None);
     assert!(matches!(running.ended().await, Err(Error::LeaseLost(_))));
     assert!(since.elapsed() < config.lease_duration, "it took {:?}", since.elapsed());
     assert_eq!(flow.holder().await, "one", "a lost lease is not given back: it may be somebody else's by now");

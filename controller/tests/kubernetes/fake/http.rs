@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::stream;
@@ -95,6 +96,7 @@ fn watch(api: &Arc<Inner>, place: &Place, query: &str) -> Response<Answer> {
     let version = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
     let version: u64 = version.and_then(|text| text.parse().ok()).unwrap_or(0);
     if api.objects().since(&place.plural, version).is_none() {
+        api.watches_expired.fetch_add(1, Ordering::Relaxed);
         let gone = json!({"type": "ERROR", "object": status(Refusal(410, "Expired"), "too old resource version")});
         return whole(StatusCode::OK, &gone);
     }
@@ -105,7 +107,7 @@ fn watch(api: &Arc<Inner>, place: &Place, query: &str) -> Response<Answer> {
     let lines = stream::unfold(start, |(api, plural, version, mut changed, mut cut)| async move {
         loop {
             changed.borrow_and_update();
-            let news = api.objects().since(&plural, version)?;
+            let Some(news) = api.objects().since(&plural, version) else { break };
             if let Some(last) = news.last().map(|change| change.version) {
                 let text: String = news.iter().map(line).collect();
                 let frame = Ok::<_, Infallible>(Frame::data(Bytes::from(text)));
@@ -113,9 +115,11 @@ fn watch(api: &Arc<Inner>, place: &Place, query: &str) -> Response<Answer> {
             }
             tokio::select! {
                 _ = changed.changed() => {}
-                _ = cut.changed() => return None,
+                _ = cut.changed() => break,
             }
         }
+        api.watches_ended.fetch_add(1, Ordering::Relaxed);
+        None
     });
     Response::new(StreamBody::new(lines).boxed_unsync())
 }

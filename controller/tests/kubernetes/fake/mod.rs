@@ -8,6 +8,7 @@ mod http;
 mod objects;
 mod volume_controller;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ::http::{Method, Request, Response};
@@ -26,14 +27,14 @@ pub(crate) struct Fault {
     pub(crate) plural: &'static str,
     /// … get this status …
     pub(crate) code: u16,
-    /// … this often at most; `None` is without end.
+    /// … this often; `None` is without end.
     pub(crate) times: Option<usize>,
 }
 
 /// The server, in the hands of its test.
 ///
-/// Each refusal must have met a request before it is taken back, or at the latest when the server is dropped: a test whose
-/// refusals hit nothing shows nothing of them, so it panics and names them.
+/// Each refusal must have met all its requests, or one if it is without end, before it is taken back, or at the latest when
+/// the server is dropped: a test whose refusals hit nothing shows nothing of them, so it panics and names them.
 pub(crate) struct FakeApi {
     inner: Arc<Inner>,
 }
@@ -44,8 +45,12 @@ struct Inner {
     faults: Mutex<Vec<(Fault, bool)>>,
     /// Told of every change; watches and the volume controller wait on it.
     changed: watch::Sender<u64>,
-    /// Raised to end every watch under way.
+    /// Raised to end every watch under way, each of which listens.
     cut: watch::Sender<u64>,
+    /// Watches that the server has ended.
+    watches_ended: AtomicUsize,
+    /// Watches that were told that what they know is too old.
+    watches_expired: AtomicUsize,
 }
 
 impl FakeApi {
@@ -56,6 +61,8 @@ impl FakeApi {
             faults: Mutex::default(),
             changed: watch::Sender::new(0),
             cut: watch::Sender::new(0),
+            watches_ended: AtomicUsize::new(0),
+            watches_expired: AtomicUsize::new(0),
         });
         tokio::spawn(volume_controller::run(Arc::clone(&inner)));
         Self { inner }
@@ -84,13 +91,29 @@ impl FakeApi {
     /// Ends every refusal.
     pub(crate) fn refuse_nothing(&self) {
         let ended = std::mem::take(&mut *self.inner.faults.lock().unwrap());
-        let vain: Vec<_> = ended.into_iter().filter_map(|(fault, met)| (!met).then_some(fault)).collect();
+        let is_vain = |(fault, met): &(Fault, bool)| fault.times.is_some() || !met;
+        let vain: Vec<_> = ended.into_iter().filter(is_vain).map(|(fault, _)| fault).collect();
         assert!(vain.is_empty(), "no request has met these refusals, so the test shows nothing of them: {vain:?}");
     }
 
     /// Closes every watch under way, as a restart of the server would.
     pub(crate) fn cut_watches(&self) {
         self.inner.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Watches under way.
+    pub(crate) fn watches(&self) -> usize {
+        self.inner.cut.receiver_count()
+    }
+
+    /// Watches that the server has ended: each was cut, or overtaken by a history that was forgotten.
+    pub(crate) fn watches_ended(&self) -> usize {
+        self.inner.watches_ended.load(Ordering::Relaxed)
+    }
+
+    /// Watches that were answered 410.
+    pub(crate) fn watches_expired(&self) -> usize {
+        self.inner.watches_expired.load(Ordering::Relaxed)
     }
 
     /// Forgets the history of changes: a watch that asks for an older one is answered 410.
