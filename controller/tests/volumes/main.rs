@@ -18,6 +18,7 @@ mod ports;
 mod reaping;
 mod refusals;
 mod squash;
+mod takeover;
 mod trouble;
 mod world;
 
@@ -135,11 +136,13 @@ mod fake {
     volume_tests! { World::squashed_fake();
         squash: a_squashed_root_cannot_set_an_owner;
         reaping: a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody;
+        takeover: a_closed_directory_that_was_replaced_meanwhile_is_kept;
     }
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
         places: a_volume_lies_on_the_file_system_of_its_share;
         reaping: what_cannot_be_removed_is_left_and_tried_again;
+        takeover: a_place_that_was_taken_over_meanwhile_is_left;
         trouble:
             whatever_happens_to_a_request_there_is_one_volume,
             handles_are_looked_up_again,
