@@ -141,7 +141,10 @@ mod fake {
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
         places: a_volume_lies_on_the_file_system_of_its_share;
-        reaping: what_cannot_be_removed_is_left_and_tried_again;
+        reaping:
+            what_cannot_be_removed_is_left_and_tried_again,
+            what_a_delete_without_an_answer_has_moved_is_removed,
+            a_trash_that_has_another_handle_is_looked_up_again;
         takeover: a_place_that_was_taken_over_meanwhile_is_left;
         trouble:
             whatever_happens_to_a_request_there_is_one_volume,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nfs_client::{NfsStatus, OpCode};
+use nfs_client::{NfsStatus, OpCode, SetAttributes};
 use nfs_testkit::fake::{Effect, Fault};
 
 use crate::world::World;
@@ -102,5 +102,39 @@ pub(crate) async fn what_cannot_be_removed_is_left_and_tried_again(world: &World
         assert!(tokio::time::Instant::now() < deadline, "{:?}", world.folder("trash"));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    world.until_reaped().await;
+}
+
+/// The answer of a delete is lost, and its repetition finds no volume any more. What was moved to the trash goes at once, and not
+/// when the reaper comes by some minutes later.
+pub(crate) async fn what_a_delete_without_an_answer_has_moved_is_removed(world: &World) {
+    let server = world.as_fake();
+    // Something for the reaper's first pass, so that the end of that pass can be seen.
+    world.make_file(".berth/trash/left");
+    for folder in [".berth", ".berth/trash"] {
+        world.change(folder, SetAttributes::mode(0o700)).await;
+    }
+    let controller = world.controller();
+    let id = controller.create("pvc-1", &[]).await.unwrap().id;
+    world.until_reaped().await;
+    server.inject(Fault::on(OpCode::Rename, Effect::RestartAfterExecution));
+    controller.delete(&id).await.unwrap();
+    assert_eq!(server.pending_faults(), 0);
+    world.until_reaped().await;
+}
+
+/// Another replica has made the trash anew, or the server has given it another handle, while passes go on.
+pub(crate) async fn a_trash_that_has_another_handle_is_looked_up_again(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    let id = controller.create("pvc-1", &[]).await.unwrap().id;
+    // Every pass fails until the handle is another one.
+    server.inject(Fault::on(OpCode::ReadDir, Effect::Status(NfsStatus::Access)).always());
+    controller.delete(&id).await.unwrap();
+    while server.pending_faults() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.expire_handles(&format!("{}/.berth/trash", world.share()));
+    server.forget_faults();
     world.until_reaped().await;
 }
