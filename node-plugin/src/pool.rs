@@ -182,9 +182,9 @@ impl<R> Pool<R> {
         self.root.join(share.pool_name())
     }
 
-    fn is_unpoolable(&self, share: &Share) -> bool {
+    fn is_unpoolable(&self, share: &Share, now: Instant) -> bool {
         let mut unpoolable = lock(&self.unpoolable);
-        unpoolable.retain(|_, since| since.elapsed() < UNPOOLABLE);
+        unpoolable.retain(|_, since| now.duration_since(*since) < UNPOOLABLE);
         unpoolable.contains_key(&share.pool_name())
     }
 
@@ -227,7 +227,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 cloned => return cloned.map(|tree| (tree, share.lane())),
             }
         }
-        if !self.pool.is_unpoolable(share) {
+        if !self.pool.is_unpoolable(share, Instant::now()) {
             match self.ensure_pooled(share) {
                 Ok(root) => {
                     let tree = self.clone_from(&root, wanted)?;
@@ -374,3 +374,7 @@ impl<R> fmt::Debug for Pool<R> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

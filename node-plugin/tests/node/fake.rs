@@ -46,6 +46,8 @@ struct World {
     closed: HashSet<SocketAddr>,
     /// Those that do when a mount follows the question.
     closed_after_ping: HashSet<SocketAddr>,
+    /// How far is read ahead on each superblock, in KiB.
+    read_ahead: HashMap<Device, u64>,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,12 @@ impl FakeMounter {
     /// From where it was asked, in the same order.
     pub(crate) fn mounted_from(&self) -> Vec<SocketAddr> {
         self.lock().mounted_from.clone()
+    }
+
+    /// How far is read ahead in what is mounted at a place, in KiB, if the plugin has said it.
+    pub(crate) fn read_ahead(&self, at: &Path) -> Option<u64> {
+        let world = self.lock();
+        world.read_ahead.get(&world.table[world.top(at)?].device).copied()
     }
 
     /// Mounts something that the plugin did not.
@@ -243,7 +251,8 @@ impl Mounter for FakeMounter {
         Ok(Usage { total_bytes: 1000, available_bytes: 300, used_bytes: 600, total_inodes: 50, free_inodes: 40 })
     }
 
-    fn set_read_ahead(&self, _device: Device, _kib: u64) -> io::Result<()> {
+    fn set_read_ahead(&self, device: Device, kib: u64) -> io::Result<()> {
+        self.lock().read_ahead.insert(device, kib);
         Ok(())
     }
 }

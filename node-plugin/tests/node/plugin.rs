@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 pub(crate) struct Plugin<M: Mounter, S> {
     pub(crate) node: Node<M, S>,
     pub(crate) client: NodeClient<Channel>,
+    pub(crate) metrics: Metrics,
     shutdown: CancellationToken,
 }
 
@@ -83,7 +84,7 @@ pub(crate) async fn start<M: Mounter, S: Servers>(
     let shutdown = CancellationToken::new();
     tokio::spawn(serve(endpoint.bind().unwrap(), routes, RpcMetrics::new(&metrics), shutdown.clone()));
     let client = NodeClient::new(endpoint.connect().await.unwrap());
-    Plugin { node, client, shutdown }
+    Plugin { node, client, metrics, shutdown }
 }
 
 impl<M: Mounter, S> Plugin<M, S> {

@@ -54,6 +54,11 @@ pub(crate) fn locations(scene: &Scene, target: &Path) -> Vec<String> {
     scene.kernel.table().unwrap().stack(target).iter().map(|entry| entry.location()).collect()
 }
 
+/// Whether the metrics have this line.
+fn counted(scene: &Scene, line: &str) -> bool {
+    scene.plugin.metrics.encode().unwrap().lines().any(|found| found == line)
+}
+
 #[tokio::test]
 async fn volumes_of_a_share_are_cloned_from_one_mount() {
     let mut scene = scene().await;
@@ -206,6 +211,12 @@ async fn a_mount_in_use_is_detached() {
     scene.kernel.hold(&target);
     scene.plugin.unpublish(&target).await.unwrap();
     assert!(locations(&scene, &target).is_empty() && !target.exists());
+    assert!(counted(&scene, "berth_detached_mounts_total 1"));
+
+    // One that nobody uses is not.
+    scene.plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    scene.plugin.unpublish(&target).await.unwrap();
+    assert!(counted(&scene, "berth_detached_mounts_total 1"));
 }
 
 #[tokio::test]
@@ -305,6 +316,23 @@ async fn a_share_that_may_not_be_mounted_as_a_whole_is_mounted_by_volume() {
         scene.plugin.unpublish(&target).await.unwrap();
         assert!(!target.exists());
     }
+}
+
+#[tokio::test]
+async fn the_kernel_reads_fifteen_times_the_read_size_ahead() {
+    let mut scene = scene().await;
+    let (usual, small, alone) = (scene.target("usual"), scene.target("small"), scene.target("alone"));
+    scene.plugin.publish(volume("pvc-1", &usual)).await.unwrap();
+    let mut request = volume("pvc-1", &small);
+    request.volume_capability = Some(capability(Mode::MultiNodeMultiWriter, &["rsize=65536"]));
+    scene.plugin.publish(request).await.unwrap();
+    // A volume with a superblock of its own.
+    scene.kernel.deny("other:/share");
+    let mut request = volume("pvc-1", &alone);
+    request.volume_context.insert("server".to_owned(), "other".to_owned());
+    scene.plugin.publish(request).await.unwrap();
+    let read_ahead = [usual, small, alone].map(|target| scene.kernel.read_ahead(&target));
+    assert_eq!(read_ahead, [Some(15 * 1024), Some(15 * 64), Some(15 * 1024)]);
 }
 
 #[tokio::test]
