@@ -28,10 +28,10 @@ check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and re
 test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; the better part of an hour, more the first time)
 	$(LAB) test $(RUNGS)
 
-test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root)
+test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root; about ten minutes)
 	$(LAB) test kernel --kernel 5.10 --kernel newest
 
-test-oldest: ## API server and cluster rungs on the oldest Kubernetes that the chart admits (needs root)
+test-oldest: ## API server and cluster rungs on the oldest Kubernetes that the chart admits (needs root; half an hour with its parts still to be built)
 	$(LAB) --kubernetes 1.29 test apiserver cluster
 
 fuzz: $(CARGO_FUZZ) ## random input for every parser, FUZZ_SECONDS=60 for each of FUZZ_TARGETS (a C++ compiler is needed)
