@@ -32,11 +32,12 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
     // has once hung for good in loading it: each of its processors waited for the other.
     machine.sh("modprobe nf_conntrack")?;
     start_kubelet(machine)?;
+    // It ends itself when the node has got its addresses only after it had asked for them, and counts on being started again.
     machine.background(
         "kube-proxy",
         &format!(
-            "kube-proxy --kubeconfig=/etc/kubernetes/kube-proxy.kubeconfig --proxy-mode=iptables \
-             --cluster-cidr={PODS} --hostname-override={} --conntrack-max-per-core=0",
+            "sh -c 'while :; do kube-proxy --kubeconfig=/etc/kubernetes/kube-proxy.kubeconfig --proxy-mode=iptables \
+             --cluster-cidr={PODS} --hostname-override={} --conntrack-max-per-core=0; sleep 1; done'",
             machine.name()
         ),
     )
