@@ -25,7 +25,7 @@ pub struct Pki {
 
 /// Writes a fresh key for logging in by SSH to `path`, and returns its public half as a line of `authorized_keys`.
 pub fn ssh_key(path: &Path) -> Result<String, LabError> {
-    let key = KeyPair::generate_for(&PKCS_ED25519).map_err(LabError::because("certificate of a key for SSH"))?;
+    let key = KeyPair::generate_for(&PKCS_ED25519).map_err(LabError::because("a key for SSH"))?;
     write(path, &key.serialize_pem())?;
     // RFC 8709: a word and the key, each behind its length.
     let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20", key.public_key_raw()].concat();

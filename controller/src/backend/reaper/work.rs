@@ -51,7 +51,8 @@ pub(super) struct After {
 }
 
 /// Removes a directory and what is in it, unless that has directories. What the server says of this directory, or of
-/// something in it, is no reason to stop anywhere else: only a failure of the connection is an error.
+/// something in it, is no reason to stop anywhere else. An error is what concerns all of them: the connection or the session
+/// has failed, or the server asks everybody to wait.
 pub(super) async fn empty(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, OperationError> {
     match work(share, folders, directory).await {
         Err(error) => of_one(error),
