@@ -28,7 +28,7 @@ check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and re
 test: ## every rung of the test ladder, or RUNGS="unit wire …", then one summary (needs root; the better part of an hour, more the first time)
 	$(LAB) test $(RUNGS)
 
-test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root; about ten minutes)
+test-kernels: ## the rung "kernel" on Linux 5.10 and the newest of Debian's backports (needs root)
 	$(LAB) test kernel --kernel 5.10 --kernel newest
 
 test-oldest: ## API server and cluster rungs on the oldest Kubernetes that the chart admits (needs root; half an hour with its parts still to be built)

@@ -23,7 +23,7 @@ pub const LONGEST_ID: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum IdError {
-    /// Not one of ours at all.
+    /// Not of the form of this release: not one of ours at all, or another release's ([`VolumeId::is_ours`] tells).
     #[error("the volume id {} is not of the form {ID_SCHEME}SERVER/SHARE#KEY", Quoted(.0))]
     Foreign(String),
     /// More than [`LONGEST_ID`] bytes.
