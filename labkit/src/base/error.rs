@@ -66,7 +66,7 @@ pub enum LabError {
     #[error("{part}: `{command}` failed ({status}); its log: {}\n{said}", log.display())]
     Step {
         /// The part.
-        part: &'static str,
+        part: String,
         /// Command line.
         command: String,
         /// Exit status.
@@ -80,7 +80,7 @@ pub enum LabError {
     #[error("{part}: Debian no longer serves it; what apt said: {}", log.display())]
     NotServed {
         /// The part.
-        part: &'static str,
+        part: String,
         /// Everything that was printed.
         log: PathBuf,
     },

@@ -15,7 +15,7 @@ use super::{
 /// Something that the lab is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// The name under which it is spoken of; a program's is that of its executable.
+    /// The name under which it is spoken of; a program's is that of its executable, as go calls it.
     pub(super) name: &'static str,
     /// The file in the part's directory that is the part; empty: the directory is.
     pub(super) file: &'static str,
@@ -159,9 +159,31 @@ impl Part {
         Duration::from_secs(self.usual)
     }
 
+    fn program(self) -> Option<Program> {
+        match self.recipe {
+            Recipe::Go(program) => Some(program),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a program in Go.
+    pub(super) fn is_program(self) -> bool {
+        self.program().is_some()
+    }
+
+    /// Whether it is made from one.
+    pub(super) fn needs_programs(self) -> bool {
+        self.needs.iter().any(|need| need.is_program() || need.needs_programs())
+    }
+
+    /// Whether one call of go can build both.
+    pub(super) fn is_built_with(self, other: Self) -> bool {
+        self.program().zip(other.program()).is_some_and(|(one, two)| one.is_built_with(two))
+    }
+
     /// Whether the part differs between releases of Kubernetes.
     pub(super) fn follows_kubernetes(self) -> bool {
-        matches!(self.recipe, Recipe::Go(program) if program.follows_kubernetes())
+        self.program().is_some_and(Program::follows_kubernetes)
             || self.needs.iter().any(|need| need.follows_kubernetes())
     }
 
@@ -185,10 +207,18 @@ impl Part {
         Ok(())
     }
 
-    /// Builds the part into the workshop's directory.
-    pub(super) fn build(self, kubernetes: Kubernetes, shop: &mut Workshop, needs: &BuiltParts) -> Result<(), LabError> {
-        match self.recipe {
-            Recipe::Go(program) => go::build(program, kubernetes, self.name, shop),
+    /// Builds parts that are built together into the workshop's directory.
+    pub(super) fn build(
+        batch: &[Self],
+        kubernetes: Kubernetes,
+        shop: &mut Workshop,
+        needs: &BuiltParts,
+    ) -> Result<(), LabError> {
+        match batch[0].recipe {
+            Recipe::Go(first) => {
+                let packages = batch.iter().filter_map(|part| part.program().map(Program::package));
+                go::build(first, packages, kubernetes, shop)
+            }
             Recipe::Nextest => crates::build(&crates::NEXTEST, shop),
             Recipe::Debian => debian::build(shop),
             Recipe::Kernel(kernel) => kernels::build(kernel, shop),

@@ -78,6 +78,17 @@ impl Program {
         Self { verb: &["test", "-c"], ..self }
     }
 
+    /// Package of its `main`, or of the tests that it is.
+    pub(super) fn package(self) -> &'static str {
+        self.package
+    }
+
+    /// Whether one call of go can build both.
+    pub(super) fn is_built_with(self, other: Self) -> bool {
+        let what = |program: Self| (program.directory, program.verb, program.module, program.stamps);
+        what(self) == what(other)
+    }
+
     /// Whether it differs between releases of Kubernetes.
     pub(super) fn follows_kubernetes(self) -> bool {
         self.directory.is_none()
@@ -126,11 +137,18 @@ pub(super) fn inputs(
     Ok(())
 }
 
-/// Builds `program` into the workshop's directory, as the executable `name`.
-pub(super) fn build(program: Program, kubernetes: Kubernetes, name: &str, shop: &mut Workshop) -> Result<(), LabError> {
-    let home = program.home(kubernetes);
+/// Builds `packages`, all of them [built together](Program::is_built_with) with `first`, into the workshop's directory,
+/// each under the name that go gives it.
+pub(super) fn build(
+    first: Program,
+    packages: impl Iterator<Item = &'static str>,
+    kubernetes: Kubernetes,
+    shop: &mut Workshop,
+) -> Result<(), LabError> {
+    let home = first.home(kubernetes);
     let mut command = Command::new("go");
-    command.args(program.verb).args(program.flags(&home)?).arg("-o").arg(shop.path(name)).arg(program.package);
+    // A path that ends in a slash is a directory to go.
+    command.args(first.verb).args(first.flags(&home)?).arg("-o").arg(shop.path("")).args(packages);
     // The compiler's processes are many and short: one that need not collect its garbage takes a sixth less time.
     command.env("GOGC", "off").env("GOMEMLIMIT", "2GiB");
     // Flags of the machine's own would make the same key mean different programs.

@@ -14,6 +14,7 @@ mod images;
 mod kernels;
 mod kubernetes;
 mod packages;
+mod plan;
 mod programs;
 mod progress;
 mod rustc;
@@ -22,19 +23,26 @@ mod workshop;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
 };
 
 pub use catalog::Part;
 pub use images::{BUSYBOX_IMAGE, PAUSE_IMAGE};
 pub use kernels::Kernel;
 pub use kubernetes::Kubernetes;
+use plan::{Batch, Plan};
 use progress::Step;
 use store::Store;
 pub use store::default_root as cache;
 use workshop::{Tools, Workshop};
 
-use crate::{base::LabError, guest::Image};
+use crate::{
+    base::{LabError, join},
+    guest::Image,
+};
 
 /// The lab's cache and what can be built into it for one release of Kubernetes.
 #[derive(Debug)]
@@ -60,10 +68,9 @@ impl Parts {
         Self { store, tools: Tools::default(), kubernetes }
     }
 
-    /// Builds what is missing of `wanted`, one part at a time, telling on standard error how it goes, and says where
-    /// everything is. Debian packages that the lab
-    /// needs on the host are installed first, unless `wanted` is Go programs alone: these need nothing but go, and so no
-    /// root. Two programs that call this at once do not build the same part twice.
+    /// Builds what is missing of `wanted`, telling on standard error how it goes, and says where everything is. Debian
+    /// packages that the lab needs on the host are installed first, unless `wanted` is Go programs alone: these need
+    /// nothing but go, and so no root. Two programs that call this at once do not build the same part twice.
     pub fn ensure(&self, wanted: &[Part]) -> Result<BuiltParts, LabError> {
         if wanted.iter().any(|part| part.needs_packages()) {
             packages::ensure(&self.store.log("packages"))?;
@@ -72,14 +79,18 @@ impl Parts {
             return Ok(built);
         }
         let _lock = self.store.lock(|| eprintln!("another program builds parts of the lab; waiting for it"))?;
-        let mut plan = Vec::new();
+        let mut plan = Plan::default();
         for &part in wanted {
-            self.plan(part, &mut plan)?;
+            plan.add(part, &|part| Ok(!self.directory(part)?.is_dir()))?;
         }
-        for (index, &part) in plan.iter().enumerate() {
-            let usual = self.store.took(&self.kind(part)).unwrap_or(part.usual());
-            self.build(part, Step { name: part.name, number: index + 1, of: plan.len(), usual })?;
-        }
+        let run =
+            Run { parts: self, of: plan.batches().count(), begun: AtomicUsize::new(0), failed: AtomicBool::new(false) };
+        thread::scope(|scope| {
+            let programs = scope.spawn(|| run.lane(&plan.programs));
+            let others = run.lane(&plan.others);
+            join(programs).and(others)
+        })?;
+        run.lane(&plan.last)?;
         self.built(wanted)
     }
 
@@ -98,26 +109,29 @@ impl Parts {
         if missing.is_empty() { Ok(built) } else { Err(not_built(missing)) }
     }
 
-    /// Appends what has to be built for `part`, needs first.
-    fn plan(&self, part: Part, plan: &mut Vec<Part>) -> Result<(), LabError> {
-        if plan.contains(&part) || self.directory(part)?.is_dir() {
-            return Ok(());
+    fn build(&self, batch: &Batch, number: usize, of: usize) -> Result<(), LabError> {
+        let first = batch[0];
+        let directories =
+            batch.iter().map(|part| self.store.fresh(&self.kind(*part))).collect::<Result<Vec<_>, _>>()?;
+        let needs = self.built(first.needs)?;
+        let usual = batch.iter().map(|part| self.store.took(&self.kind(*part)).unwrap_or(part.usual())).sum();
+        let name = match batch.len() {
+            1 => first.name.to_owned(),
+            more => format!("{} and {} more", first.name, more - 1),
+        };
+        let step = Step { name, number, of, usual };
+        let mut shop = Workshop::new(step, &directories[0], self.store.log(&self.kind(first)))?;
+        Part::build(batch, self.kubernetes, &mut shop, &needs)?;
+        for (part, directory) in batch.iter().zip(&directories).skip(1) {
+            fs::rename(shop.path(part.file), directory.join(part.file)).map_err(LabError::file(directory))?;
         }
-        for &need in part.needs {
-            self.plan(need, plan)?;
+        let took = shop.finish();
+        for part in batch {
+            self.store.keep(&self.kind(*part), &self.key(*part)?)?;
+            // To each the part of the time that it is expected to take.
+            let whole: f64 = batch.iter().map(|part| part.usual().as_secs_f64()).sum();
+            self.store.note_time(&self.kind(*part), took.mul_f64(part.usual().as_secs_f64() / whole));
         }
-        plan.push(part);
-        Ok(())
-    }
-
-    fn build(&self, part: Part, step: Step) -> Result<(), LabError> {
-        let kind = self.kind(part);
-        let fresh = self.store.fresh(&kind)?;
-        let needs = self.built(part.needs)?;
-        let mut shop = Workshop::new(step, &fresh, self.store.log(&kind))?;
-        part.build(self.kubernetes, &mut shop, &needs)?;
-        self.store.keep(&kind, &self.key(part)?)?;
-        self.store.note_time(&kind, shop.finish());
         Ok(())
     }
 
@@ -139,6 +153,31 @@ impl Parts {
             inputs.add("need", self.key(need)?);
         }
         Ok(inputs.key())
+    }
+}
+
+/// The building of a plan.
+struct Run<'a> {
+    parts: &'a Parts,
+    /// How many batches there are in all, and how many have been begun.
+    of: usize,
+    begun: AtomicUsize,
+    /// Once one has failed, no other is begun.
+    failed: AtomicBool,
+}
+
+impl Run<'_> {
+    fn lane(&self, batches: &[Batch]) -> Result<(), LabError> {
+        for batch in batches {
+            if self.failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+            let built = self.parts.build(batch, number, self.of);
+            self.failed.fetch_or(built.is_err(), Ordering::Relaxed);
+            built?;
+        }
+        Ok(())
     }
 }
 
@@ -203,15 +242,14 @@ mod tests {
 
     #[test]
     fn a_plan_has_needs_first_and_nothing_twice() {
-        let home = tempfile::tempdir().unwrap();
-        let parts = parts(home.path(), Kubernetes::default());
-        let mut plan = Vec::new();
+        let mut plan = Plan::default();
         for part in all() {
-            parts.plan(part, &mut plan).unwrap();
+            plan.add(part, &|_| Ok(true)).unwrap();
         }
+        let plan: Vec<Part> = plan.batches().flatten().copied().collect();
         assert!(all().iter().all(|part| plan.contains(part)));
-        for (index, part) in plan.iter().enumerate() {
-            assert!(!plan[..index].contains(part), "{part:?}");
+        for (index, &part) in plan.iter().enumerate() {
+            assert!(!plan[..index].contains(&part), "{part:?}");
             assert!(part.needs.iter().all(|need| plan[..index].contains(need)), "{part:?}");
         }
     }

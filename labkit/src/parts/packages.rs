@@ -48,7 +48,7 @@ pub(super) fn ensure(log: &Path) -> Result<(), LabError> {
         return refuse("only root may install them");
     }
     eprintln!("installing {}", missing.join(" "));
-    let step = Step { name: "Debian packages of the host", number: 1, of: 1, usual: USUAL };
+    let step = Step { name: "Debian packages of the host".to_owned(), number: 1, of: 1, usual: USUAL };
     let mut shop = Workshop::new(step, log.parent().unwrap_or(log), log.to_owned())?;
     shop.run(apt(&["update"]))?;
     shop.run(apt(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()))?;

@@ -6,10 +6,10 @@ use std::{
 };
 
 /// One part that is being built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     /// What is being built.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// Its place in this run, from 1.
     pub(super) number: usize,
     /// How many parts this run builds.
@@ -59,8 +59,8 @@ impl Progress {
     }
 
     /// Its name.
-    pub(super) fn name(&self) -> &'static str {
-        self.step.name
+    pub(super) fn name(&self) -> &str {
+        &self.step.name
     }
 
     /// When it was told last; zero: never.
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_step_says_what_and_how_far() {
-        let step = Step { name: "kubelet", number: 3, of: 12, usual: Duration::from_secs(14) };
+        let step = Step { name: "kubelet".to_owned(), number: 3, of: 12, usual: Duration::from_secs(14) };
         assert_eq!(place(&step), "building [3/12] kubelet");
         assert_eq!(seconds(Duration::from_millis(1500)), "1.5 s");
         assert_eq!(seconds(Duration::from_millis(61_500)), "61 s");

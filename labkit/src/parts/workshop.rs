@@ -1,10 +1,10 @@
 //! Where one part is built: its directory, its log, and the clock that its progress shows.
 
 use std::{
-    cell::OnceCell,
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -64,7 +64,7 @@ impl Workshop {
             return Ok(());
         }
         let said = fs::read(&self.log).map(|bytes| tail(&bytes)).unwrap_or_default();
-        let (part, log) = (self.progress.name(), self.log.clone());
+        let (part, log) = (self.progress.name().to_owned(), self.log.clone());
         Err(LabError::Step { part, command: line, status: status.to_string(), log, said })
     }
 
@@ -82,8 +82,8 @@ fn line(command: &Command) -> String {
 /// Versions of the compilers, asked for once.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
-    go: OnceCell<String>,
-    rust: OnceCell<String>,
+    go: OnceLock<String>,
+    rust: OnceLock<String>,
 }
 
 impl Tools {
@@ -98,10 +98,10 @@ impl Tools {
     }
 }
 
-fn once(cell: &OnceCell<String>, tool: impl FnOnce() -> Tool) -> Result<&str, LabError> {
+fn once(cell: &OnceLock<String>, tool: impl FnOnce() -> Tool) -> Result<&str, LabError> {
     if cell.get().is_none() {
         let version = tool().output()?;
-        // Set by nobody else: the cell is not shared between threads.
+        // Who was quicker has asked the same tool.
         let _ = cell.set(version.trim().to_owned());
     }
     Ok(cell.get().map(String::as_str).unwrap_or_default())
@@ -116,13 +116,15 @@ pub(super) fn source(path: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    const STEP: Step = Step { name: "thing", number: 1, of: 1, usual: Duration::ZERO };
+    fn step() -> Step {
+        Step { name: "thing".to_owned(), number: 1, of: 1, usual: Duration::ZERO }
+    }
 
     #[test]
     fn a_failing_step_names_its_log_and_shows_its_end() {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("log");
-        let mut shop = Workshop::new(STEP, home.path(), log.clone()).unwrap();
+        let mut shop = Workshop::new(step(), home.path(), log.clone()).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo all is well; printf 'no such %s' module >&2; exit 4"]);
         let text = shop.run(command).unwrap_err().to_string();
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn progress_is_told_while_a_step_runs() {
         let home = tempfile::tempdir().unwrap();
-        let mut shop = Workshop::new(STEP, home.path(), home.path().join("log")).unwrap();
+        let mut shop = Workshop::new(step(), home.path(), home.path().join("log")).unwrap();
         let mut command = Command::new("sleep");
         command.arg("1.5");
         shop.run(command).unwrap();
