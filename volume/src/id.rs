@@ -3,6 +3,10 @@
 //! An id is `berth://SERVER/SHARE#KEY`, for example `berth://nfs.example.com/exports/k8s#pvc-0123`. It alone leads back
 //! to the server, the share and the record of the volume, so that a volume can be deleted with nothing else at hand:
 //! `DeleteVolume` is given an id and no parameters.
+//!
+//! Where server and share leave no room in it, there is a second form that packs them: `berth2://PACKED#KEY`.
+
+mod packed;
 
 use std::{fmt, str::FromStr};
 
@@ -70,9 +74,10 @@ pub enum IdError {
     /// Server and share leave no room for a key.
     #[error(
         "no volume id of at most {LONGEST_ID} bytes can be made: server {server:?} takes {} bytes and share {share:?} takes \
-         {share_bytes} in the id, {} together are allowed; {}",
+         {share_bytes} in the id, {} together are allowed; packed they take {packed_bytes}, and {} are allowed; {}",
         .server.len(),
-        room_for_place(),
+        room_for_place(ID_SCHEME),
+        room_for_place(packed::SCHEME),
         advice(.server.len(), *.share_bytes)
     )]
     NoRoom {
@@ -82,14 +87,16 @@ pub enum IdError {
         share: String,
         /// Bytes that the share takes with its escapes.
         share_bytes: usize,
+        /// Bytes that both take in the packed form.
+        packed_bytes: usize,
     },
     /// A volume without a name.
     #[error("the volume's name is empty")]
     EmptyName,
 }
 
-fn room_for_place() -> usize {
-    LONGEST_ID - ID_SCHEME.len() - '#'.len_utf8() - key::HASHED_BYTES
+fn room_for_place(scheme: &str) -> usize {
+    LONGEST_ID - scheme.len() - '#'.len_utf8() - key::HASHED_BYTES
 }
 
 fn advice(server: usize, share: usize) -> &'static str {
@@ -117,16 +124,24 @@ impl VolumeId {
         if name.is_empty() {
             return Err(IdError::EmptyName);
         }
-        let fits = |id: &Self| id.to_string().len() <= LONGEST_ID;
         let with = |key| Self { server: server.clone(), share: share.clone(), key };
-        if let Some(id) = RecordKey::plain(name).map(with).filter(fits) {
-            return Ok(id);
-        }
-        Some(with(RecordKey::hashed(name))).filter(fits).ok_or_else(|| IdError::NoRoom {
+        let keys = || RecordKey::plain(name).into_iter().chain([RecordKey::hashed(name)]).map(with);
+        // The packed form only where the other has no room for any key: what it has room for has always been written so.
+        let plain = keys().find(|id| id.plain().len() <= LONGEST_ID);
+        plain.or_else(|| keys().find(|id| id.packed().len() <= LONGEST_ID)).ok_or_else(|| IdError::NoRoom {
             server: server.to_string(),
             share: share.to_string(),
             share_bytes: escape(share.as_str()).len(),
+            packed_bytes: packed::pack(server, share).len(),
         })
+    }
+
+    fn plain(&self) -> String {
+        format!("{ID_SCHEME}{}{}#{}", self.server, escape(self.share.as_str()), self.key)
+    }
+
+    fn packed(&self) -> String {
+        format!("{}{}#{}", packed::SCHEME, packed::pack(&self.server, &self.share), self.key)
     }
 
     /// Whether some release of this driver gives ids like `text`, be it one that this release cannot read: all of them
@@ -157,14 +172,19 @@ impl FromStr for VolumeId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let foreign = || IdError::Foreign(text.to_owned());
-        let rest = text.strip_prefix(ID_SCHEME).ok_or_else(foreign)?;
+        let broken = || IdError::Escape(text.to_owned());
+        let (plain, packed) = (text.strip_prefix(ID_SCHEME), text.strip_prefix(packed::SCHEME));
+        let rest = plain.or(packed).ok_or_else(foreign)?;
         if text.len() > LONGEST_ID {
             return Err(IdError::Long(text.to_owned()));
         }
         let (place, key) = rest.rsplit_once('#').ok_or_else(foreign)?;
         let (server, share) = place.find('/').map(|slash| place.split_at(slash)).ok_or_else(foreign)?;
+        let (server, share) = match packed {
+            None => (server.to_owned(), unescape(share).ok_or_else(broken)?),
+            Some(_) => packed::unpack(place).ok_or_else(broken)?,
+        };
         let server = server.parse().map_err(|source| IdError::Server { id: text.to_owned(), source })?;
-        let share = unescape(share).ok_or_else(|| IdError::Escape(text.to_owned()))?;
         let share = share.parse().map_err(|source| IdError::Share { id: text.to_owned(), source })?;
         let key = key.parse().map_err(|source| IdError::Key { id: text.to_owned(), source })?;
         let id = Self { server, share, key };
@@ -177,24 +197,29 @@ impl FromStr for VolumeId {
 
 impl fmt::Display for VolumeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ID_SCHEME}{}{}#{}", self.server, escape(self.share.as_str()), self.key)
+        let plain = self.plain();
+        f.write_str(&if plain.len() <= LONGEST_ID { plain } else { self.packed() })
     }
 }
 
 fn escape(path: &str) -> String {
     let mut escaped = String::with_capacity(path.len());
     for byte in path.bytes() {
-        match byte {
-            b'%' | b'#' | 0..=0x1f | 0x7f.. => {
-                escaped.push('%');
-                for digit in [byte >> 4, byte & 0xf] {
-                    escaped.extend(char::from_digit(u32::from(digit), 16));
-                }
-            }
-            plain => escaped.push(char::from(plain)),
-        }
+        escape_byte(&mut escaped, byte);
     }
     escaped
+}
+
+fn escape_byte(escaped: &mut String, byte: u8) {
+    match byte {
+        b'%' | b'#' | 0..=0x1f | 0x7f.. => {
+            escaped.push('%');
+            for digit in [byte >> 4, byte & 0xf] {
+                escaped.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+        plain => escaped.push(char::from(plain)),
+    }
 }
 
 fn unescape(escaped: &str) -> Option<String> {
@@ -222,7 +247,7 @@ mod tests {
 
     #[test]
     fn ids_of_any_release_are_ours() {
-        for text in ["berth://", "berth://nfs/a#b", "berth2://x", "berth17://"] {
+        for text in ["berth://", "berth://nfs/a#b", "berth2://x", "berth3://x", "berth17://"] {
             assert!(VolumeId::is_ours(text), "{text}");
         }
         for text in ["", "berth", "berth:/x", "berthold://x", "nfs.example#share#pvc-1", "x/berth://", "Berth://x"] {
@@ -270,6 +295,39 @@ mod tests {
     }
 
     #[test]
+    fn names_that_leave_no_room_are_packed() {
+        let name = "pvc-0f5b2c2e-6f0e-4a35-9d9b-0a1b2c3d4e5f";
+        let account = "f0123456789abcdef0123456";
+        let svm = "svm-0123456789abcdef0.fs-0123456789abcdef0.fsx.ap-southeast-1.amazonaws.com";
+        for (server, share, key) in [
+            (format!("{account}.privatelink.file.core.windows.net"), format!("/{account}/{name}"), name),
+            (svm.to_owned(), format!("/{name}"), "~"),
+            (svm.to_owned(), "/vol/trident_pvc_data".to_owned(), "~"),
+            ("fs-0123456789abcdef0.fsx.eu-central-1.amazonaws.com".to_owned(), format!("/fsx/team/{name}"), name),
+            ("10.0.0.4".to_owned(), format!("/capacity-pool/{name}/{name}"), "~"),
+        ] {
+            let made = id(&server, &share, name).unwrap_or_else(|error| panic!("{server}:{share}: {error}"));
+            let text = made.to_string();
+            assert!(text.starts_with("berth2://") && text.len() <= LONGEST_ID, "{text}");
+            assert!(made.key().as_str().starts_with(key), "{text}");
+            assert_eq!(text.parse(), Ok(made), "{text}");
+        }
+    }
+
+    /// An id that was written before there was a packed form is written so for ever.
+    #[test]
+    fn what_has_room_is_not_packed() {
+        let name = "pvc-0f5b2c2e-6f0e-4a35-9d9b-0a1b2c3d4e5f";
+        for length in 1..=91 {
+            let dotted = |at: usize| if at % 2 == 1 && at + 1 < length { '.' } else { 'a' };
+            let made = id(&(0..length - 1).map(dotted).chain(['a']).collect::<String>(), "/", name).expect("room");
+            assert!(made.to_string().starts_with("berth://"), "{made}");
+        }
+        let packed = "berth2://nfs/a#b";
+        assert!(matches!(packed.parse::<VolumeId>(), Err(IdError::NotCanonical { .. })), "the other form has room");
+    }
+
+    #[test]
     fn says_which_part_is_too_long() {
         let long_share = id("nfs", &format!("/{}", "é".repeat(30)), "a").expect_err("180 bytes").to_string();
         assert!(long_share.contains("server \"nfs\" takes 3 bytes"), "{long_share}");
@@ -277,6 +335,7 @@ mod tests {
         assert!(long_share.ends_with("shorter path, without non-ASCII characters"), "{long_share}");
         let long_server = id(&"a.".repeat(50), "/x", "A").expect_err("100 bytes").to_string();
         assert!(long_server.ends_with("give the server a shorter name or its address"), "{long_server}");
+        assert!(long_server.contains("packed they take 102, and 91 are allowed"), "{long_server}");
         assert!(id(&format!("{}a", "a.".repeat(45)), "/", &"x".repeat(300)).is_ok(), "exactly 92 bytes");
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    names::{metadata, on_delete, parameter},
+    names::{layout, metadata, on_delete, parameter},
     nearest::nearest,
     path::{PathError, SharePath},
     quote::Quoted,
@@ -92,6 +92,13 @@ pub enum ParameterError {
     /// `share` is no path.
     #[error("parameter \"share\" is not valid")]
     Share(#[source] PathError),
+    /// `share` lies where the driver keeps what it knows of the share around it.
+    #[error(
+        "parameter \"share\" is {}, which lies in {:?} of another share, where the driver keeps its records; write the path above that",
+        Quoted(.0),
+        layout::ROOT
+    )]
+    Reserved(String),
     /// `subDir` is no template.
     #[error("parameter \"subDir\" is not valid")]
     SubDir(#[source] TemplateError),
@@ -158,7 +165,7 @@ impl Parameters {
         })?;
         Ok(Self {
             server: server.parse().map_err(ParameterError::Server)?,
-            share: share.parse().map_err(ParameterError::Share)?,
+            share: read_share(share)?,
             sub_dir: get(parameter::SUB_DIR).map(str::parse).transpose().map_err(ParameterError::SubDir)?,
             mount_permissions: get(parameter::MOUNT_PERMISSIONS).map(read_mode).transpose()?.flatten(),
             uid: get(parameter::UID).map(|value| read_owner(parameter::UID, value)).transpose()?,
@@ -176,6 +183,13 @@ impl Parameters {
 
 fn is_known(key: &str) -> bool {
     parameter::ALL.contains(&key) || metadata::ALL.contains(&key)
+}
+
+fn read_share(value: &str) -> Result<SharePath, ParameterError> {
+    let share: SharePath = value.parse().map_err(ParameterError::Share)?;
+    // Servers that ignore case have one directory under every spelling.
+    let reserved = share.components().any(|component| component.eq_ignore_ascii_case(layout::ROOT));
+    if reserved { Err(ParameterError::Reserved(value.to_owned())) } else { Ok(share) }
 }
 
 /// Zero means "as if it were not there", as in csi-driver-nfs, whose classes spell the default so.
@@ -224,6 +238,17 @@ mod tests {
             source = cause.source();
         }
         text
+    }
+
+    #[test]
+    fn a_share_inside_the_drivers_own_folder_is_refused() {
+        for share in ["/.berth", "/exports/.berth/trash", "/exports/.BERTH/records/", "//.berth"] {
+            let error = parse(&[("server", "nfs"), ("share", share)]).expect_err(share).to_string();
+            assert!(error.contains("lies in \".berth\" of another share"), "{error}");
+        }
+        for share in ["/exports/.berth2", "/berth"] {
+            assert!(parse(&[("server", "nfs"), ("share", share)]).is_ok(), "{share}");
+        }
     }
 
     #[test]
