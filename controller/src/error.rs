@@ -9,6 +9,7 @@
 mod remedy;
 
 use std::fmt;
+use std::sync::Arc;
 
 use csi_runtime::Coded;
 use csi_runtime::status::message;
@@ -112,6 +113,12 @@ pub enum OperationError {
         #[source]
         source: nfs_client::Error,
     },
+    /// The share holds nothing of the driver's, although a volume was made there.
+    #[error("the share {location} has no folder .berth, so nobody can tell what became of the volume")]
+    ShareEmpty {
+        /// `server:share`.
+        location: String,
+    },
     /// The driver cannot keep its records on the share.
     #[error("the controller may not write to the share {location}")]
     ShareReadOnly {
@@ -161,6 +168,17 @@ pub enum OperationError {
         #[source]
         source: nfs_client::Error,
     },
+    /// The server has not answered lately, so it was not asked.
+    #[error("{location} was not asked: its server does not answer ({reason})")]
+    NotAnswering {
+        /// `server:share`
+        location: String,
+        /// What the last one who asked was told.
+        reason: String,
+    },
+    /// The failure of an attempt that others had waited for.
+    #[error(transparent)]
+    Shared(Arc<Self>),
     /// Others changed the same volume again and again while it was made.
     #[error("{0} changes while the volume is made")]
     Contended(String),
@@ -226,12 +244,14 @@ impl OperationError {
             | Self::Record { .. }
             | Self::Untrusted { .. }
             | Self::ShareMissing { .. }
+            | Self::ShareEmpty { .. }
             | Self::ShareReadOnly { .. }
             | Self::OwnerRefused { .. }
             | Self::NotKept { .. }
             | Self::OtherFileSystem { .. } => Code::FailedPrecondition,
             Self::Storage { source, .. } => storage_code(source),
-            Self::InDoubt(_) => Code::Unavailable,
+            Self::InDoubt(_) | Self::NotAnswering { .. } => Code::Unavailable,
+            Self::Shared(error) => error.code(),
             Self::Crashed(_) => Code::Internal,
         }
     }
@@ -266,7 +286,28 @@ impl OperationError {
 
     /// What the server answered, where that is what failed.
     pub(crate) fn nfs_status(&self) -> Option<NfsStatus> {
-        if let Self::Storage { source, .. } = self { source.status() } else { None }
+        match self {
+            Self::Storage { source, .. } => source.status(),
+            Self::Shared(error) => error.nfs_status(),
+            _ => None,
+        }
+    }
+
+    /// If the server has not answered: what the client says of it.
+    pub(crate) fn silence(&self) -> Option<String> {
+        use nfs_client::Error;
+        match self {
+            Self::Storage { source, .. } => matches!(
+                source,
+                Error::Unreachable { .. }
+                    | Error::Timeout { .. }
+                    | Error::OutcomeUnknown { may_still_happen: true, .. }
+            )
+            .then(|| message(source)),
+            Self::InDoubt(error) => error.silence(),
+            Self::Shared(error) => error.silence(),
+            _ => None,
+        }
     }
 }
 
@@ -285,10 +326,12 @@ fn storage_code(error: &nfs_client::Error) -> Code {
         | Error::Protocol { .. }
         | Error::ShutDown { .. } => Code::Unavailable,
         Error::RpcDenied { .. } => Code::PermissionDenied,
-        Error::NotNfs { .. } | Error::OwnerRefused { .. } | Error::Symlink { .. } | Error::NotDirectory { .. } => {
-            Code::FailedPrecondition
-        }
-        Error::BadName { .. } | Error::TooLarge { .. } => Code::InvalidArgument,
+        Error::NotNfs { .. }
+        | Error::OwnerRefused { .. }
+        | Error::Symlink { .. }
+        | Error::NotDirectory { .. }
+        | Error::TooLarge { .. } => Code::FailedPrecondition,
+        Error::BadName { .. } => Code::InvalidArgument,
         Error::Status { status, .. } => status_code(*status),
     }
 }
@@ -310,7 +353,14 @@ fn status_code(status: NfsStatus) -> Code {
         | NfsStatus::NoEnt
         | NfsStatus::NotDir
         | NfsStatus::Symlink
-        | NfsStatus::Inval => Code::FailedPrecondition,
+        | NfsStatus::Inval
+        // The same request gets the same answer.
+        | NfsStatus::BadXdr
+        | NfsStatus::OpIllegal
+        | NfsStatus::ReqTooBig
+        | NfsStatus::RepTooBig
+        | NfsStatus::RepTooBigToCache
+        | NfsStatus::TooManyOps => Code::FailedPrecondition,
         // A server's trouble of the moment, or a session's: the next attempt may find it gone.
         _ => Code::Unavailable,
     }

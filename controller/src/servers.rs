@@ -1,14 +1,18 @@
 //! The servers that volumes are on: one connection to each, kept as long as it is of use.
 
+pub(crate) mod breaker;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use nfs_client::{Client, Config, SourcePort};
 use tokio::time::Instant;
 use volume::{Server, SharePath};
 
+use self::breaker::Breaker;
 use crate::backend::Share;
 use crate::backend::faults::Faults;
 
@@ -90,6 +94,7 @@ struct Known {
 #[derive(Debug)]
 struct Connected {
     client: Client,
+    breaker: Arc<Breaker>,
     shares: BTreeMap<SharePath, Arc<Share>>,
     used: Instant,
 }
@@ -106,6 +111,7 @@ impl Servers {
         let known = known.entry(server.clone()).or_default();
         let connected = known.connected.get_or_insert_with(|| Connected {
             client: (self.inner.settings.connect)(server),
+            breaker: Arc::default(),
             shares: BTreeMap::new(),
             used: Instant::now(),
         });
@@ -114,7 +120,8 @@ impl Servers {
             return (Arc::clone(share), false);
         }
         let faults = self.inner.settings.faults.clone();
-        let share = Arc::new(Share::new(server.clone(), path.clone(), connected.client.clone(), faults));
+        let (client, breaker) = (connected.client.clone(), Arc::clone(&connected.breaker));
+        let share = Arc::new(Share::new(server.clone(), path.clone(), client, breaker, faults));
         connected.shares.insert(path.clone(), Arc::clone(&share));
         (share, true)
     }
@@ -125,18 +132,16 @@ impl Servers {
             let mut known = self.lock();
             known.values_mut().filter_map(|known| known.take_idle(self.inner.settings.idle)).collect()
         };
-        for client in idle {
+        for client in &idle {
             tracing::debug!(server = client.server(), "disconnecting from an NFS server that is not in use");
-            client.shutdown().await;
         }
+        shut_down(&idle).await;
     }
 
     /// Disconnects all.
     pub async fn close(&self) {
         let all: Vec<Client> = self.lock().values_mut().filter_map(Known::take).collect();
-        for client in all {
-            client.shutdown().await;
-        }
+        shut_down(&all).await;
     }
 
     /// Requests sent to each server since the start.
@@ -155,6 +160,11 @@ impl Servers {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Server, Known>> {
         self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All at once: one that does not answer takes its time.
+async fn shut_down(clients: &[Client]) {
+    join_all(clients.iter().map(Client::shutdown)).await;
 }
 
 impl Known {

@@ -1,8 +1,11 @@
 //! Compounds: several operations in one request, executed in order until one fails (RFC 8881 §2.10, §16.2).
 
+use onc_rpc::Writer;
+
 use crate::{
-    Attributes, DirectoryPage, Error, FileHandle, ObjectState, SetAttributes, name,
-    protocol::{Claim, Operation, Reply, StateId},
+    Attributes, DirectoryPage, Error, FileHandle, MAX_HANDLE, ObjectState, SetAttributes, name,
+    protocol::{ChannelLimits, Claim, Operation, Reply, StateId},
+    session::OVERHEAD,
 };
 
 /// Builds a request. Operations work on a *current* and a *saved* file handle, as in the RFC:
@@ -33,6 +36,13 @@ impl Compound {
     /// An empty compound.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Appends the operations of another one.
+    pub fn append(mut self, other: Self) -> Self {
+        self.operations.extend(other.operations);
+        self.refused = self.refused.or(other.refused);
+        self
     }
 
     pub(crate) fn push(mut self, operation: Operation) -> Self {
@@ -175,6 +185,38 @@ impl Compound {
     }
 }
 
+impl ChannelLimits {
+    /// Whether a session with these limits takes a compound in one request, and its results in one reply. How long the names
+    /// of owners are that come with attributes, and what the server's reply cache takes, only the server knows: it may
+    /// still answer `REP_TOO_BIG` or `REP_TOO_BIG_TO_CACHE` (RFC 8881 §2.10.6.4).
+    pub fn admits(&self, compound: &Compound) -> bool {
+        let mut request = Writer::new();
+        for operation in &compound.operations {
+            operation.encode(&mut request);
+        }
+        let reply: usize = compound.operations.iter().map(result_len).sum();
+        let within = |value: usize, limit: u32| usize::try_from(limit).is_ok_and(|limit| value <= limit);
+        // SEQUENCE comes first.
+        within(compound.operations.len() + 1, self.max_operations)
+            && within(OVERHEAD + request.as_slice().len(), self.max_request)
+            && within(OVERHEAD + reply, self.max_response)
+    }
+}
+
+/// Bytes of an operation's result, at most; of those with a text, usually.
+fn result_len(operation: &Operation) -> usize {
+    /// Operation, status, and for a change the directory before and after it with the attributes that were set.
+    const PLAIN: usize = 48;
+    match operation {
+        Operation::GetHandle => PLAIN + MAX_HANDLE,
+        Operation::GetAttributes(_) => PLAIN + 256,
+        Operation::ReadLink => PLAIN + 1024,
+        Operation::ReadDirectory { max_bytes, .. } => PLAIN + usize::try_from(*max_bytes).unwrap_or(usize::MAX / 2),
+        Operation::Read { count, .. } => PLAIN + usize::try_from(*count).unwrap_or(usize::MAX / 2),
+        _ => PLAIN,
+    }
+}
+
 /// Results of a compound's operations, one for each, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replies(pub(crate) Vec<Reply>);
@@ -224,5 +266,32 @@ impl Replies {
     /// What the first READDIR returned.
     pub fn page(&self) -> Option<&DirectoryPage> {
         self.iter().find_map(|reply| if let Reply::Page(page) = reply { Some(page) } else { None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(max_operations: u32, max_request: u32, max_response: u32) -> ChannelLimits {
+        ChannelLimits { max_request, max_response, max_cached: 512, max_operations, max_slots: 1 }
+    }
+
+    #[test]
+    fn a_compound_is_admitted_within_every_limit() {
+        let handle = FileHandle::new(&[0; 128]).unwrap();
+        let compound = Compound::new().put_handle(&handle).create_symlink("name", [b'x'; 1000]).get_handle();
+        assert!(limits(4, 4096, 4096).admits(&compound));
+        assert!(!limits(3, 4096, 4096).admits(&compound), "SEQUENCE counts");
+        assert!(!limits(4, 1300, 4096).admits(&compound));
+        assert!(!limits(4, 4096, 400).admits(&compound));
+    }
+
+    #[test]
+    fn what_is_appended_comes_last_and_keeps_its_refusal() {
+        let compound = Compound::new().put_root().append(Compound::new().lookup("a").get_handle());
+        assert_eq!(compound.len(), 3);
+        assert!(compound.into_operations().is_ok());
+        assert!(Compound::new().put_root().append(Compound::new().lookup("..")).into_operations().is_err());
     }
 }

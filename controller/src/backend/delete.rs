@@ -9,10 +9,11 @@ use volume::{OnDelete, PlaceKey, Record, RecordKey, SubPath, VolumeId};
 use super::faults::Step;
 use super::folders::Folders;
 use super::layout::unique;
+use super::pair::call_both;
 use super::place::{Leaf, walk};
 use super::records::{self, Claim};
 use super::share::Share;
-use super::steps::{Failure, Steps};
+use super::steps::{At, Failure, Steps};
 use crate::error::{Occupied, OperationError};
 
 /// How often a delete starts over when a handle was stale or a session was lost.
@@ -61,14 +62,14 @@ pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Locate
 async fn find_in(share: &Share, folders: &Folders, key: &RecordKey) -> Result<Option<Located>, OperationError> {
     let default = key.default_place();
     let claim = PlaceKey::new(&default);
-    // The last operation is expected to fail: nobody should have claimed another volume's default place.
     let request = Compound::new().put_handle(&folders.records).lookup(key.as_str()).read_link();
     let request = request.put_handle(&folders.root).lookup(key.as_str()).get_attr();
-    let error = match share.client().call(request.put_handle(&folders.places).lookup(claim.as_str())).await {
-        Ok(replies) => return located(share, folders, key, replies.target(0).unwrap_or_default(), None).await,
-        Err(error) => error,
+    // Expected to fail: nobody should have claimed another volume's default place.
+    let claimed = Compound::new().put_handle(&folders.places).lookup(claim.as_str());
+    let (completed, error) = call_both(share, request, claimed).await;
+    let Some(error) = error else {
+        return located(share, folders, key, completed.target(0).unwrap_or_default(), None).await;
     };
-    let completed = error.completed().cloned().unwrap_or_default();
     let Some(text) = completed.target(0) else {
         return match error.failed_op() {
             Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
@@ -121,15 +122,19 @@ async fn custom(share: &Share, folders: &Folders, path: &SubPath, claimed: bool)
     Ok(if ours { Place::Here(walk.parent) } else { Place::Lost })
 }
 
-/// Deletes a volume. One without a record is deleted already.
+/// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
 ///
 /// Two round trips for a volume in its default place: what there is, and its end.
 pub(crate) async fn delete(share: &Share, id: &VolumeId) -> Result<(), OperationError> {
     let _waiting = share.wait();
     let mut unsure = None;
     for _ in 0..ATTEMPTS {
-        let Some(located) = find(share, id.key()).await? else { return absent(share, id).await };
-        let Some(folders) = share.existing_folders().await? else { return absent(share, id).await };
+        let found = find(share, id.key()).await?;
+        let Some(folders) = share.existing_folders().await? else {
+            // A server that came up without its disk would have everything counted as deleted that is on it.
+            return Err(OperationError::ShareEmpty { location: share.location() });
+        };
+        let Some(located) = found else { return absent(share, &folders, id).await };
         let _busy = share.occupy(&located.record.path)?;
         let Err(failure) = remove(share, &folders, id, &located).await? else { return Ok(()) };
         let lost = failure.error.status().is_some_and(NfsStatus::is_lost_handle);
@@ -160,16 +165,16 @@ async fn remove(
     let directory = share.at(record.path.as_str());
     // A delete that comes late, from a controller that has lost its lease meanwhile, must not touch the next volume in the
     // same place: without the record nothing of this request happens.
-    let mut steps = Steps::new(share).only_if(|request| request.put_handle(&folders.records).lookup(key.as_str()));
+    let recorded = Compound::new().put_handle(&folders.records).lookup(key.as_str());
+    let mut steps = Steps::default().only_if(recorded, None);
     match (&located.place, record.on_delete) {
         (Place::Other(by), OnDelete::Delete) => {
             return Err(OperationError::Occupied { location: directory, by: by.clone() });
         }
         (Place::Here(parent), OnDelete::Delete) => {
-            steps = steps.then(Step::Trash, |request| {
-                let request = request.put_handle(parent).save_handle().put_handle(&folders.trash);
-                request.rename(record.path.leaf(), unique(key))
-            });
+            let compound = Compound::new().save_handle().put_handle(&folders.trash);
+            let compound = compound.rename(record.path.leaf(), unique(key));
+            steps = steps.then(Step::Trash, At::Handle(parent.clone()), compound);
         }
         (Place::Gone, _) => tracing::info!(volume = %id, directory, "the directory is gone already"),
         (Place::Lost, _) => {
@@ -178,19 +183,18 @@ async fn remove(
         (_, OnDelete::Retain) => tracing::info!(volume = %id, directory, "the directory is retained"),
     }
     if located.claimed {
-        let claim = PlaceKey::new(&record.path);
-        steps = steps.then(Step::Unclaim, |request| request.put_handle(&folders.places).remove(claim.as_str()));
+        let compound = Compound::new().remove(PlaceKey::new(&record.path).as_str());
+        steps = steps.then(Step::Unclaim, At::Handle(folders.places.clone()), compound);
     }
+    let records = At::Handle(folders.records.clone());
     steps = match record.on_delete {
-        OnDelete::Delete => {
-            steps.then(Step::Forget, |request| request.put_handle(&folders.records).remove(key.as_str()))
+        OnDelete::Delete => steps.then(Step::Forget, records, Compound::new().remove(key.as_str())),
+        OnDelete::Retain => {
+            let compound = Compound::new().save_handle().put_handle(&folders.retained);
+            steps.then(Step::Retain, records, compound.rename(key.as_str(), unique(key)))
         }
-        OnDelete::Retain => steps.then(Step::Retain, |request| {
-            let request = request.put_handle(&folders.records).save_handle().put_handle(&folders.retained);
-            request.rename(key.as_str(), unique(key))
-        }),
     };
-    let sent = steps.then(Step::Deleted, |request| request).send(share).await.map(drop);
+    let sent = steps.finally(Step::Deleted).send(share).await.map(drop);
     match &sent {
         Ok(()) if matches!((&located.place, record.on_delete), (Place::Here(_), OnDelete::Delete)) => share.ring(),
         Ok(()) => {}
@@ -202,10 +206,9 @@ async fn remove(
 
 /// A volume without a record: nothing is removed. A directory under its name is named in the log, because whoever
 /// removed the record by hand gave it up.
-async fn absent(share: &Share, id: &VolumeId) -> Result<(), OperationError> {
-    let Some(folders) = share.existing_folders().await? else { return Ok(()) };
+async fn absent(share: &Share, folders: &Folders, id: &VolumeId) -> Result<(), OperationError> {
     let path = id.key().default_place();
-    match walk(share, &folders, &path).await {
+    match walk(share, folders, &path).await {
         Ok(found) if !matches!(found.leaf, Leaf::Free) => tracing::warn!(
             volume = %id,
             directory = share.at(path.as_str()),

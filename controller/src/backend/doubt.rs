@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use nfs_client::Error;
+use nfs_client::{Error, NfsStatus};
 use tokio::time::Instant;
 
 use super::faults::Step;
@@ -56,7 +56,9 @@ impl Doubt {
     /// `looked` whether somebody had looked that it was not complete.
     pub(super) fn note(&mut self, failure: &Failure, completes: bool, looked: bool) {
         let unknown = failure.is_outcome_unknown();
-        let made = [Step::Place, Step::Mode].iter().any(|step| failure.done.contains(step));
+        // What has been changed between two requests somebody else has completed.
+        let changed = failure.error.is_status(NfsStatus::NotSame);
+        let made = [Step::Place, Step::Mode].iter().any(|step| failure.done.contains(step)) && !changed;
         self.left |= unknown || !failure.done.is_empty();
         self.ours |= completes && (made || (unknown && looked));
         self.perhaps_ours |= completes && unknown;

@@ -11,6 +11,7 @@ pub mod faults;
 mod folders;
 mod layout;
 mod observe;
+mod pair;
 mod place;
 pub(crate) mod reaper;
 mod records;

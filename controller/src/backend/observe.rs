@@ -233,7 +233,8 @@ async fn refuse_default_holder(share: &Share, folders: &Folders, wanted: &Wanted
     }
 }
 
-/// Removes the claim of a volume that was begun and given up, if it is still the one that was seen.
+/// Puts a claim of ours in the place of that of a volume that was begun and given up, if it is still the one that was seen. In
+/// one request: without a claim of ours, what the other volume has begun there would be somebody else's for ever.
 async fn take_over(share: &Share, folders: &Folders, wanted: &Wanted, seen: ObjectState) -> Result<(), OperationError> {
     let place = PlaceKey::new(&wanted.record.path);
     tracing::warn!(
@@ -241,10 +242,11 @@ async fn take_over(share: &Share, folders: &Folders, wanted: &Wanted, seen: Obje
         "taking over a place whose volume was never finished"
     );
     let request = Compound::new().put_handle(&folders.places).lookup(place.as_str()).verify(seen);
-    match share.client().call(request.put_handle(&folders.places).remove(place.as_str())).await {
+    let request = request.put_handle(&folders.places).remove(place.as_str());
+    match share.client().call(request.create_symlink(place.as_str(), wanted.id.key().as_str())).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_status(NfsStatus::NoEnt) || error.is_status(NfsStatus::NotSame) => Ok(()),
-        Err(error) => Err(share.failed("remove the claim", format!("{ROOT}/{PLACES}/{place}"), error)),
+        Err(error) => Err(share.failed("take over the claim", format!("{ROOT}/{PLACES}/{place}"), error)),
     }
 }
 

@@ -32,27 +32,37 @@ pub(super) struct Walk {
     pub(super) leaf: Leaf,
 }
 
-/// Looks what is in a place. One round trip.
+/// Looks what is in a place. One round trip, or as many as the server's limit of operations demands.
 pub(super) async fn walk(share: &Share, folders: &Folders, path: &SubPath) -> Result<Walk, OperationError> {
     let names: Vec<&str> = path.components().collect();
-    let request = Compound::new().put_handle(&folders.root);
-    let request = names.iter().fold(request, |request, name| request.lookup(name).get_handle());
-    let (replies, error) = match share.client().call(request.get_attr()).await {
-        Ok(replies) => (replies, None),
-        Err(error) => (error.completed().cloned().unwrap_or_default(), Some(error)),
-    };
-    let mut found: Vec<FileHandle> = (0..names.len()).map_while(|nth| replies.handle(nth).cloned()).collect();
-    let leaf = match error {
-        None => {
-            let handle = found.pop();
-            leaf(handle, &replies).ok_or_else(|| incomplete(share, path))?
-        }
-        Some(error) => {
-            let Some((_, OpCode::Lookup)) = error.failed_op() else {
-                return Err(share.failed("look up", path.as_str(), error));
-            };
-            misled(share, &names, found.len(), error)?;
-            Leaf::Free
+    let refused = |error| share.failed("look up", path.as_str(), error);
+    let mut found: Vec<FileHandle> = Vec::new();
+    let leaf = loop {
+        let limits = share.client().limits().await.map_err(refused)?;
+        let (from, left) = (found.last().unwrap_or(&folders.root), &names[found.len()..]);
+        let request = |count: usize| {
+            let request = Compound::new().put_handle(from);
+            left[..count].iter().fold(request, |request, name| request.lookup(name).get_handle()).get_attr()
+        };
+        let count = (1..=left.len()).rev().find(|count| limits.admits(&request(*count))).unwrap_or(1);
+        let (replies, error) = match share.client().call(request(count)).await {
+            Ok(replies) => (replies, None),
+            Err(error) => (error.completed().cloned().unwrap_or_default(), Some(error)),
+        };
+        found.extend((0..count).map_while(|nth| replies.handle(nth).cloned()));
+        match error {
+            None if names.len() == found.len() => {
+                let handle = found.pop();
+                break leaf(handle, &replies).ok_or_else(|| incomplete(share, path))?;
+            }
+            // A server that leaves handles out would be asked for ever.
+            None if left.len() - count != names.len() - found.len() => return Err(incomplete(share, path)),
+            None => {}
+            Some(error) => {
+                let Some((_, OpCode::Lookup)) = error.failed_op() else { return Err(refused(error)) };
+                misled(share, &names, found.len(), error)?;
+                break Leaf::Free;
+            }
         }
     };
     let missing = names[found.len()..names.len() - 1].iter().map(|&name| name.to_owned()).collect();

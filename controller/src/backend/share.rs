@@ -9,11 +9,13 @@ use csi_runtime::InFlight;
 use csi_runtime::inflight::Guard;
 use nfs_client::{Client, FileHandle};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use volume::{Server, SharePath, SubPath};
 
 use super::faults::Faults;
 use super::folders::Folders;
 use crate::error::OperationError;
+use crate::servers::breaker::Breaker;
 
 /// Most directories that are remembered to be no volume.
 const REMEMBERED: usize = 4096;
@@ -26,8 +28,9 @@ pub(crate) struct Share {
     server: Server,
     path: SharePath,
     client: Client,
+    breaker: Arc<Breaker>,
     /// Held while the folders are looked up or made, so that it is done once.
-    folders: tokio::sync::Mutex<Option<Arc<Folders>>>,
+    folders: tokio::sync::Mutex<Known>,
     /// Directories that are no volume and can become none: a volume's directory is always made, never adopted.
     plain: Mutex<HashSet<FileHandle>>,
     /// Places on which an operation is working.
@@ -41,6 +44,33 @@ pub(crate) struct Share {
     waiting: AtomicUsize,
 }
 
+/// What is known of a share's folders.
+#[derive(Default)]
+struct Known {
+    folders: Option<Arc<Folders>>,
+    /// When the server did not answer the last one who looked, and what he was told.
+    failed: Option<(Instant, Arc<OperationError>)>,
+}
+
+impl Known {
+    /// The failure of an attempt that ended after `asked`: whoever waited for it need not wait for the same again.
+    fn failed_since(&self, asked: Instant) -> Result<(), OperationError> {
+        match &self.failed {
+            Some((when, error)) if *when >= asked => Err(OperationError::Shared(Arc::clone(error))),
+            _ => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, error: OperationError) -> OperationError {
+        if error.silence().is_none() {
+            return error;
+        }
+        let error = Arc::new(error);
+        self.failed = Some((Instant::now(), Arc::clone(&error)));
+        OperationError::Shared(error)
+    }
+}
+
 /// Somebody waits for an operation on the share; the reaper gives way.
 pub(crate) struct Waiting<'a>(&'a AtomicUsize);
 
@@ -51,12 +81,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Share {
-    pub(crate) fn new(server: Server, path: SharePath, client: Client, faults: Faults) -> Self {
+    pub(crate) fn new(server: Server, path: SharePath, client: Client, breaker: Arc<Breaker>, faults: Faults) -> Self {
         Self {
             server,
             path,
             client,
-            folders: tokio::sync::Mutex::new(None),
+            breaker,
+            folders: tokio::sync::Mutex::default(),
             plain: Mutex::new(HashSet::new()),
             busy: InFlight::new(),
             faults,
@@ -102,31 +133,44 @@ impl Share {
         OperationError::Storage { doing, location: self.at(below), source: error }
     }
 
+    /// Does `work` on the share, unless its server does not answer.
+    pub(crate) async fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
+        self.breaker.run(|| self.location(), work).await
+    }
+
     /// The driver's folders, made if need be.
     pub(super) async fn folders(&self) -> Result<Arc<Folders>, OperationError> {
+        let asked = Instant::now();
         let mut known = self.folders.lock().await;
-        if let Some(folders) = &*known {
+        if let Some(folders) = &known.folders {
             return Ok(Arc::clone(folders));
         }
-        let folders = Arc::new(Folders::make(self).await?);
-        *known = Some(Arc::clone(&folders));
+        known.failed_since(asked)?;
+        let folders = Arc::new(Folders::make(self).await.map_err(|error| known.fail(error))?);
+        known.folders = Some(Arc::clone(&folders));
         Ok(folders)
     }
 
     /// The driver's folders, if the share has any: a share without is left without.
     pub(super) async fn existing_folders(&self) -> Result<Option<Arc<Folders>>, OperationError> {
+        let asked = Instant::now();
         let mut known = self.folders.lock().await;
-        if known.is_none() {
-            *known = Folders::find(self).await?.map(Arc::new);
+        if known.folders.is_none() {
+            known.failed_since(asked)?;
+            let found = Folders::find(self).await.map_err(|error| known.fail(error))?;
+            known.folders = found.map(Arc::new);
         }
-        Ok(known.clone())
+        Ok(known.folders.clone())
     }
 
     /// Looks the folders up anew at the next use, unless somebody has done so since `stale` was handed out.
     pub(super) async fn forget(&self, stale: &Arc<Folders>) {
         let mut known = self.folders.lock().await;
-        if known.as_ref().is_some_and(|folders| Arc::ptr_eq(folders, stale)) {
-            *known = None;
+        if known.folders.as_ref().is_some_and(|folders| Arc::ptr_eq(folders, stale)) {
+            known.folders = None;
         }
         self.lock_plain().clear();
     }

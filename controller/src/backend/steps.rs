@@ -1,20 +1,54 @@
-//! A compound made of steps, so that a failed operation can be traced to what it was for.
+//! The steps of an operation, sent in as few requests as the server allows.
+//!
+//! What the steps before one have done is a state that a crash may leave as well, so a request may end after any of them.
+//! Most servers take all of them in one; some take 16 operations in a compound, or 8.
 
-use nfs_client::{Compound, Error, Replies};
+use nfs_client::protocol::{ChannelLimits, Reply};
+use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, Replies};
 
 use super::faults::{Faults, Step};
 use super::share::Share;
 
-/// Steps of one operation that go to the server in one request.
-pub(super) struct Steps<'a> {
+/// Where a step begins.
+#[derive(Debug, Clone)]
+pub(super) enum At {
+    /// In this directory.
+    Handle(FileHandle),
+    /// In the directory that a step before it made last.
+    Made,
+}
+
+/// A step, and what it does once it is where it begins.
+#[derive(Debug, Clone)]
+struct Planned {
+    step: Step,
+    /// None: it asks the server for nothing.
+    at: Option<At>,
     compound: Compound,
-    /// Each step with the number of operations before its end.
-    ends: Vec<(Step, usize)>,
-    faults: &'a Faults,
-    stopped: bool,
+    /// Whether it ends in a directory that it has made.
+    makes: bool,
+}
+
+/// What has to hold before a request does anything.
+#[derive(Debug, Clone)]
+struct Guard {
+    compound: Compound,
+    /// The step that ends it, if any does.
+    until: Option<Step>,
+}
+
+/// Steps of one operation, in their order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Steps {
+    guard: Option<Guard>,
+    /// The step up to which nobody else touches what was made.
+    alone_until: Option<Step>,
+    /// Each group goes to the server in one request.
+    groups: Vec<Vec<Planned>>,
 }
 
 /// A request that failed.
+#[derive(Debug)]
 pub(super) struct Failure {
     /// The step that failed; none: the server saw nothing of it, or nobody knows what it did.
     pub(super) step: Option<Step>,
@@ -30,40 +64,223 @@ impl Failure {
     }
 }
 
-impl<'a> Steps<'a> {
-    pub(super) fn new(share: &'a Share) -> Self {
-        Self { compound: Compound::new(), ends: Vec::new(), faults: share.faults(), stopped: false }
+/// What the server answered to the steps.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    attributes: Vec<(Step, Attributes)>,
+    made: Vec<(Step, FileHandle)>,
+}
+
+impl Answers {
+    /// The attributes that a step asked for.
+    pub(super) fn attributes(&self, step: Step) -> Option<&Attributes> {
+        self.attributes.iter().find(|(of, _)| *of == step).map(|(_, attributes)| attributes)
     }
 
-    /// Adds what has to succeed before any step is taken.
-    pub(super) fn only_if(mut self, add: impl FnOnce(Compound) -> Compound) -> Self {
-        self.compound = add(self.compound);
+    /// The directories that a step made.
+    pub(super) fn made(&self, step: Step) -> impl Iterator<Item = &FileHandle> {
+        self.made.iter().filter(move |(of, _)| *of == step).map(|(_, handle)| handle)
+    }
+
+    /// What proves that nobody has touched the directory that was made last; none if its step did not ask for its state.
+    fn untouched(&self) -> Option<Compound> {
+        let (step, handle) = self.made.last()?;
+        let state = self.attributes(*step).and_then(Attributes::state)?;
+        Some(Compound::new().put_handle(handle).verify(state))
+    }
+}
+
+impl Steps {
+    /// What has to hold before any step is taken, and before each that goes in a later request, until one was taken that
+    /// ends it.
+    pub(super) fn only_if(mut self, compound: Compound, until: Option<Step>) -> Self {
+        self.guard = Some(Guard { compound, until });
         self
     }
 
-    /// Adds what `add` adds for `step`, unless a fault is to strike before it.
-    pub(super) fn then(mut self, step: Step, add: impl FnOnce(Compound) -> Compound) -> Self {
-        self.stopped |= self.faults.is_before(step);
-        if !self.stopped {
-            self.compound = add(self.compound);
-            self.ends.push((step, self.compound.len()));
+    /// Where the steps need several requests, what one has made has to be as it was for the next, until this step is taken.
+    /// The step that makes it asks for its attributes.
+    pub(super) fn alone_until(mut self, step: Step) -> Self {
+        self.alone_until = Some(step);
+        self
+    }
+
+    /// Adds a step.
+    pub(super) fn then(self, step: Step, at: At, compound: Compound) -> Self {
+        self.group(Planned { step, at: Some(at), compound, makes: false })
+    }
+
+    /// Adds a step whose compound ends with the making of a directory.
+    pub(super) fn make(self, step: Step, at: At, compound: Compound) -> Self {
+        self.group(Planned { step, at: Some(at), compound: compound.get_handle(), makes: true })
+    }
+
+    /// Adds a step that asks the server for nothing.
+    pub(super) fn finally(self, step: Step) -> Self {
+        self.group(Planned { step, at: None, compound: Compound::new(), makes: false })
+    }
+
+    fn group(mut self, planned: Planned) -> Self {
+        self.groups.push(vec![planned]);
+        self
+    }
+
+    /// Lets the last step go in the same request as the one before it.
+    pub(super) fn together(mut self) -> Self {
+        if let (Some(last), Some(before)) = (self.groups.pop(), self.groups.last_mut()) {
+            before.extend(last);
         }
         self
     }
 
-    /// Sends the request.
-    pub(super) async fn send(self, share: &Share) -> Result<Replies, Failure> {
-        let called =
-            if self.ends.is_empty() { Ok(Replies::default()) } else { share.client().call(self.compound).await };
-        if self.stopped {
-            self.faults.die().await;
+    /// Whether a session with these limits takes all of them in one request.
+    pub(super) fn fit(&self, limits: ChannelLimits) -> bool {
+        limits.admits(&Request::new(&Faults::default(), self.guard.as_ref(), &self.groups, None).compound)
+    }
+
+    /// Sends the steps, in one request if the server takes it.
+    pub(super) async fn send(mut self, share: &Share) -> Result<Answers, Failure> {
+        let (mut answers, mut done) = (Answers::default(), Vec::new());
+        let mut left = self.groups.as_slice();
+        while !left.is_empty() {
+            let limits = match share.client().limits().await {
+                Ok(limits) => limits,
+                Err(error) => return Err(Failure { step: None, done, error }),
+            };
+            let made = answers.made.last().map(|(_, handle)| handle);
+            let request = |groups: usize| Request::new(share.faults(), self.guard.as_ref(), &left[..groups], made);
+            // A single group that is too long for the server is refused by the client, which names the limit.
+            let fits = |request: &Request| request.groups == 1 || limits.admits(&request.compound);
+            let Some(request) = (1..=left.len()).rev().map(request).find(fits) else { break };
+            let called = if request.is_empty() {
+                Ok(Replies::default())
+            } else {
+                share.client().call(request.compound.clone()).await
+            };
+            if request.stopped {
+                share.faults().die().await;
+            }
+            let groups = match called {
+                Ok(replies) => {
+                    request.read(&replies, &mut answers, &mut done);
+                    request.groups
+                }
+                Err(error) => {
+                    let nothing = Replies::default();
+                    let taken = request.read(error.completed().unwrap_or(&nothing), &mut answers, &mut done);
+                    let step = error.failed_op().and_then(|_| request.ends.get(taken)).map(|(step, _)| *step);
+                    // What is before it is done, and what is left may fit into a reply of its own.
+                    let groups = if is_too_long(&error) { whole_groups(left, taken) } else { 0 };
+                    if groups == 0 {
+                        return Err(Failure { step, done, error });
+                    }
+                    groups
+                }
+            };
+            left = &left[groups..];
+            self.guard = self.guard.filter(|guard| guard.until.is_none_or(|until| !done.contains(&until)));
+            let alone = self.alone_until.filter(|until| self.guard.is_none() && !done.contains(until));
+            if let Some((until, compound)) = alone.zip(answers.untouched()) {
+                self.guard = Some(Guard { compound, until: Some(until) });
+            }
         }
-        called.map_err(|error| {
-            let failed = error.failed_op().map(|(index, _)| index);
-            let done = self.ends.iter().filter(|(_, end)| failed.is_some_and(|index| *end <= index));
-            let done: Vec<Step> = done.map(|(step, _)| *step).collect();
-            let step = failed.and_then(|_| self.ends.get(done.len())).map(|(step, _)| *step);
-            Failure { step, done, error }
-        })
+        Ok(answers)
+    }
+}
+
+/// How many whole groups the first steps are.
+fn whole_groups(groups: &[Vec<Planned>], steps: usize) -> usize {
+    let ends = groups.iter().scan(0, |end, group| {
+        *end += group.len();
+        Some(*end)
+    });
+    ends.take_while(|end| *end <= steps).count()
+}
+
+/// Whether the server has not done an operation because its reply would be too long.
+fn is_too_long(error: &Error) -> bool {
+    matches!(error.status(), Some(NfsStatus::RepTooBig | NfsStatus::RepTooBigToCache))
+}
+
+/// The first groups of steps, as they are sent.
+struct Request {
+    compound: Compound,
+    /// Operations of the guard.
+    guard: usize,
+    /// Each step with the number of operations before its end.
+    ends: Vec<(Step, usize)>,
+    groups: usize,
+    /// Whether a fault strikes at its end.
+    stopped: bool,
+}
+
+/// Where the directory is that was made last.
+enum Last<'a> {
+    /// Made by an earlier request, or not at all.
+    Kept(Option<&'a FileHandle>),
+    Current,
+    Saved,
+}
+
+impl Request {
+    fn new(faults: &Faults, guard: Option<&Guard>, groups: &[Vec<Planned>], made: Option<&FileHandle>) -> Self {
+        let mut compound = guard.map_or_else(Compound::new, |guard| guard.compound.clone());
+        let (guard, mut ends, mut stopped, mut last) = (compound.len(), Vec::new(), false, Last::Kept(made));
+        let steps: Vec<&Planned> = groups.iter().flatten().collect();
+        for (index, planned) in steps.iter().enumerate() {
+            stopped = faults.is_before(planned.step);
+            if stopped {
+                break;
+            }
+            compound = match &planned.at {
+                None => compound,
+                Some(At::Handle(handle)) => {
+                    let needed = steps[index..].iter().any(|step| matches!(step.at, Some(At::Made)));
+                    if matches!(last, Last::Current) && needed {
+                        last = Last::Saved;
+                        compound = compound.save_handle();
+                    }
+                    compound.put_handle(handle)
+                }
+                Some(At::Made) => {
+                    let there = match last {
+                        Last::Current => compound,
+                        Last::Kept(Some(handle)) => compound.put_handle(handle),
+                        Last::Saved | Last::Kept(None) => compound.restore_handle(),
+                    };
+                    last = Last::Current;
+                    there
+                }
+            };
+            compound = compound.append(planned.compound.clone());
+            if planned.makes {
+                last = Last::Current;
+            }
+            ends.push((planned.step, compound.len()));
+        }
+        Self { compound, guard, ends, groups: groups.len(), stopped }
+    }
+
+    /// Whether it asks the server for nothing.
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty() || self.compound.is_empty()
+    }
+
+    /// Takes in what the server answered; says how many steps are done.
+    fn read(&self, replies: &Replies, answers: &mut Answers, done: &mut Vec<Step>) -> usize {
+        let mut begin = self.guard;
+        let whole = self.ends.iter().take_while(|(_, end)| *end <= replies.len());
+        for &(step, end) in whole.clone() {
+            for reply in replies.iter().take(end).skip(begin) {
+                match reply {
+                    Reply::Attributes(attributes) => answers.attributes.push((step, (**attributes).clone())),
+                    Reply::Handle(handle) => answers.made.push((step, handle.clone())),
+                    _ => {}
+                }
+            }
+            done.push(step);
+            begin = end;
+        }
+        whole.count()
     }
 }

@@ -10,6 +10,7 @@ use volume::PlaceKey;
 use super::faults::Step;
 use super::folders::Folders;
 use super::observe::{Site, Stage};
+use super::pair::call_both;
 use super::place::{Leaf, is_begun, walk};
 use super::records::{self, Claim};
 use super::share::Share;
@@ -130,15 +131,15 @@ async fn remove(
     if record {
         request = request.put_handle(&folders.records).remove(wanted.id.key().as_str());
     }
-    if let Some((claim, state)) = claim {
-        request = request.put_handle(&folders.places).lookup(claim.as_str()).verify(state);
-        request = request.put_handle(&folders.places).remove(claim.as_str());
-    }
-    if request.is_empty() {
+    let claim = claim.map(|(claim, state)| {
+        let request = Compound::new().put_handle(&folders.places).lookup(claim.as_str()).verify(state);
+        request.put_handle(&folders.places).remove(claim.as_str())
+    });
+    if request.is_empty() && claim.is_none() {
         return Removed::Other;
     }
-    match share.client().call(request).await {
-        Err(error) if !error.is_status(NfsStatus::NoEnt) => {
+    match call_both(share, request, claim.unwrap_or_default()).await {
+        (_, Some(error)) if !error.is_status(NfsStatus::NoEnt) => {
             tracing::warn!(directory = share.at(wanted.record.path.as_str()), %error, "what was begun stays behind");
             if error.is_status(NfsStatus::NotEmpty) { Removed::HoldsSomething } else { Removed::Other }
         }

@@ -4,6 +4,10 @@ use nfs_client::{NfsStatus, OpCode};
 
 use super::{Occupied, OperationError};
 
+/// What to do about a server whose sessions are too small.
+const TOO_LITTLE: &str = "Linux clients need 8 operations and 4 KiB in a request and its reply as well: raise the limit on the \
+                          server, free memory there, or update its software";
+
 impl OperationError {
     /// What a person can do, where the error itself does not say it.
     pub fn remedy(&self) -> Option<&'static str> {
@@ -37,6 +41,11 @@ impl OperationError {
             Self::ShareMissing { high_port: false, .. } => {
                 Some("export it, or correct \"share\" in the StorageClass; it is the path as NFSv4 clients mount it")
             }
+            Self::ShareEmpty { .. } => Some(
+                "nothing was deleted; see whether the server has mounted the disk that belongs there, and whether it exports the same \
+                 directory as before; if everything on it was removed on purpose, set the PersistentVolume's reclaim policy to Retain \
+                 to let go of it",
+            ),
             Self::ShareReadOnly { .. } => Some(
                 "export it read-write with no_root_squash, or let the user that the server maps root to write to its \
                  root directory",
@@ -53,6 +62,11 @@ impl OperationError {
             }
             Self::Storage { source, .. } => storage_remedy(source),
             Self::InDoubt(error) => error.remedy(),
+            Self::Shared(error) => error.remedy(),
+            Self::NotAnswering { .. } => Some(
+                "the controller tries again; check that the server runs and that its NFS port can be reached from the \
+                 controller's pod",
+            ),
             Self::Crashed(_) => Some("this is a bug of the controller; its log says more"),
         }
     }
@@ -89,8 +103,8 @@ fn storage_remedy(error: &nfs_client::Error) -> Option<&'static str> {
         | Error::ShutDown { .. }
         | Error::Symlink { .. }
         | Error::NotDirectory { .. }
-        | Error::BadName { .. }
-        | Error::TooLarge { .. } => None,
+        | Error::BadName { .. } => None,
+        Error::TooLarge { .. } => Some(TOO_LITTLE),
     }
 }
 
@@ -114,6 +128,12 @@ fn status_remedy(status: NfsStatus, op: OpCode) -> Option<&'static str> {
         NfsStatus::BadOwner => Some(
             "let the server take numeric owners (knfsd: nfs4_disable_idmapping=1; Ganesha: Only_Numeric_Owners=true)",
         ),
+        NfsStatus::ReqTooBig | NfsStatus::RepTooBig | NfsStatus::RepTooBigToCache | NfsStatus::TooManyOps => {
+            Some(TOO_LITTLE)
+        }
+        NfsStatus::OpIllegal | NfsStatus::BadXdr => {
+            Some("the server does not implement NFSv4.1 as RFC 8881 has it; a newer release of its software may")
+        }
         NfsStatus::AttrNotSupp if op == OpCode::SetAttr => Some(
             "the server cannot keep an owner or mode: leave \"uid\", \"gid\" and \"mountPermissions\" out of the StorageClass",
         ),

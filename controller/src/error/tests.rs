@@ -41,7 +41,7 @@ fn client_errors() -> Vec<(nfs_client::Error, Code)> {
         (Error::Symlink { server: server(), path: path() }, Code::FailedPrecondition),
         (Error::NotDirectory { server: server(), path: path() }, Code::FailedPrecondition),
         (Error::BadName { name: name(), reason: "it is empty" }, Code::InvalidArgument),
-        (Error::TooLarge { server: server(), unit: "bytes", given: 2, limit: 1 }, Code::InvalidArgument),
+        (Error::TooLarge { server: server(), unit: "bytes", given: 2, limit: 1 }, Code::FailedPrecondition),
         (Error::ShutDown { server: server() }, Code::Unavailable),
     ]
 }
@@ -65,7 +65,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
         (OperationError::Capacity(CapacityError::Contradiction { required: 2, limit: 1 }), Code::InvalidArgument),
         (OperationError::MountOptions(MountOptionError::Version("vers=3".to_owned())), Code::InvalidArgument),
         (OperationError::Unrecordable(record), Code::InvalidArgument),
-        (OperationError::UnreadableId("berth2://x".parse::<volume::VolumeId>().unwrap_err()), Code::FailedPrecondition),
+        (OperationError::UnreadableId("berth3://x".parse::<volume::VolumeId>().unwrap_err()), Code::FailedPrecondition),
         (OperationError::NoVolume("berth://nfs.example/export#v".to_owned()), Code::NotFound),
         (
             OperationError::Different {
@@ -92,6 +92,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
             OperationError::ShareMissing { location: location(), high_port: true, source: source() },
             Code::FailedPrecondition,
         ),
+        (OperationError::ShareEmpty { location: location() }, Code::FailedPrecondition),
         (OperationError::ShareReadOnly { location: location(), source: source() }, Code::FailedPrecondition),
         (
             OperationError::OwnerRefused { location: location(), wanted: "1:1".to_owned(), source: source() },
@@ -109,6 +110,11 @@ fn every_error() -> Vec<(OperationError, Code)> {
         (OperationError::OtherFileSystem { location: location() }, Code::FailedPrecondition),
         (OperationError::OtherFileSystem { location: location() }.in_doubt(), Code::Unavailable),
         (OperationError::Crashed("volume v".to_owned()), Code::Internal),
+        (OperationError::NotAnswering { location: location(), reason: "why".to_owned() }, Code::Unavailable),
+        (
+            OperationError::Shared(Arc::new(OperationError::OtherFileSystem { location: location() })),
+            Code::FailedPrecondition,
+        ),
     ];
     all.extend(client_errors().into_iter().map(|(source, code)| (storage(source), code)));
     all
@@ -164,7 +170,13 @@ fn every_status_of_a_server_has_a_code() {
             | "NFS4ERR_NOENT"
             | "NFS4ERR_NOTDIR"
             | "NFS4ERR_SYMLINK"
-            | "NFS4ERR_INVAL" => Code::FailedPrecondition,
+            | "NFS4ERR_INVAL"
+            | "NFS4ERR_BADXDR"
+            | "NFS4ERR_OP_ILLEGAL"
+            | "NFS4ERR_REQ_TOO_BIG"
+            | "NFS4ERR_REP_TOO_BIG"
+            | "NFS4ERR_REP_TOO_BIG_TO_CACHE"
+            | "NFS4ERR_TOO_MANY_OPS" => Code::FailedPrecondition,
             _ => Code::Unavailable,
         };
         let error = storage(status(found));

@@ -24,6 +24,8 @@ impl Operations {
             }
         };
         let share = self.share(id.server(), id.share());
-        self.job(Operation::DeleteVolume, id.to_string(), async move { backend::delete(&share, &id).await }).await
+        let name = id.to_string();
+        let work = Box::pin(async move { share.run(backend::delete(&share, &id)).await });
+        self.job(Operation::DeleteVolume, name, work).await
     }
 }

@@ -44,13 +44,15 @@ pub(crate) async fn an_unknown_id_changes_nothing(world: &World) {
     for id in ["x", "nfs.example#share#pvc-1", "fs-0123::fsap-4567"] {
         controller.delete(id).await.unwrap();
     }
-    for id in ["berth://", "berth://a/b#../c", "berth2://packed"] {
+    for id in ["berth://", "berth://a/b#../c", "berth3://packed"] {
         let error = controller.delete(id).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition, "{id}");
         let message = error.message();
         assert!(message.contains(id) && message.contains("later release") && message.contains("Retain"), "{message}");
     }
-    controller.delete(&controller.id("never-made")).await.unwrap();
+    let error = controller.delete(&controller.id("never-made")).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+    assert!(error.message().contains("has no folder .berth") && error.message().contains("Retain"), "{error:?}");
     assert!(world.tree().is_empty(), "a share that was not in use stays as it is");
     controller.create("pvc-1", &[]).await.unwrap();
     let tree = world.tree();
@@ -179,4 +181,28 @@ pub(crate) async fn a_record_that_cannot_be_read_stops_everything(world: &World)
         }
         assert_eq!(world.tree(), tree);
     }
+}
+
+/// A server that came up without its disk: nothing counts as deleted, and with the disk back the delete goes on.
+pub(crate) async fn nothing_counts_as_deleted_on_a_share_without_its_disk(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[]).await.unwrap();
+    world.make_file("pvc-1/precious");
+    let by_hand = world.by_hand();
+    let share = by_hand.open_dir(&world.names_to("")).await.unwrap();
+    for name in [".berth", "pvc-1"] {
+        by_hand.rename((&share, name), (&share, &format!("away{name}"))).await.unwrap();
+    }
+    for controller in [world.controller(), world.controller()] {
+        let error = controller.delete(&made.id).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+    }
+    for name in [".berth", "pvc-1"] {
+        by_hand.rename((&share, &format!("away{name}")), (&share, name)).await.unwrap();
+    }
+    by_hand.shutdown().await;
+    let next = world.controller();
+    next.delete(&made.id).await.unwrap();
+    world.until_reaped().await;
+    assert!(!world.exists("pvc-1"));
 }

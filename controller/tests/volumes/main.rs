@@ -17,6 +17,7 @@ mod places;
 mod ports;
 mod reaping;
 mod refusals;
+mod split;
 mod squash;
 mod takeover;
 mod trouble;
@@ -41,7 +42,6 @@ macro_rules! common_volume_tests {
         volume_tests! { $make;
             create:
                 a_volume_is_a_directory_with_mode_owner_and_record,
-                the_default_place_takes_one_round_trip,
                 asking_again_gives_the_same_volume,
                 another_size_is_another_volume,
                 the_size_is_what_was_asked_for,
@@ -56,11 +56,12 @@ macro_rules! common_volume_tests {
                 no_volume_lies_inside_another,
                 a_place_whose_directory_is_missing_stays_taken,
                 a_custom_place_cannot_be_anothers_default,
-                an_abandoned_claim_is_taken_over;
+                an_abandoned_claim_is_taken_over,
+                an_abandoned_place_is_taken_over_with_what_was_begun_there;
             delete:
                 a_volume_ends_in_the_trash_and_is_removed,
-                two_round_trips_delete_a_volume,
                 an_unknown_id_changes_nothing,
+                nothing_counts_as_deleted_on_a_share_without_its_disk,
                 a_foreign_directory_survives_its_forged_id,
                 a_record_removed_by_hand_leaves_the_directory,
                 a_directory_removed_by_hand_is_forgotten,
@@ -78,6 +79,8 @@ macro_rules! common_volume_tests {
                 records_of_another_user_are_not_trusted;
             doubt:
                 owner_and_mode_are_set_again_unless_the_volume_is_in_use;
+            split:
+                a_deep_place_is_made_and_found_again;
             reaping:
                 a_deep_tree_is_removed,
                 what_an_earlier_process_left_is_removed;
@@ -85,19 +88,39 @@ macro_rules! common_volume_tests {
     };
 }
 
-/// Every body there is.
-macro_rules! every_volume_test {
+/// Every body there is about servers that take a whole operation in one request.
+macro_rules! round_trip_tests {
+    ($make:expr) => {
+        volume_tests! { $make;
+            create:
+                the_default_place_takes_one_round_trip,
+                a_custom_place_takes_two_round_trips;
+            delete:
+                two_round_trips_delete_a_volume;
+        }
+    };
+}
+
+/// Every other body.
+macro_rules! volume_tests_of_any_server {
     ($make:expr) => {
         common_volume_tests! { $make }
         volume_tests! { $make;
             create:
-                a_custom_place_takes_two_round_trips,
                 another_directory_or_end_is_another_volume;
             trouble:
                 folders_removed_by_hand_are_made_again;
             reaping:
                 a_tree_is_removed_without_following_links;
         }
+    };
+}
+
+/// Every body there is.
+macro_rules! every_volume_test {
+    ($make:expr) => {
+        round_trip_tests! { $make }
+        volume_tests_of_any_server! { $make }
     };
 }
 

@@ -153,3 +153,26 @@ pub(crate) async fn an_abandoned_claim_is_taken_over(world: &World) {
     world.make_symlink(&claim("team/other"), "pvc-3");
     controller.create("pvc-3", &[("subDir", "team/other")]).await.unwrap();
 }
+
+/// What the attempt that was given up had begun does not stand in the way of the next volume.
+pub(crate) async fn an_abandoned_place_is_taken_over_with_what_was_begun_there(world: &World) {
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    world.make_dir("team/data");
+    world.close("team/data").await;
+    let claim = format!(".berth/places/{}", volume::PlaceKey::new(&"team/data".parse().unwrap()));
+    world.make_old_symlink(&claim, "pvc-1");
+    let made = controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
+    assert_eq!(world.object(&claim), Some(Object::Link("pvc-2".to_owned())));
+    assert!(matches!(world.object("team/data"), Some(Object::Directory { mode: 0o777, .. })));
+    controller.delete(&made.id).await.unwrap();
+
+    // Nobody has begun one that holds something.
+    world.make_file("team/full/precious");
+    world.close("team/full").await;
+    let claim = format!(".berth/places/{}", volume::PlaceKey::new(&"team/full".parse().unwrap()));
+    world.make_old_symlink(&claim, "pvc-1");
+    let error = controller.create("pvc-2", &[("subDir", "team/full")]).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
+    assert!(world.exists("team/full/precious") && !world.exists(&claim));
+}

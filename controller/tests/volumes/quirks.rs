@@ -48,50 +48,68 @@ mod small_sizes {
     common_volume_tests! { World::fake_with(small) }
     volume_tests! { World::fake_with(small);
         create:
-            a_custom_place_takes_two_round_trips,
             another_directory_or_end_is_another_volume;
         trouble:
             folders_removed_by_hand_are_made_again;
     }
+    round_trip_tests! { World::fake_with(small) }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake_with(small));
 }
 
-/// knfsd before Linux 6.1: room for a volume in its default place, not for one in a place of its own.
+/// knfsd before Linux 6.1, and firmware that is built on it.
 mod sixteen_operations {
+    use nfs_testkit::fake::Options;
+
     use crate::world::World;
 
-    volume_tests! { World::fake_with(|options| options.max_operations = 16);
-        create:
-            a_volume_is_a_directory_with_mode_owner_and_record,
-            the_default_place_takes_one_round_trip,
-            another_size_is_another_volume,
-            the_size_is_what_was_asked_for,
-            any_name_has_a_volume,
-            a_caller_that_leaves_gets_the_volume_later;
-        places:
-            a_foreign_directory_is_never_adopted,
-            nothing_is_made_through_a_symbolic_link,
-            a_custom_place_cannot_be_anothers_default;
-        delete:
-            two_round_trips_delete_a_volume,
-            an_unknown_id_changes_nothing,
-            a_foreign_directory_survives_its_forged_id,
-            a_record_removed_by_hand_leaves_the_directory,
-            a_record_that_cannot_be_read_stops_everything;
-        refusals:
-            a_share_that_does_not_exist_is_named,
-            a_server_that_refuses_is_named,
-            a_server_that_is_not_nfs_is_named,
-            records_that_others_could_write_are_not_trusted,
-            folders_that_anybody_else_may_enter_are_not_trusted,
-            records_of_another_user_are_not_trusted;
-        doubt:
-            owner_and_mode_are_set_again_unless_the_volume_is_in_use;
-        reaping:
-            a_tree_is_removed_without_following_links,
-            a_deep_tree_is_removed,
-            what_an_earlier_process_left_is_removed;
+    fn sixteen(options: &mut Options) {
+        options.max_operations = 16;
+    }
+
+    volume_tests_of_any_server! { World::fake_with(sixteen) }
+    volume_tests! { World::fake_with(sixteen);
+        create: the_default_place_takes_one_round_trip;
+        split: sixteen_operations_cost_one_round_trip_at_most;
+    }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::fake_with(sixteen));
+}
+
+/// The least that a Linux client mounts from.
+mod eight_operations {
+    use nfs_testkit::fake::Options;
+
+    use crate::world::World;
+
+    fn eight(options: &mut Options) {
+        options.max_operations = 8;
+    }
+
+    volume_tests_of_any_server! { World::fake_with(eight) }
+    volume_tests! { World::fake_with(eight);
+        split:
+            eight_operations_cost_a_few_round_trips,
+            what_another_completes_between_two_requests_is_left;
+    }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::fake_with(eight));
+    #[cfg(feature = "fault-points")]
+    mod squashed {
+        use crate::world::World;
+
+        every_squashed_crash_test!(World::fake_with(|options| {
+            options.max_operations = 8;
+            options.squashes_root = true;
+        }));
+    }
+}
+
+mod three_operations {
+    use crate::world::World;
+
+    volume_tests! { World::fake_with(|options| options.max_operations = 4);
+        split: a_server_that_takes_too_little_is_named;
     }
 }
 
