@@ -16,7 +16,8 @@ use super::{
 };
 
 /// First address of the service network: the API server's own service.
-const API_SERVICE: &str = "10.96.0.1";
+/// Address of the Service `kubernetes`.
+pub(super) const API_SERVICE: &str = "10.96.0.1";
 /// Network of service addresses.
 const SERVICES: &str = "10.96.0.0/16";
 /// Network of pod addresses; each node has a /24 of it.

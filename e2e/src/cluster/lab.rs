@@ -16,7 +16,7 @@ use labkit::{
 use super::{
     Cluster,
     api::{is_true, name_of},
-    control_plane::{self, pod_network},
+    control_plane::{self, API_SERVICE, pod_network},
     machine::Machine,
     network::{self, HOST, Nic},
     nfs::{self, Backend, MACHINE as NFS, SHARE},
@@ -133,6 +133,7 @@ impl Lab {
         lab.start_nodes(&pki, parts)?;
         timeline.note("images imported; waiting for the nodes");
         lab.wait_ready(&NODES, Duration::from_mins(6))?;
+        lab.wait_for_services()?;
         lab.state.write_note(&note)?;
         Ok(lab)
     }
@@ -154,6 +155,13 @@ impl Lab {
             node::start(node, &peers, pki)?;
             node::import(node, &parts.images())
         })
+    }
+
+    /// A node is Ready without a kube-proxy that works, and pods on it reach no Service then.
+    fn wait_for_services(&self) -> Result<(), LabError> {
+        let what = "kube-proxy to lead to the API server's Service (its log: /var/log/kube-proxy.log on the node)";
+        let asked = format!("curl -sk --max-time 5 -o /dev/null https://{API_SERVICE}/readyz");
+        self.on_every_node(|node| node.wait_for(what, Duration::from_mins(2), &asked))
     }
 
     /// Loads an image archive into every node.
