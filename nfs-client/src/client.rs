@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use onc_rpc::{AuthSys, Credential};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Client {
     pub(crate) engine: Arc<Engine>,
+    /// For whom its compounds speak, if not for the user of the configuration.
+    speaks_for: Option<Arc<Credential>>,
 }
 
 impl fmt::Debug for Client {
@@ -32,7 +35,18 @@ impl Client {
 
     /// A client that gets its streams from `connector` when it is first used.
     pub fn with_connector(config: Config, connector: impl Connector) -> Self {
-        Self { engine: Arc::new(Engine::new(config, Box::new(connector))) }
+        Self { engine: Arc::new(Engine::new(config, Box::new(connector))), speaks_for: None }
+    }
+
+    /// The same client, on the same connection and in the same session, whose compounds speak for another user, without
+    /// supplementary groups. What the server makes of that user is its affair: with `all_squash` everybody is nobody.
+    ///
+    /// What makes, keeps and ends the session speaks for the user of the [`Config`] as before. A session without state
+    /// protection (`SP4_NONE`, RFC 8881 §2.10.8.3) may be used by anybody.
+    #[must_use]
+    pub fn on_behalf_of(&self, uid: u32, gid: u32) -> Self {
+        let user = AuthSys::user(uid, gid);
+        Self { engine: self.engine.clone(), speaks_for: Some(Arc::new(user.into())) }
     }
 
     /// The server as `host:port`.
@@ -88,7 +102,7 @@ impl Client {
 
     /// [`call`](Self::call) with another limit than the whole budget.
     pub(crate) async fn call_until(&self, compound: Compound, deadline: Instant) -> Result<Replies, Error> {
-        let request = Arc::new(Request::new(compound.into_operations()?));
+        let request = Arc::new(Request::on_behalf_of(self.speaks_for.clone(), compound.into_operations()?));
         let started = Instant::now();
         let mut backoff = Backoff::asked_to_wait();
         // A lost session is replaced at once, as most are lost by a restart. One that is lost before it has served is

@@ -139,6 +139,11 @@ impl NfsStatus {
         matches!(self, Self::Delay | Self::Grace)
     }
 
+    /// The server does not let this user do it: [`Access`](Self::Access) or [`Perm`](Self::Perm).
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Access | Self::Perm)
+    }
+
     /// The handle that was used leads nowhere any more: walk again from the path.
     pub fn is_lost_handle(self) -> bool {
         matches!(self, Self::Stale | Self::FhExpired | Self::BadHandle)

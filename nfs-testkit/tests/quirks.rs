@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use nfs_client::{Client, Compound, Config, Error, FileHandle, NfsStatus, OpCode, SetAttributes};
+use nfs_client::{Client, Compound, Config, Error, FileHandle, NfsStatus, OpCode, Principal, SetAttributes};
 use nfs_testkit::fake::{Chmod, Effect, FakeServer, Fault, Options};
 use tokio::time::{Instant, sleep};
 
@@ -112,6 +112,45 @@ async fn names_that_differ_in_case_are_one_and_keep_their_first_writing() {
     client.create_dir(&export, "a", 0o700, None).await.unwrap();
     client.create_dir(&export, "A", 0o700, None).await.unwrap();
     assert_eq!(server.list("/export").unwrap(), ["A", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_squashed_caller_is_nobody() {
+    for (all, user) in [(false, 1000), (true, 65534)] {
+        let (server, root, export) = world(|options| {
+            options.squashes_root = true;
+            options.squashes_all = all;
+        })
+        .await;
+        assert_eq!(status(root.create_symlink(&export, "root", "x").await), NfsStatus::Access);
+        server.change("/export", SetAttributes::mode(0o777));
+        root.create_symlink(&export, "root", "x").await.unwrap();
+        root.on_behalf_of(1000, 0).create_symlink(&export, "user", "x").await.unwrap();
+        assert_eq!(server.owner("/export/root"), Some((65534, 65534)));
+        assert_eq!(server.owner("/export/user"), Some((user, 65534)), "root's group is nobody's too");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_told_by_name() {
+    let (_server, client, export) = world(|options| options.names_owners = true).await;
+    client.setattr(&export, SetAttributes::owner(Some(7), None)).await.unwrap();
+    let found = client.getattr(&export).await.unwrap();
+    let named = |name: &str| Some(Principal::Name(name.to_owned()));
+    assert_eq!((found.owner, found.group), (named("user-7"), named("user-0")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_a_user_is_nobody() {
+    let (server, _, _) = world(|_| {}).await;
+    server.change("/export", SetAttributes::mode(0o777));
+    let mut config = Config::new("fake", 2049);
+    config.credential = nfs_client::Credential::None;
+    let client = Client::with_connector(config, server.connector());
+    let export = client.open_dir(&["export"]).await.unwrap();
+    client.create_symlink(&export, "link", "x").await.unwrap();
+    assert_eq!(server.owner("/export/link"), Some((65534, 65534)));
+    assert_eq!(server.executed_for(OpCode::Create, 0), 0);
 }
 
 #[tokio::test(start_paused = true)]

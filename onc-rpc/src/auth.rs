@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::xdr::Writer;
+use crate::xdr::{DecodeError, Reader, Writer};
 
 const AUTH_NONE: u32 = 0;
 const AUTH_SYS: u32 = 1;
@@ -15,6 +15,9 @@ pub const MAX_BODY: usize = 400;
 
 /// The name in the credential. Servers do not use it; RFC 5531 only wants one.
 const MACHINE: &[u8] = b"berth";
+
+/// Longest name of a machine (RFC 5531, appendix A).
+const MAX_MACHINE: usize = 255;
 
 /// More supplementary groups than `AUTH_SYS` can carry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,9 +53,29 @@ impl AuthSys {
         Ok(Self { uid, gid, groups: groups.to_vec() })
     }
 
+    /// A user with a group and no supplementary groups.
+    pub fn user(uid: u32, gid: u32) -> Self {
+        Self { uid, gid, groups: Vec::new() }
+    }
+
     /// User 0, group 0, no supplementary groups.
     pub fn root() -> Self {
-        Self { uid: 0, gid: 0, groups: Vec::new() }
+        Self::user(0, 0)
+    }
+
+    /// The user.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Its group.
+    pub fn gid(&self) -> u32 {
+        self.gid
+    }
+
+    /// Its supplementary groups, at most [`MAX_GROUPS`].
+    pub fn groups(&self) -> &[u32] {
+        &self.groups
     }
 
     fn encode(&self, writer: &mut Writer) {
@@ -64,6 +87,16 @@ impl AuthSys {
         for group in &self.groups {
             writer.u32(*group);
         }
+    }
+
+    fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        reader.u32()?; // stamp
+        reader.opaque("machine name", MAX_MACHINE)?;
+        let (uid, gid) = (reader.u32()?, reader.u32()?);
+        let count = reader.length("supplementary groups", MAX_GROUPS)?;
+        let groups = (0..count).map(|_| reader.u32()).collect::<Result<_, _>>()?;
+        Ok(Self { uid, gid, groups })
     }
 }
 
@@ -90,6 +123,15 @@ impl Credential {
         }
         writer.u32(AUTH_NONE);
         writer.opaque(&[]);
+    }
+
+    /// Reads the body of a credential of this flavor; `None` if the flavor is neither of the two.
+    pub(crate) fn decode(flavor: u32, body: &[u8]) -> Result<Option<Self>, DecodeError> {
+        match flavor {
+            AUTH_NONE => Ok(Some(Self::None)),
+            AUTH_SYS => AuthSys::decode(body).map(|identity| Some(Self::Sys(identity))),
+            _ => Ok(None),
+        }
     }
 }
 

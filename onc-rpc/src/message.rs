@@ -47,7 +47,7 @@ pub fn encode_call(xid: u32, to: Procedure, credential: &Credential, writer: &mu
     credential.encode(writer);
 }
 
-/// The header of a call as a server reads it. The credential is not looked at.
+/// The header of a call as a server reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     /// What the reply has to begin with.
@@ -57,17 +57,29 @@ pub struct Call {
 }
 
 impl Call {
-    /// Reads everything before the arguments of a call.
+    /// Reads everything before the arguments of a call. The credential is not looked at.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Self::decode_with(reader, |_flavor, _body| Ok(())).map(|(call, ())| call)
+    }
+
+    /// The same with who calls; `None` where the credential is neither `AUTH_NONE` nor `AUTH_SYS`.
+    pub fn decode_with_caller(reader: &mut Reader<'_>) -> Result<(Self, Option<Credential>), DecodeError> {
+        Self::decode_with(reader, Credential::decode)
+    }
+
+    fn decode_with<T>(
+        reader: &mut Reader<'_>,
+        credential: impl FnOnce(u32, &[u8]) -> Result<T, DecodeError>,
+    ) -> Result<(Self, T), DecodeError> {
         let xid = reader.u32()?;
         expect(reader, "RPC message type", CALL)?;
         expect(reader, "RPC version", RPC_VERSION)?;
         let to = Procedure { program: reader.u32()?, version: reader.u32()?, procedure: reader.u32()? };
-        for part in ["RPC credential", "RPC verifier"] {
-            reader.u32()?;
-            reader.opaque(part, MAX_BODY)?;
-        }
-        Ok(Self { xid, to })
+        let flavor = reader.u32()?;
+        let caller = credential(flavor, reader.opaque("RPC credential", MAX_BODY)?)?;
+        reader.u32()?;
+        reader.opaque("RPC verifier", MAX_BODY)?;
+        Ok((Self { xid, to }, caller))
     }
 
     /// Writes everything before the results of this call.
@@ -253,7 +265,19 @@ mod tests {
             let mut reader = Reader::new(writer.as_slice());
             assert_eq!(Call::decode(&mut reader).unwrap(), Call { xid: 7, to: CALLED });
             assert_eq!(reader.u32().unwrap(), 99, "the arguments are left");
+            let mut reader = Reader::new(writer.as_slice());
+            let read = Call::decode_with_caller(&mut reader).unwrap();
+            assert_eq!(read, (Call { xid: 7, to: CALLED }, Some(credential)));
+            assert_eq!(reader.u32().unwrap(), 99, "the arguments are left");
         }
+    }
+
+    #[test]
+    fn a_caller_of_another_flavor_is_nobody_that_is_known() {
+        // RPCSEC_GSS with a body of one word.
+        let bytes = words(&[7, CALL, RPC_VERSION, 100_003, 4, 1, 6, 4, 1, 0, 0]);
+        let read = Call::decode_with_caller(&mut Reader::new(&bytes)).unwrap();
+        assert_eq!(read, (Call { xid: 7, to: CALLED }, None));
     }
 
     #[test]
@@ -304,6 +328,7 @@ mod tests {
             let bytes = words(&bytes);
             let _ = decode_reply(&mut Reader::new(&bytes));
             let _ = Call::decode(&mut Reader::new(&bytes));
+            let _ = Call::decode_with_caller(&mut Reader::new(&bytes));
             let _ = split_reply(&bytes);
         }
     }

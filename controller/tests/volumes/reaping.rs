@@ -65,7 +65,7 @@ pub(crate) async fn a_closed_directory_keeps_nothing_but_itself_where_root_is_no
         }
     }
     world.make_file("pvc-7/private/precious");
-    world.close("pvc-7/private").await;
+    world.close("pvc-7/private");
     for id in ids {
         controller.delete(&id).await.unwrap();
     }

@@ -40,7 +40,7 @@ pub(crate) async fn a_closed_directory_that_was_replaced_meanwhile_is_kept(world
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
     world.make_dir("pvc-1");
-    world.close("pvc-1").await;
+    world.close("pvc-1");
 
     // The removal is put off, which it is for as long as the server says so.
     server.inject(Fault::on(OpCode::Remove, Effect::Status(NfsStatus::Delay)).always());

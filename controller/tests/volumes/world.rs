@@ -94,9 +94,15 @@ impl World {
         Self::ganesha_with(GaneshaOptions::default())
     }
 
-    /// A fake whose user 0 is nobody.
+    /// A fake whose user 0 is nobody, with an export that everybody may write to.
     pub(crate) fn squashed_fake() -> Self {
-        Self::fake_with(|options| options.squashes_root = true)
+        Self::open_fake_with(|options| options.squashes_root = true)
+    }
+
+    fn open_fake_with(quirk: impl FnOnce(&mut Options)) -> Self {
+        let world = Self::fake_with(quirk);
+        world.as_fake().change(EXPORT, SetAttributes::mode(0o777));
+        world
     }
 
     /// The fake, for faults that no other server has on demand.
@@ -118,8 +124,12 @@ impl World {
     /// A server whose user 0 is nobody, with an export that everybody may write to.
     #[cfg(feature = "wire")]
     pub(crate) fn squashed_ganesha() -> Self {
+        Self::open_ganesha(Self::ganesha_that_squashes())
+    }
+
+    #[cfg(feature = "wire")]
+    fn open_ganesha(world: Self) -> Self {
         use std::os::unix::fs::PermissionsExt;
-        let world = Self::ganesha_that_squashes();
         if let Self::Ganesha(_, server) = &world {
             std::fs::set_permissions(server.export(), std::fs::Permissions::from_mode(0o777)).unwrap();
         }
@@ -281,9 +291,9 @@ impl World {
     }
 
     /// Lets nobody but user 0 into a directory.
-    pub(crate) async fn close(&self, path: &str) {
+    pub(crate) fn close(&self, path: &str) {
         match self.place(path) {
-            Place::Fake(..) => self.change(path, SetAttributes::mode(0)).await,
+            Place::Fake(server, path) => server.change(&path, SetAttributes::mode(0)),
             Place::Here(path) => {
                 use std::os::unix::fs::PermissionsExt;
                 fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();

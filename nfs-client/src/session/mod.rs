@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use onc_rpc::Credential;
 use tokio::time::Instant;
 
 pub(crate) use exchange::Outcome;
@@ -195,10 +196,21 @@ impl Engine {
         self.current().heard
     }
 
-    /// Sends one COMPOUND and returns its reply from behind its message type on.
+    /// Sends one COMPOUND for the user of the configuration and returns its reply from behind its message type on.
     async fn transmit(&self, connection: &Connection, operations: &[u8], count: u32) -> Result<Vec<u8>, Lost> {
+        self.transmit_for(&self.config.credential, connection, operations, count).await
+    }
+
+    /// The same for anybody.
+    async fn transmit_for(
+        &self,
+        user: &Credential,
+        connection: &Connection,
+        operations: &[u8],
+        count: u32,
+    ) -> Result<Vec<u8>, Lost> {
         self.compounds_sent.fetch_add(1, Ordering::Relaxed);
-        let build = |xid| request::encode(xid, &self.config.credential, operations, count);
+        let build = |xid| request::encode(xid, user, operations, count);
         let result = connection.call(build, self.config.request_timeout).await;
         if result.as_ref().map_or_else(|lost| lost.by == EndedBy::Peer, |_reply| true) {
             self.current().heard = true;

@@ -1,5 +1,7 @@
 //! A compound as bytes, and its reply as values.
 
+use std::sync::Arc;
+
 use onc_rpc::{Credential, DecodeError, Procedure, Reader, ReplyError, Writer, message};
 
 use crate::{
@@ -21,16 +23,23 @@ pub(crate) struct Request {
     pub(crate) operations: Vec<Operation>,
     pub(crate) encoded: Vec<u8>,
     pub(crate) mutates: bool,
+    /// For whom it speaks, if not for the user of the configuration: each time it is sent, because a server takes the same
+    /// request of another user for a false retry (RFC 8881 §2.10.6.1.3.1).
+    pub(super) speaks_for: Option<Arc<Credential>>,
 }
 
 impl Request {
     pub(crate) fn new(operations: Vec<Operation>) -> Self {
+        Self::on_behalf_of(None, operations)
+    }
+
+    pub(crate) fn on_behalf_of(speaks_for: Option<Arc<Credential>>, operations: Vec<Operation>) -> Self {
         let mut writer = Writer::new();
         for operation in &operations {
             operation.encode(&mut writer);
         }
         let mutates = operations.iter().any(Operation::is_mutation);
-        Self { operations, encoded: writer.into_vec(), mutates }
+        Self { operations, encoded: writer.into_vec(), mutates, speaks_for }
     }
 }
 

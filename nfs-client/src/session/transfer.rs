@@ -142,7 +142,9 @@ impl Transfer {
             operations.append(&self.request.encoded);
             count += u32::try_from(self.request.operations.len()).unwrap_or(u32::MAX - 1);
         }
-        let reply = match self.engine.transmit(connection, operations.as_slice(), count).await {
+        // A probe too: it must not look like another user's use of the slot.
+        let user = self.request.speaks_for.as_deref().unwrap_or(&self.engine.config.credential);
+        let reply = match self.engine.transmit_for(user, connection, operations.as_slice(), count).await {
             Ok(reply) => reply,
             Err(lost) => {
                 self.uncertain |= lost.sent;

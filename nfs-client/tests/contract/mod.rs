@@ -4,6 +4,7 @@ pub(crate) mod errors;
 pub(crate) mod namespace;
 pub(crate) mod recovery;
 pub(crate) mod sessions;
+pub(crate) mod users;
 
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ macro_rules! quiet_contract {
                 two_clients_keep_their_own_sessions,
                 cancelled_callers_leave_every_slot_usable,
                 shutdown_leaves_a_client_that_answers_shut_down;
+            users:
+                a_compound_speaks_for_the_user_it_is_given,
+                users_may_do_what_owners_and_modes_allow;
             recovery:
                 a_stale_handle_is_reported_and_walked_again_by_its_path;
         }

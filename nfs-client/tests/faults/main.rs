@@ -12,6 +12,7 @@ mod refused;
 mod resolved;
 mod session;
 mod unsettled;
+mod users;
 mod waiting;
 
 use nfs_client::{Client, Config, FileHandle};

@@ -1,6 +1,6 @@
 //! Servers that say no, and peers that are no NFS servers.
 
-use nfs_client::{Client, Config, Error, NfsStatus, OpCode, Principal, SourcePort};
+use nfs_client::{Client, Config, Error, NfsStatus, OpCode, Principal, SetAttributes, SourcePort};
 use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
@@ -10,6 +10,7 @@ use crate::{client, world};
 async fn a_squashed_root_is_a_clear_error_and_leaves_nothing_behind() {
     let (server, client, export) = world().await;
     server.set_options(|options| options.squashes_root = true);
+    server.change("/export", SetAttributes::mode(0o777));
     let error = client.create_dir(&export, "volume", 0o700, Some((1000, 2000))).await.unwrap_err();
     assert!(matches!(&error, Error::OwnerRefused { status: NfsStatus::Perm, .. }), "{error}");
     let text = error.to_string();

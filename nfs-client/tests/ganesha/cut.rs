@@ -95,12 +95,16 @@ fn client(ganesha: &Ganesha, cable: &Cable) -> Client {
 async fn changes_on_a_connection_that_is_cut_again_and_again_are_each_executed_once() {
     let ganesha = Ganesha::start(GaneshaOptions::default()).unwrap();
     let cable = Cable::new();
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(ganesha.export(), open_to_all).unwrap();
     let client = client(&ganesha, &cable);
     let export = client.open_dir(&["export"]).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let mut workers = JoinSet::new();
     for worker in 0..8 {
-        let (client, export, stop) = (client.clone(), export.clone(), stop.clone());
+        // Every second one speaks for another user: a repetition has to as well.
+        let client = if worker % 2 == 0 { client.clone() } else { client.on_behalf_of(1000 + worker, 1000) };
+        let (export, stop) = (export.clone(), stop.clone());
         workers.spawn(async move {
             let mut made = Vec::new();
             while !stop.load(Ordering::Relaxed) {

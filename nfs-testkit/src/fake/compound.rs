@@ -1,7 +1,7 @@
 //! Executes compounds.
 
 use nfs_client::{
-    NfsStatus, OpCode, SetAttributes,
+    Credential, NfsStatus, OpCode, Principal, SetAttributes,
     protocol::{Attribute, AttributeMask, ChannelLimits, Operation, Sequence, SessionId, StateId, StatusFlags},
 };
 use onc_rpc::Writer;
@@ -14,13 +14,25 @@ use super::{
     results::{Results, only},
     sessions::Admission,
     tree::{Content, Entries, ROOT},
+    users::{READ, SEARCH, User},
 };
 
 /// What a reply has before its first result: RPC header (24 bytes), status, empty tag, and count.
 const REPLY_HEAD: usize = 36;
 
+/// A request as it came.
+#[derive(Clone, Copy)]
+pub(super) struct Raw<'a> {
+    /// What is behind its RPC header, by which repetitions are recognised.
+    pub(super) bytes: &'a [u8],
+    /// Bytes with that header.
+    pub(super) size: usize,
+    pub(super) caller: Option<&'a Credential>,
+}
+
 /// Where a compound stands.
 pub(super) struct Position {
+    pub(super) user: User,
     pub(super) session: SessionId,
     pub(super) current: Option<u64>,
     pub(super) saved: Option<u64>,
@@ -28,11 +40,11 @@ pub(super) struct Position {
 }
 
 impl State {
-    /// Executes a request of `size` bytes; `raw` are those behind its RPC header, by which repetitions are recognised.
+    /// Executes a request.
     pub(super) fn execute(
         &mut self,
         calls: &[Call],
-        (raw, size): (&[u8], usize),
+        raw: Raw<'_>,
         fault: Option<&(OpCode, Effect)>,
         bound: &mut Vec<SessionId>,
     ) -> Vec<u8> {
@@ -45,7 +57,7 @@ impl State {
             return only(first.code(), Err(status));
         }
         let Call::Sequence(sequence) = first else {
-            *self.executed.entry(first.code()).or_default() += 1;
+            self.count(first.code(), raw);
             let result = self.without_session(first, bound);
             return only(first.code(), result);
         };
@@ -53,7 +65,7 @@ impl State {
             return only(OpCode::Sequence, Err(NfsStatus::ConnNotBoundToSession));
         }
         let limits = self.sessions.limits(sequence.session).unwrap_or_else(|| self.granted(None));
-        if let Err(status) = Self::check_request(limits, size, calls.len()) {
+        if let Err(status) = Self::check_request(limits, raw.size, calls.len()) {
             return only(OpCode::Sequence, Err(status));
         }
         let (lease, strict) = (self.options.lease, self.options.detects_false_retries);
@@ -65,23 +77,24 @@ impl State {
             }
             Ok(Admission::Execute) => {}
         }
-        *self.executed.entry(OpCode::Sequence).or_default() += 1;
+        self.count(OpCode::Sequence, raw);
         let mut results = Results::default();
         let reclaim_needed = matches!(fault, Some((_, Effect::ReclaimNeeded)));
         let target = self.options.target_slots.min(limits.max_slots);
         results.add(OpCode::Sequence, Ok(sequence_result(sequence, (limits.max_slots, target), reclaim_needed)));
-        let mut position = Position { session: sequence.session, current: None, saved: None, state: None };
+        let user = User::of(raw.caller, &self.options);
+        let mut position = Position { user, session: sequence.session, current: None, saved: None, state: None };
         for call in rest {
             let code = call.code();
             let result = match (injected(code), call) {
                 (Some(status), _) => Err(status),
                 (None, Call::Plain(operation)) => {
-                    let used = REPLY_HEAD + results.size();
-                    Self::check_room(limits, sequence, operation, used).and_then(|()| {
-                        *self.executed.entry(code).or_default() += 1;
+                    let before = REPLY_HEAD + results.size();
+                    Self::check_room(limits, sequence, operation, before).and_then(|()| {
+                        self.count(code, raw);
                         let body = self.operation(operation, &mut position)?;
                         // Number and status of the operation come before its result.
-                        Self::check_reply(limits, sequence, used + 8 + body.as_slice().len()).map(|()| body)
+                        Self::check_reply(limits, sequence, before + 8 + body.as_slice().len()).map(|()| body)
                     })
                 }
                 (None, _) => Err(NfsStatus::NotOnlyOp),
@@ -93,6 +106,14 @@ impl State {
         let reply = results.finish();
         self.sessions.keep(sequence, raw, &reply);
         reply
+    }
+
+    fn count(&mut self, code: OpCode, raw: Raw<'_>) {
+        let uid = match raw.caller {
+            Some(Credential::Sys(caller)) => Some(caller.uid()),
+            Some(Credential::None) | None => None,
+        };
+        *self.executed.entry((code, uid)).or_default() += 1;
     }
 
     fn granted(&self, wanted: Option<ChannelLimits>) -> ChannelLimits {
@@ -166,12 +187,12 @@ impl State {
             Operation::RestoreHandle => at.current = Some(at.saved.ok_or(NfsStatus::RestoreFh)?),
             Operation::GetHandle => body.opaque(self.tree.handle(at.current()?).as_bytes()),
             Operation::Lookup(name) => {
-                self.require_permission(at.current()?)?;
+                self.require(&at.user, at.current()?, SEARCH)?;
                 at.current = Some(self.tree.lookup(at.current()?, name)?);
             }
             Operation::GetAttributes(mask) => self.get_attributes(at.current()?, *mask, &mut body)?,
             Operation::SetAttributes(attributes) => {
-                self.set_attributes(at.current()?, attributes)?;
+                self.set_attributes(&at.user, at.current()?, attributes)?;
                 AttributeMask::default().encode(&mut body);
             }
             Operation::Verify(seen) => {
@@ -181,13 +202,13 @@ impl State {
             }
             Operation::CreateDirectory { name, attributes } => {
                 let content = Content::Directory(Entries::new());
-                at.current = Some(self.create(at.current()?, name, content, attributes)?);
+                at.current = Some(self.create(&at.user, at.current()?, name, content, attributes)?);
                 change(&mut body);
                 AttributeMask::default().encode(&mut body);
             }
             Operation::CreateSymlink { name, target } => {
                 let content = Content::Symlink(target.clone());
-                at.current = Some(self.create(at.current()?, name, content, &SetAttributes::mode(0o777))?);
+                at.current = Some(self.create(&at.user, at.current()?, name, content, &SetAttributes::mode(0o777))?);
                 change(&mut body);
                 AttributeMask::default().encode(&mut body);
             }
@@ -197,18 +218,21 @@ impl State {
             },
             Operation::Rename { old, new } => {
                 let from = at.saved.ok_or(NfsStatus::NoFileHandle)?;
-                self.rename(from, old, at.current()?, new)?;
+                self.rename(&at.user, (from, old), (at.current()?, new))?;
                 change(&mut body);
                 change(&mut body);
             }
             Operation::Remove(name) => {
                 self.require_no_grace()?;
+                self.require_may_remove(&at.user, at.current()?, name)?;
                 self.tree.remove(at.current()?, name)?;
                 change(&mut body);
             }
             Operation::ReadDirectory { cookie, max_bytes, .. } => {
-                self.require_permission(at.current()?)?;
-                listing::encode(&self.tree, &self.options, at.current()?, *cookie, *max_bytes, &mut body)?;
+                let directory = at.current()?;
+                self.require(&at.user, directory, READ)?;
+                let looks = self.require(&at.user, directory, SEARCH);
+                listing::encode(&self.tree, &self.options, directory, looks, (*cookie, *max_bytes), &mut body)?;
             }
             Operation::Open { name, claim, .. } => self.open(name, claim, at, &mut body)?,
             Operation::Read { offset, count, .. } => self.read(at, *offset, *count, &mut body)?,
@@ -221,6 +245,11 @@ impl State {
 
     fn get_attributes(&self, object: u64, mask: AttributeMask, body: &mut Writer) -> Result<(), NfsStatus> {
         let mut attributes = self.tree.attributes(object, self.options.domain.as_deref())?;
+        if self.options.names_owners {
+            for told in [&mut attributes.owner, &mut attributes.group] {
+                *told = told.take().map(|id| Principal::Name(format!("user-{id}")));
+            }
+        }
         if mask.contains(Attribute::LeaseTime) {
             attributes.lease_time = u32::try_from(self.options.lease.as_secs()).ok();
         }

@@ -10,6 +10,7 @@ use super::{
     State,
     compound::{Position, change},
     tree::Content,
+    users::{READ, SEARCH},
 };
 
 impl State {
@@ -25,15 +26,19 @@ impl State {
         }
         self.require_no_grace()?;
         let directory = at.current()?;
+        self.require(&at.user, directory, SEARCH)?;
         let found = match (self.tree.lookup(directory, name), claim) {
-            (Ok(found), Claim::Existing) => found,
+            (Ok(found), Claim::Existing) => {
+                self.require(&at.user, found, READ)?;
+                found
+            }
             (Ok(found), Claim::Create { verifier, .. }) => match &self.tree.object(found)?.content {
                 Content::File { verifier: Some(kept), .. } if kept == verifier => found,
                 _ => return Err(NfsStatus::Exist),
             },
             (Err(NfsStatus::NoEnt), Claim::Create { verifier, attributes }) => {
                 let content = Content::File { data: Vec::new(), verifier: Some(*verifier) };
-                self.create(directory, name, content, attributes)?
+                self.create(&at.user, directory, name, content, attributes)?
             }
             (Err(status), _) => return Err(status),
         };

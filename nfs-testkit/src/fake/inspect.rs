@@ -1,6 +1,6 @@
 //! What tests see and prepare without the protocol.
 
-use nfs_client::OpCode;
+use nfs_client::{OpCode, SetAttributes};
 
 use super::{
     FakeServer, State,
@@ -10,7 +10,12 @@ use super::{
 impl FakeServer {
     /// How often an operation was executed; answers from the reply cache do not count.
     pub fn executed(&self, op: OpCode) -> u64 {
-        self.shared.state().executed.get(&op).copied().unwrap_or(0)
+        self.shared.state().executed.iter().filter(|((executed, _), _)| *executed == op).map(|(_, times)| times).sum()
+    }
+
+    /// How often an operation was executed for a caller who said that this is his user id.
+    pub fn executed_for(&self, op: OpCode, uid: u32) -> u64 {
+        self.shared.state().executed.get(&(op, Some(uid))).copied().unwrap_or(0)
     }
 
     /// How many requests were answered from the reply cache.
@@ -58,6 +63,13 @@ impl FakeServer {
         let mut state = self.shared.state();
         let number = state.tree.find(path);
         number.and_then(|number| state.tree.object_mut(number)).expect("an object to age").age(seconds);
+    }
+
+    /// Sets owner or mode of an object as on the server itself, whatever the options say; panics if there is none.
+    pub fn change(&self, path: &str, attributes: SetAttributes) {
+        let mut state = self.shared.state();
+        let number = state.tree.find(path);
+        number.and_then(|number| state.tree.set(number, &attributes)).expect("an object to change");
     }
 
     /// Lets a directory, with everything below it, be another file system of the server that is mounted there: its fsid is its

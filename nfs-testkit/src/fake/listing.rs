@@ -11,13 +11,14 @@ use super::{
 /// Cookies below it mean `.` and `..` in NFSv4, so entries are counted from there.
 const FIRST_COOKIE: u64 = 3;
 
-/// Writes as many entries after `cookie` as fit into `max_bytes`.
+/// Writes as many entries after `cookie` as fit into `max_bytes`. Who may list the directory but not look into it learns their
+/// names, and of each why there is no more.
 pub(super) fn encode(
     tree: &Tree,
     options: &Options,
     directory: u64,
-    cookie: u64,
-    max_bytes: u32,
+    looks: Result<(), NfsStatus>,
+    (cookie, max_bytes): (u64, u32),
     body: &mut Writer,
 ) -> Result<(), NfsStatus> {
     let entries = tree.entries(directory)?;
@@ -35,7 +36,11 @@ pub(super) fn encode(
         entry.bool(true);
         entry.u64(index + FIRST_COOKIE + shift);
         entry.opaque(&found.name);
-        tree.attributes(found.number, options.domain.as_deref())?.encode(Attributes::LISTING, &mut entry);
+        let attributes = match looks {
+            Ok(()) => tree.attributes(found.number, options.domain.as_deref())?,
+            Err(status) => Attributes { read_error: Some(status.to_u32()), ..Attributes::default() },
+        };
+        attributes.encode(Attributes::LISTING, &mut entry);
         // The end of the list and of the result take eight bytes.
         if body.as_slice().len() + entry.as_slice().len() + 8 > room {
             if index == skip {

@@ -35,6 +35,7 @@ mod results;
 mod serve;
 mod sessions;
 mod tree;
+mod users;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -96,8 +97,8 @@ struct State {
     tree: Tree,
     sessions: Sessions,
     faults: Faults,
-    /// Operations executed, replays not counted.
-    executed: HashMap<OpCode, u64>,
+    /// Operations executed, replays not counted, with the user id of who asked.
+    executed: HashMap<(OpCode, Option<u32>), u64>,
     /// Requests answered from the reply cache.
     replayed: u64,
     connections: u64,

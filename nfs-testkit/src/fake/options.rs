@@ -69,9 +69,10 @@ pub struct Options {
     pub chmod: Chmod,
     /// Whether READDIR ever says that a directory ends.
     pub listing: Listing,
-    /// User 0 counts as nobody: what it makes is nobody's, it cannot give files away, and it cannot enter a directory with
-    /// mode 0. Other permissions are not looked at.
+    /// User 0 and group 0 count as nobody's (`root_squash`). Whoever is not root may do what modes and owners allow.
     pub squashes_root: bool,
+    /// Everybody counts as nobody (`all_squash`).
+    pub squashes_all: bool,
     /// SETATTR of an owner succeeds and changes nothing, as on file systems that keep none.
     pub ignores_owners: bool,
     /// CREATE of a symbolic link answers this. PERM is what symlink(2) says on vfat, and so do knfsd and Ganesha there;
@@ -91,6 +92,8 @@ pub struct Options {
     pub needs_reserved_port: bool,
     /// Owners are reported as `number@domain`.
     pub domain: Option<String>,
+    /// Owners are reported as names, `user-NUMBER`, as servers do that map ids (idmapd).
+    pub names_owners: bool,
     /// A repetition whose bytes differ from the original is `SEQ_FALSE_RETRY`; otherwise it gets the cached reply.
     pub detects_false_retries: bool,
     /// A connection has to be bound with `BIND_CONN_TO_SESSION` before its first SEQUENCE.
@@ -115,6 +118,7 @@ impl Default for Options {
             chmod: Chmod::Applied,
             listing: Listing::Whole,
             squashes_root: false,
+            squashes_all: false,
             ignores_owners: false,
             refuses_symlinks: None,
             case_insensitive: false,
@@ -122,6 +126,7 @@ impl Default for Options {
             quota_trees: Vec::new(),
             needs_reserved_port: false,
             domain: None,
+            names_owners: false,
             detects_false_retries: true,
             needs_binding: false,
         }

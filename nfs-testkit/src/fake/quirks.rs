@@ -10,13 +10,11 @@ use super::{
     State,
     options::Chmod,
     tree::{Content, ROOT},
+    users::{SEARCH, User, WRITE},
 };
 
 const SETGID: u32 = 0o2000;
 const DEFAULT_MODE: u32 = 0o755;
-
-/// Owner of what a squashed root makes.
-const NOBODY: u32 = 65534;
 
 /// Room that is kept for the result of any change, in bytes: more than the largest there is, OPEN's.
 const LARGEST_CHANGE: usize = 80;
@@ -64,16 +62,13 @@ impl State {
         if in_grace { Err(NfsStatus::Grace) } else { Ok(()) }
     }
 
-    /// Root may enter and list directories whose mode lets nobody.
-    pub(super) fn require_permission(&self, directory: u64) -> Result<(), NfsStatus> {
-        let closed = self.options.squashes_root && self.tree.attributes(directory, None)?.mode == Some(0);
-        if closed { Err(NfsStatus::Access) } else { Ok(()) }
-    }
-
-    pub(super) fn set_attributes(&mut self, object: u64, attributes: &SetAttributes) -> Result<(), NfsStatus> {
-        if self.options.squashes_root && (attributes.owner.is_some() || attributes.group.is_some()) {
-            return Err(NfsStatus::Perm);
-        }
+    pub(super) fn set_attributes(
+        &mut self,
+        user: &User,
+        object: u64,
+        attributes: &SetAttributes,
+    ) -> Result<(), NfsStatus> {
+        self.require_may_set(user, object, attributes)?;
         let mut attributes = *attributes;
         match self.options.chmod {
             Chmod::Applied => {}
@@ -88,11 +83,13 @@ impl State {
 
     pub(super) fn create(
         &mut self,
+        user: &User,
         directory: u64,
         name: &[u8],
         content: Content,
         attributes: &SetAttributes,
     ) -> Result<u64, NfsStatus> {
+        self.require(user, directory, WRITE | SEARCH)?;
         if let (Content::Symlink(_), Some(refusal)) = (&content, self.options.refuses_symlinks) {
             return Err(refusal);
         }
@@ -103,18 +100,22 @@ impl State {
             _ => asked,
         };
         let created = self.tree.create(directory, name, content, mode)?;
-        if self.options.squashes_root {
-            self.tree.set(created, &SetAttributes::owner(Some(NOBODY), Some(NOBODY)))?;
-        }
+        self.tree.set(created, &SetAttributes::owner(Some(user.uid), Some(user.gid)))?;
         let owner = SetAttributes { owner: attributes.owner, group: attributes.group, ..SetAttributes::default() };
         if !owner.is_empty() {
-            self.set_attributes(created, &owner)?;
+            self.set_attributes(user, created, &owner)?;
         }
         Ok(created)
     }
 
-    pub(super) fn rename(&mut self, from: u64, old: &[u8], to: u64, new: &[u8]) -> Result<(), NfsStatus> {
+    pub(super) fn rename(
+        &mut self,
+        user: &User,
+        (from, old): (u64, &[u8]),
+        (to, new): (u64, &[u8]),
+    ) -> Result<(), NfsStatus> {
         self.require_no_grace()?;
+        self.require_may_rename(user, (from, old), (to, new))?;
         if !self.options.quota_trees.is_empty() {
             let moved = self.tree.lookup(from, old)?;
             if self.quota_tree(moved) != self.quota_tree(to) {

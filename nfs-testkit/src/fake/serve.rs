@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     FakeServer, Shared,
     arguments::{self, decode_compound},
+    compound::Raw,
     fault::Effect,
     results::misattribute,
 };
@@ -156,7 +157,7 @@ fn framed(record: &[u8]) -> Vec<u8> {
 
 fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<SessionId>) -> Result<Then, DecodeError> {
     let mut reader = Reader::new(record);
-    let call = Call::decode(&mut reader)?;
+    let (call, caller) = Call::decode_with_caller(&mut reader)?;
     let refused = |refusal| {
         let mut reply = Writer::new();
         call.refuse(refusal, &mut reply);
@@ -169,7 +170,8 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
         (NFS, ..) => return refused(Refusal::ProgramMismatch { low: VERSION, high: VERSION }),
         _ => return refused(Refusal::ProgramUnavailable),
     }
-    let raw = &record[record.len() - reader.left()..];
+    let bytes = &record[record.len() - reader.left()..];
+    let raw = Raw { bytes, size: record.len(), caller: caller.as_ref() };
     let calls = decode_compound(&mut reader)?;
     let codes: Vec<OpCode> = calls.iter().map(arguments::Call::code).collect();
     let fault = shared.state().faults.next(&codes);
@@ -189,7 +191,7 @@ fn handle(shared: &Arc<Shared>, record: &[u8], denied: bool, bound: &mut Vec<Ses
         _ if denied => return refused(Refusal::Denied(AuthStatus::TOO_WEAK)),
         _ => {}
     }
-    let results = shared.state().execute(&calls, (raw, record.len()), fault.as_ref(), bound);
+    let results = shared.state().execute(&calls, raw, fault.as_ref(), bound);
     Ok(answer(shared, call, results, effect))
 }
 

@@ -3,10 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use nfs_client::{
-    NfsStatus,
+    Credential, NfsStatus,
     protocol::{ChannelLimits, Sequence, SessionId},
 };
 use tokio::time::Instant;
+
+use super::compound::Raw;
 
 struct ClientRecord {
     owner: Vec<u8>,
@@ -23,8 +25,9 @@ struct ClientRecord {
 #[derive(Default)]
 struct Slot {
     sequence: u32,
-    /// The request as it came, to tell repetitions from false ones.
+    /// The request as it came and who sent it, to tell repetitions from false ones.
     request: Vec<u8>,
+    caller: Option<Credential>,
     /// Results to repeat, if the client asked to keep them.
     reply: Option<Vec<u8>>,
 }
@@ -169,7 +172,7 @@ impl Sessions {
     pub(super) fn admit(
         &mut self,
         sequence: &Sequence,
-        request: &[u8],
+        request: Raw<'_>,
         lease: Duration,
         detects_false_retries: bool,
     ) -> Result<Admission, NfsStatus> {
@@ -188,18 +191,20 @@ impl Sessions {
         if sequence.sequence != slot.sequence {
             return Err(NfsStatus::SeqMisordered);
         }
-        if detects_false_retries && slot.request != request {
+        // Nobody gets to read what another user was answered, whatever else is looked at.
+        if slot.caller.as_ref() != request.caller || detects_false_retries && slot.request != request.bytes {
             return Err(NfsStatus::SeqFalseRetry);
         }
         slot.reply.clone().map(Admission::Repeat).ok_or(NfsStatus::RetryUncachedRep)
     }
 
     /// Takes the sequence number, and keeps request and reply for repetitions.
-    pub(super) fn keep(&mut self, sequence: &Sequence, request: &[u8], reply: &[u8]) {
+    pub(super) fn keep(&mut self, sequence: &Sequence, request: Raw<'_>, reply: &[u8]) {
         let slot = self.live.get_mut(&sequence.session).and_then(|session| session.slots.get_mut(&sequence.slot));
         if let Some(slot) = slot {
             slot.sequence = sequence.sequence;
-            slot.request = request.to_vec();
+            slot.request = request.bytes.to_vec();
+            slot.caller = request.caller.cloned();
             slot.reply = sequence.cache_this.then(|| reply.to_vec());
         }
     }

@@ -2,14 +2,16 @@
 
 use std::{net::IpAddr, path::Path};
 
-/// What becomes of user 0.
+/// Who becomes nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Squash {
-    /// It stays root.
+    /// Nobody does.
     #[default]
     None,
-    /// It becomes nobody.
+    /// User 0.
     Root,
+    /// Everybody.
+    All,
 }
 
 /// How a test's Ganesha behaves.
@@ -20,7 +22,7 @@ pub struct GaneshaOptions {
     /// Seconds after a start in which state can only be reclaimed; `None` means no grace period at all. Ganesha ends it
     /// early when every client it knew of has come back.
     pub grace_seconds: Option<u32>,
-    /// What becomes of user 0.
+    /// Who becomes nobody.
     pub squash: Squash,
     /// Only callers from ports below 1024 may use the export.
     pub privileged_port: bool,
@@ -55,6 +57,7 @@ impl GaneshaConfig<'_> {
         let squash = match self.options.squash {
             Squash::None => "No_Root_Squash",
             Squash::Root => "Root_Squash",
+            Squash::All => "All_Squash",
         };
         let bind = self.address.map(|address| format!("Bind_addr = {address}; ")).unwrap_or_default();
         format!(
