@@ -139,7 +139,8 @@ impl Compound {
     }
 
     /// READDIR of the current directory, from its start or after `previous`; at most `max_bytes` of reply, which must
-    /// stay below the session's limit ([`Client::read_dir_page`](crate::Client::read_dir_page) takes care of it).
+    /// stay below the session's limit ([`Client::page_size`](crate::Client::page_size) tells,
+    /// [`Client::read_dir_page`](crate::Client::read_dir_page) takes care of it).
     pub fn read_dir(self, previous: Option<&DirectoryPage>, max_bytes: u32) -> Self {
         let (cookie, verifier) = previous.map_or((0, [0; 8]), |page| (page.cookie, page.verifier));
         self.push(Operation::ReadDirectory { cookie, verifier, max_bytes })

@@ -60,7 +60,7 @@ pub use config::{Config, DEFAULT_PORT, SourcePort};
 pub use connector::{ConnectError, Connected, Connecting, Connector, Stream, Target, TcpConnector};
 pub use error::Error;
 pub use handle::{FileHandle, MAX_HANDLE};
-pub use name::MAX_NAME;
+pub use name::{MAX_NAME, check as check_name};
 pub use onc_rpc::{AuthSys, Credential, DecodeError, MAX_GROUPS, TooManyGroups};
 pub use path::{Directory, Found, MAX_FILE, Removed};
 pub use protocol::{DirectoryPage, Entry, OpCode, OpenState, Reply};

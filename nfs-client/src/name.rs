@@ -5,8 +5,9 @@ use crate::Error;
 /// Longest name that is sent, in bytes. Servers may allow less and answer NAMETOOLONG.
 pub const MAX_NAME: usize = 255;
 
-/// Refuses what a server could take for something else than one entry of one directory.
-pub(crate) fn check(name: &[u8]) -> Result<(), Error> {
+/// Refuses what a server could take for something else than one entry of one directory, and what is longer than
+/// [`MAX_NAME`], with [`Error::BadName`]. Listings may hold such names; whatever else takes a name refuses them so.
+pub fn check(name: &[u8]) -> Result<(), Error> {
     let reason = match name {
         b"" => "it is empty",
         b"." | b".." => "it would lead to another directory",

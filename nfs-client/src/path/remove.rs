@@ -43,6 +43,26 @@ impl Client {
     /// there counts as gone; one that cannot be removed does not stop the others. If an error ends it, some of the
     /// names may have been removed; calling it again is safe.
     pub async fn remove_many(&self, parent: &FileHandle, names: &[impl AsRef<[u8]> + Sync]) -> Result<Removed, Error> {
+        self.remove_unless(parent, names, |_status| false).await
+    }
+
+    /// The same in the order of the names, and no further than the first one that the server refuses this user
+    /// ([`NfsStatus::is_refusal`]): it most likely refuses all, each in a round trip of its own. That one is the last of those
+    /// kept then; `gone` and those kept are as many as were tried.
+    pub async fn remove_until_refused(
+        &self,
+        parent: &FileHandle,
+        names: &[impl AsRef<[u8]> + Sync],
+    ) -> Result<Removed, Error> {
+        self.remove_unless(parent, names, NfsStatus::is_refusal).await
+    }
+
+    async fn remove_unless(
+        &self,
+        parent: &FileHandle,
+        names: &[impl AsRef<[u8]> + Sync],
+        ends: impl Fn(NfsStatus) -> bool + Send,
+    ) -> Result<Removed, Error> {
         for one in names {
             name::check(one.as_ref())?;
         }
@@ -86,6 +106,9 @@ impl Client {
                 }
                 status => {
                     removed.kept.push((names[next].as_ref().to_vec(), status));
+                    if ends(status) {
+                        break;
+                    }
                     next += 1;
                 }
             }

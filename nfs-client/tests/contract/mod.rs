@@ -101,7 +101,8 @@ macro_rules! quiet_contract {
                 shutdown_leaves_a_client_that_answers_shut_down;
             users:
                 a_compound_speaks_for_the_user_it_is_given,
-                users_may_do_what_owners_and_modes_allow;
+                users_may_do_what_owners_and_modes_allow,
+                names_are_removed_until_one_is_refused;
             recovery:
                 a_stale_handle_is_reported_and_walked_again_by_its_path;
         }

@@ -84,3 +84,19 @@ pub(crate) async fn users_may_do_what_owners_and_modes_allow(world: &mut impl Wo
     assert_eq!(status(other.rename((&from, "renamed"), (&to, "moved")).await), NfsStatus::Access);
     owner.rename((&from, "renamed"), (&to, "moved")).await.unwrap();
 }
+
+pub(crate) async fn names_are_removed_until_one_is_refused(world: &mut impl World) {
+    let root = world.client();
+    let export = export(world, &root).await;
+    let sticky = directory(&root, &export, "sticky", 0o1777).await;
+    let (owner, other) = (root.on_behalf_of(OWNER, OWNER), root.on_behalf_of(OTHER, OTHER));
+    other.create_symlink(&sticky, "a", "x").await.unwrap();
+    owner.create_symlink(&sticky, "b", "x").await.unwrap();
+    other.create_symlink(&sticky, "c", "x").await.unwrap();
+    let names = ["a", "missing", "b", "c"];
+    let removed = other.remove_until_refused(&sticky, &names).await.unwrap();
+    assert_eq!((removed.gone, removed.kept), (2, vec![(b"b".to_vec(), NfsStatus::Perm)]));
+    assert!(root.lookup(&sticky, "c").await.is_err_and(|error| matches!(error, Error::Symlink { .. })), "not tried");
+    let removed = owner.remove_until_refused(&sticky, &names[2..]).await.unwrap();
+    assert_eq!((removed.gone, removed.kept.len()), (2, 0));
+}
