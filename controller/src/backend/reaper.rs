@@ -4,11 +4,14 @@
 //! nothing. Symbolic links are removed and never followed, and no other file system of the server is entered.
 
 mod forest;
+mod inside;
+mod named;
 mod work;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use self::named::Named;
 use super::share::Share;
 use crate::error::OperationError;
 
@@ -31,8 +34,14 @@ pub(super) struct Pass {
     pub(super) removed: usize,
     /// Trees that could not be removed.
     pub(super) left: usize,
-    /// One reason for the latter: path in the trash, and what the server said.
+    /// What of them the server does not let go, a directory with what lies directly in it counted once.
+    pub(super) stuck: usize,
+    /// Those among them that were named in the log now.
+    pub(super) named: usize,
+    /// Why the first of them stays: its path in the trash, what the server said, and what to do.
     pub(super) reason: Option<String>,
+    /// Most directories that were held in memory at a time.
+    pub(super) held: usize,
     /// A handle led nowhere: what is left may be other than what was seen.
     pub(super) lost: bool,
 }
@@ -43,9 +52,9 @@ pub(crate) fn spawn(share: &Arc<Share>) {
     let trashed = share.trashed();
     let share = Arc::downgrade(share);
     tokio::spawn(async move {
-        let mut failures = 0;
+        let (mut failures, mut named) = (0, Named::default());
         loop {
-            let Some(left) = pass(&share).await else { return };
+            let Some(left) = pass(&share, &mut named).await else { return };
             failures = if left { failures + 1 } else { 0 };
             let pause = pause_after(failures);
             let ring = async {
@@ -66,18 +75,26 @@ fn pause_after(failures: u32) -> Duration {
 }
 
 /// One pass; whether it has to be repeated. `None` if nobody uses the share any more.
-async fn pass(share: &Weak<Share>) -> Option<bool> {
+async fn pass(share: &Weak<Share>, named: &mut Named) -> Option<bool> {
     let share = share.upgrade()?;
     let (location, began) = (share.location(), std::time::Instant::now());
-    match empty(&share).await {
-        Ok(Pass { removed: 0, left: 0, .. }) => Some(false),
-        Ok(Pass { removed, left: 0, .. }) => {
-            tracing::info!(share = location, trees = removed, took = ?began.elapsed(), "emptied the trash");
+    match empty(&share, named).await {
+        Ok(Pass { removed, left: 0, held, .. }) => {
+            named.forget();
+            if removed > 0 {
+                let took = began.elapsed();
+                tracing::info!(share = location, trees = removed, ?took, most_held = held, "emptied the trash");
+            }
             Some(false)
         }
-        Ok(Pass { removed, left, reason, .. }) => {
+        Ok(Pass { removed, left, stuck, named, reason, .. }) => {
             let reason = reason.unwrap_or_else(|| "it changes while it is emptied".to_owned());
-            tracing::warn!(share = location, trees = removed, left, reason, "cannot empty the trash");
+            // What stays is named by itself when it is first seen, and not with every pass.
+            if named > 0 || removed > 0 {
+                tracing::warn!(share = location, trees = removed, left, stuck, "the trash is not empty yet");
+            } else {
+                tracing::debug!(share = location, left, stuck, reason, "the trash is still not empty");
+            }
             Some(true)
         }
         Err(error) => {
@@ -88,11 +105,11 @@ async fn pass(share: &Weak<Share>) -> Option<bool> {
 }
 
 /// Removes what is in the trash now.
-async fn empty(share: &Share) -> Result<Pass, OperationError> {
+async fn empty(share: &Share, named: &mut Named) -> Result<Pass, OperationError> {
     let mut attempt = 1;
     loop {
         let Some(folders) = share.existing_folders().await? else { return Ok(Pass::default()) };
-        match forest::clear(share, &folders).await {
+        match forest::clear(share, &folders, named).await {
             // The server has other handles now: look at what is left.
             Err(error) if error.is_lost_handle() && attempt < ATTEMPTS => share.forget(&folders).await,
             // If the server has other handles, that of the trash is lost too.
@@ -105,7 +122,147 @@ async fn empty(share: &Share) -> Result<Pass, OperationError> {
 
 #[cfg(test)]
 mod tests {
+    use nfs_client::{Client, Config, NfsStatus, OpCode, SetAttributes};
+    use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
+
     use super::*;
+    use crate::backend::faults::Faults;
+
+    const TRASH: &str = "/export/.berth/trash";
+
+    /// A server with these habits, and a share of it with the driver's folders.
+    async fn world(quirk: impl FnOnce(&mut Options)) -> (FakeServer, Share) {
+        let mut options = Options::default();
+        quirk(&mut options);
+        let server = FakeServer::with_options(options);
+        server.make_dir("/export");
+        server.change("/export", SetAttributes::mode(0o777));
+        let client = Client::with_connector(Config::new("fake", 2049), server.connector());
+        let (name, path) = ("fake".parse().unwrap(), "/export".parse().unwrap());
+        let share = Share::new(name, path, client, Faults::default());
+        share.folders().await.unwrap();
+        (server, share)
+    }
+
+    async fn emptied(share: &Share) -> Pass {
+        empty(share, &mut Named::default()).await.unwrap()
+    }
+
+    fn owned_by(uid: u32, mode: u32) -> SetAttributes {
+        SetAttributes { mode: Some(mode), ..SetAttributes::owner(Some(uid), Some(uid)) }
+    }
+
+    /// The cookies of this server count entries, so that a removal lets it pass over what follows.
+    #[tokio::test]
+    async fn a_trash_of_any_size_is_emptied_in_bounded_memory() {
+        const TREES: usize = 20_000;
+        let (server, share) = world(|_| {}).await;
+        for tree in 0..TREES {
+            server.make_dir(&format!("{TRASH}/pvc-{tree:05}"));
+        }
+        let pass = emptied(&share).await;
+        assert_eq!((pass.removed, pass.left), (TREES, 0));
+        assert_eq!(server.list(TRASH).unwrap().len(), 0);
+        assert!(pass.held < 300, "{} held", pass.held);
+    }
+
+    #[tokio::test]
+    async fn a_tree_with_much_below_the_deepest_level_is_emptied_in_bounded_memory() {
+        let (server, share) = world(|_| {}).await;
+        let deep = vec!["d"; 65].join("/");
+        for inner in 0..3000 {
+            server.make_dir(&format!("{TRASH}/{deep}/i{inner}"));
+        }
+        let pass = emptied(&share).await;
+        assert_eq!((pass.left, server.list(TRASH).unwrap().len()), (0, 0));
+        assert!(pass.held < 500, "{} held", pass.held);
+    }
+
+    #[tokio::test]
+    async fn a_tree_of_anothers_that_is_deeper_than_any_is_emptied() {
+        let (server, share) = world(|options| options.squashes_root = true).await;
+        let mut path = format!("{TRASH}/pvc-1");
+        server.make_dir(&path);
+        server.change(&path, owned_by(65534, 0o777));
+        for _level in 0..200 {
+            path.push_str("/d");
+            server.make_file(&format!("{path}/file"), "x");
+            server.change(&path, owned_by(1000, 0o700));
+        }
+        let pass = emptied(&share).await;
+        assert_eq!((pass.left, server.list(TRASH).unwrap().len()), (0, 0), "{:?}", pass.reason);
+    }
+
+    #[tokio::test]
+    async fn what_stays_is_named_once_with_its_owner_its_mode_and_what_to_do() {
+        let (server, share) = world(|options| options.squashes_all = true).await;
+        for (name, uid, mode) in [("root", 0, 0o700), ("user", 1000, 0o500)] {
+            let path = format!("{TRASH}/pvc-{name}/private");
+            server.make_file(&format!("{path}/file"), "x");
+            server.change(&format!("{TRASH}/pvc-{name}"), owned_by(65534, 0o755));
+            server.change(&path, owned_by(uid, mode));
+        }
+        server.make_file(&format!("{TRASH}/pvc-a/file"), "x");
+        server.change(&format!("{TRASH}/pvc-a"), owned_by(65534, 0o755));
+        let mut named = Named::default();
+        for new in [2, 0] {
+            let pass = empty(&share, &mut named).await.unwrap();
+            assert_eq!((pass.removed, pass.left, pass.stuck), (new / 2, 2, 2));
+            assert_eq!(pass.named, new);
+            let reason = pass.reason.unwrap();
+            let [path, because] = match &reason {
+                of_root if of_root.starts_with("pvc-root") => ["pvc-root/private: ", "owner 0 and mode 0700: for root"],
+                _ => ["pvc-user/private: ", "owner 1000 and mode 0500: the server refuses its owner"],
+            };
+            for part in [path, "NFS4ERR_ACCESS", because, "no_root_squash", "remove it on the server"] {
+                assert!(reason.contains(part), "{part:?} in {reason}");
+            }
+        }
+    }
+
+    /// Whom a server names has no number that a request could carry.
+    #[tokio::test]
+    async fn an_owner_who_is_known_by_name_cannot_be_spoken_for() {
+        let (server, share) = world(|options| {
+            options.squashes_root = true;
+            options.names_owners = true;
+        })
+        .await;
+        server.make_file(&format!("{TRASH}/pvc-1/private/file"), "x");
+        server.change(&format!("{TRASH}/pvc-1"), owned_by(65534, 0o755));
+        server.change(&format!("{TRASH}/pvc-1/private"), owned_by(1000, 0o700));
+        let reason = emptied(&share).await.reason.unwrap();
+        assert!(reason.contains("owner user-1000") && reason.contains("nfs4_disable_idmapping=1"), "{reason}");
+    }
+
+    /// The server does not know the handle of what lies in `.berth`, which is closed to users, when a user comes with it.
+    #[tokio::test]
+    async fn a_directory_that_its_owner_does_not_reach_stays_and_is_named() {
+        let (server, share) = world(|options| options.squashes_root = true).await;
+        let private = format!("{TRASH}/pvc-1/private");
+        server.make_file(&format!("{private}/file"), "x");
+        server.change(&format!("{TRASH}/pvc-1"), owned_by(65534, 0o755));
+        server.change(&private, owned_by(1000, 0o700));
+        // After the trash, the tree, and the private directory as nobody.
+        server.inject(Fault::on(OpCode::ReadDir, Effect::Status(NfsStatus::Stale)).skip(3).always());
+        let pass = emptied(&share).await;
+        let reason = pass.reason.unwrap();
+        assert_eq!((pass.left, pass.stuck, pass.lost), (1, 1, false));
+        assert!(reason.contains("owner 1000 and mode 0700") && reason.contains("subtree_check"), "{reason}");
+    }
+
+    /// Where root stays root, nobody else is ever spoken for.
+    #[tokio::test]
+    async fn nobody_is_spoken_for_unless_root_is_refused() {
+        let (server, share) = world(|_| {}).await;
+        server.make_file(&format!("{TRASH}/pvc-1/private/file"), "x");
+        server.change(&format!("{TRASH}/pvc-1/private"), owned_by(1000, 0o500));
+        assert_eq!(emptied(&share).await.removed, 1);
+        for op in [OpCode::ReadDir, OpCode::Remove, OpCode::SetAttr] {
+            assert_eq!(server.executed(op), server.executed_for(op, 0), "{op}");
+        }
+        assert_eq!(server.executed_for(OpCode::Sequence, 1000), 0);
+    }
 
     #[test]
     fn pauses_grow_to_the_period_and_stay_there() {

@@ -158,9 +158,12 @@ mod fake {
     every_volume_test!(World::fake());
     volume_tests! { World::squashed_fake();
         squash: a_squashed_root_cannot_set_an_owner;
-        reaping: a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody;
+        reaping:
+            a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,
+            directories_of_other_users_are_removed_where_root_is_nobody;
         takeover: a_closed_directory_that_was_replaced_meanwhile_is_kept;
     }
+    volume_tests! { World::fake_of_nobodies(); squash: a_private_directory_stays_where_everybody_is_nobody; }
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
         places: a_volume_lies_on_the_file_system_of_its_share;
@@ -193,8 +196,11 @@ mod ganesha {
     every_volume_test!(World::ganesha());
     volume_tests! { World::squashed_ganesha();
         squash: a_squashed_root_cannot_set_an_owner;
-        reaping: a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody;
+        reaping:
+            a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,
+            directories_of_other_users_are_removed_where_root_is_nobody;
     }
+    volume_tests! { World::ganesha_of_nobodies(); squash: a_private_directory_stays_where_everybody_is_nobody; }
     volume_tests! { World::ganesha_for_low_ports(); ports: an_export_that_demands_a_low_port_is_named_and_can_be_had; }
     volume_tests! { World::ganesha_on_a_small_disk(); full: a_disk_that_fills_up_refuses_and_recovers; }
     volume_tests! { World::ganesha_that_squashes(); refusals: a_share_that_may_not_be_written_to_is_named; }
@@ -223,7 +229,12 @@ mod knfsd {
     use crate::world::{Knfsd, World};
 
     every_volume_test!(World::Knfsd(Knfsd::new()));
-    volume_tests! { World::Knfsd(Knfsd::beside("squashed", 0o777)); squash: a_squashed_root_cannot_set_an_owner; }
+    volume_tests! { World::Knfsd(Knfsd::beside("squashed", 0o777));
+        squash: a_squashed_root_cannot_set_an_owner;
+        reaping:
+            a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,
+            directories_of_other_users_are_removed_where_root_is_nobody;
+    }
     volume_tests! { World::Knfsd(Knfsd::beside("lowport", 0o755)); ports: an_export_that_demands_a_low_port_is_named_and_can_be_had; }
     volume_tests! { World::Knfsd(Knfsd::on_a_small_disk()); full: a_disk_that_fills_up_refuses_and_recovers; }
     volume_tests! { World::Knfsd(Knfsd::beside("squashed", 0o755)); refusals: a_share_that_may_not_be_written_to_is_named; }

@@ -82,6 +82,54 @@ pub(crate) async fn a_closed_directory_keeps_nothing_but_itself_where_root_is_no
     assert!(world.folder("trash")[0].starts_with("pvc-7~"));
 }
 
+/// What pods of several users leave behind, none of which the controller may enter or change where root is nobody.
+pub(crate) async fn directories_of_other_users_are_removed_where_root_is_nobody(world: &World) {
+    let controller = world.controller();
+    let mut ids = Vec::new();
+    for number in 0..12u32 {
+        let name = format!("pvc-{number}");
+        ids.push(controller.create(&name, &[]).await.unwrap().id);
+        // Nobody whom this machine knows by a name: Ganesha would tell that one, and no number.
+        let (user, another) = (101_000 + number, 102_000 + number);
+        // A database's directory.
+        for file in 0..30 {
+            world.make_file(&format!("{name}/data/base/f{file}"));
+        }
+        world.make_symlink(&format!("{name}/data/log"), "base");
+        world.give(&format!("{name}/data/base"), user, Some(0o700));
+        world.give(&format!("{name}/data"), user, Some(0o700));
+        // One user's directory in another's.
+        world.make_file(&format!("{name}/home/theirs/file"));
+        world.give(&format!("{name}/home/theirs"), another, Some(0o700));
+        world.give(&format!("{name}/home"), user, Some(0o755));
+        // A tree that its owner may not change either, as Go's module cache is.
+        world.make_file(&format!("{name}/cache/module/v1/file"));
+        for path in ["cache/module/v1", "cache/module", "cache"] {
+            world.give(&format!("{name}/{path}"), user, Some(0o555));
+        }
+        // Closed to everybody, and one whose names alone may be read.
+        world.make_file(&format!("{name}/shut/file"));
+        world.give(&format!("{name}/shut"), user, Some(0));
+        world.make_file(&format!("{name}/names/below/file"));
+        world.give(&format!("{name}/names/below"), user, Some(0o700));
+        world.give(&format!("{name}/names"), user, Some(0o444));
+        // Directories that all may write to and where each may remove his own, of a user and of root.
+        for (tmp, owner) in [("tmp", user), ("root-tmp", 0)] {
+            for file in 0..5 {
+                world.make_file(&format!("{name}/{tmp}/f{file}"));
+                world.give(&format!("{name}/{tmp}/f{file}"), another + file, None);
+            }
+            world.make_file(&format!("{name}/{tmp}/private/file"));
+            world.give(&format!("{name}/{tmp}/private"), another, Some(0o700));
+            world.give(&format!("{name}/{tmp}"), owner, Some(0o1777));
+        }
+    }
+    for id in ids {
+        controller.delete(&id).await.unwrap();
+    }
+    world.until_reaped().await;
+}
+
 /// One tree that the server does not let go does not keep the others, and is tried again.
 pub(crate) async fn what_cannot_be_removed_is_left_and_tried_again(world: &World) {
     let server = world.as_fake();

@@ -1,5 +1,7 @@
 //! Exports that take the controller for nobody.
 
+use std::time::Duration;
+
 use tonic::Code;
 
 use crate::world::{Object, World};
@@ -30,4 +32,34 @@ pub(crate) async fn a_squashed_root_cannot_set_an_owner(world: &World) {
         after.remove("team");
         assert_eq!(after, tree, "nothing is left of the attempt");
     }
+}
+
+/// Where everybody is nobody, it helps nothing to speak for an owner: what is private stays, everything else goes.
+pub(crate) async fn a_private_directory_stays_where_everybody_is_nobody(world: &World) {
+    let controller = world.controller();
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        let name = format!("pvc-{number}");
+        ids.push(controller.create(&name, &[]).await.unwrap().id);
+        world.make_dir(&format!("{name}/beside"));
+    }
+    world.make_file("pvc-4/private/file");
+    world.give("pvc-4/private", 101_000, Some(0o700));
+    for id in ids {
+        controller.delete(&id).await.unwrap();
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    let left = || {
+        let trash = world.folder("trash");
+        let [tree] = trash.as_slice() else { return trash };
+        world.folder(&format!("trash/{tree}"))
+    };
+    while left() != ["private"] {
+        assert!(tokio::time::Instant::now() < deadline, "left in the trash: {:?}", left());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let tree = &world.folder("trash")[0];
+    let private = world.object(&format!(".berth/trash/{tree}/private"));
+    assert_eq!(private, Some(Object::Directory { mode: 0o700, owner: (101_000, 101_000) }), "as it was");
+    assert!(world.exists(&format!(".berth/trash/{tree}/private/file")));
 }

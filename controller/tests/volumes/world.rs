@@ -99,6 +99,11 @@ impl World {
         Self::open_fake_with(|options| options.squashes_root = true)
     }
 
+    /// A fake whose users are all nobody, with an export that everybody may write to.
+    pub(crate) fn fake_of_nobodies() -> Self {
+        Self::open_fake_with(|options| options.squashes_all = true)
+    }
+
     fn open_fake_with(quirk: impl FnOnce(&mut Options)) -> Self {
         let world = Self::fake_with(quirk);
         world.as_fake().change(EXPORT, SetAttributes::mode(0o777));
@@ -125,6 +130,12 @@ impl World {
     #[cfg(feature = "wire")]
     pub(crate) fn squashed_ganesha() -> Self {
         Self::open_ganesha(Self::ganesha_that_squashes())
+    }
+
+    /// A server whose users are all nobody, with an export that everybody may write to.
+    #[cfg(feature = "wire")]
+    pub(crate) fn ganesha_of_nobodies() -> Self {
+        Self::open_ganesha(Self::ganesha_with(GaneshaOptions { squash: Squash::All, ..GaneshaOptions::default() }))
     }
 
     #[cfg(feature = "wire")]
@@ -297,6 +308,22 @@ impl World {
             Place::Here(path) => {
                 use std::os::unix::fs::PermissionsExt;
                 fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+            }
+        }
+    }
+
+    /// Gives something to a user, with this mode if it is a directory, as on the server itself.
+    pub(crate) fn give(&self, path: &str, uid: u32, mode: Option<u32>) {
+        match self.place(path) {
+            Place::Fake(server, path) => {
+                server.change(&path, SetAttributes { mode, ..SetAttributes::owner(Some(uid), Some(uid)) });
+            }
+            Place::Here(path) => {
+                std::os::unix::fs::lchown(&path, Some(uid), Some(uid)).unwrap();
+                if let Some(mode) = mode {
+                    use std::os::unix::fs::PermissionsExt;
+                    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                }
             }
         }
     }

@@ -1,13 +1,16 @@
 //! All trees of a trash at once: parallel over directories, depth first, in bounded memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use nfs_client::DirectoryPage;
+use nfs_client::{DirectoryPage, NfsStatus};
 
 use super::Pass;
-use super::work::{After, Directory, Emptied, Hoisted, empty, failed, hoist};
+use super::inside::{Inside, Trouble};
+use super::named::Named;
+use super::work::{After, Directory, Emptied, Hoisted, empty, hoist, inner_directory, list, of_one, remove_part};
 use crate::backend::folders::Folders;
 use crate::backend::share::Share;
 use crate::error::OperationError;
@@ -15,9 +18,12 @@ use crate::error::OperationError;
 /// Directories that are worked on at once. More in one directory would be slower: servers lock it.
 const PARALLEL: usize = 8;
 
-/// Directories below this depth are moved to the top of the trash first, so that a tree of any depth takes no more
-/// memory than a shallow one.
+/// Directories below this depth are moved higher first, so that a tree of any depth takes no more memory than a shallow one.
 const DEEPEST: usize = 64;
+
+/// Pages of the trash in a row of which nothing goes, after which the rest waits for the next pass: more than a million trees,
+/// or a server whose listing has no end.
+const BARREN_PAGES: u32 = 16 * 1024;
 
 /// A directory that is to go.
 struct Node {
@@ -37,6 +43,10 @@ struct Node {
 struct Forest<'a> {
     share: &'a Share,
     folders: &'a Folders,
+    named: &'a mut Named,
+    /// The trash.
+    top: Arc<Inside>,
+    sweep: Sweep,
     nodes: BTreeMap<u64, Node>,
     /// Those that can be worked on; the last one first, so that the deepest go first.
     ready: Vec<u64>,
@@ -44,53 +54,105 @@ struct Forest<'a> {
     pass: Pass,
 }
 
+/// One way through the trash, a page at a time. What is removed meanwhile may let a server skip what comes after it, and what
+/// was moved to the top lies anywhere in it: then there is another one.
+#[derive(Default)]
+struct Sweep {
+    /// What was read last, without its entries.
+    page: Option<DirectoryPage>,
+    ended: bool,
+    pages: u32,
+    /// Pages since something went.
+    barren: u32,
+    removed: usize,
+    hoisted: bool,
+}
+
+impl Sweep {
+    /// Whether something may have been passed over that another sweep finds.
+    fn has_to_be_repeated(&self) -> bool {
+        self.hoisted || (self.pages > 1 && self.removed > 0)
+    }
+}
+
 /// Removes every tree that is in the trash now.
-pub(super) async fn clear(share: &Share, folders: &Folders) -> Result<Pass, OperationError> {
-    let mut forest =
-        Forest { share, folders, nodes: BTreeMap::new(), ready: Vec::new(), next: 0, pass: Pass::default() };
-    forest.plant().await?;
+pub(super) async fn clear(share: &Share, folders: &Folders, named: &mut Named) -> Result<Pass, OperationError> {
+    let top = Inside::trash(share, folders.trash.clone());
+    let (sweep, nodes, ready) = (Sweep::default(), BTreeMap::new(), Vec::new());
+    let mut forest = Forest { share, folders, named, top, sweep, nodes, ready, next: 0, pass: Pass::default() };
     let mut running = FuturesUnordered::new();
     loop {
-        while running.len() < PARALLEL
-            && let Some(id) = forest.ready.pop()
-            && let Some(node) = forest.nodes.get(&id)
-        {
-            let directory = node.directory.clone();
-            running.push(async move { (id, empty(share, folders, &directory).await) });
+        while running.len() < PARALLEL {
+            if let Some(id) = forest.ready.pop() {
+                let Some(node) = forest.nodes.get(&id) else { continue };
+                let directory = node.directory.clone();
+                running.push(async move { (id, empty(share, folders, &directory).await) });
+            } else if forest.sweep.ended {
+                break;
+            } else {
+                // Only now, so that no more of the trash is in memory than somebody works on, and a page.
+                forest.plant().await?;
+            }
         }
-        let Some((id, emptied)) = running.next().await else { break };
-        forest.grow_or_fell(id, emptied?).await?;
+        match running.next().await {
+            Some((id, emptied)) => forest.grow_or_fell(id, emptied?).await?,
+            None if forest.pass.lost || !forest.sweep.has_to_be_repeated() => break,
+            None => {
+                forest.sweep = Sweep::default();
+                (forest.pass.left, forest.pass.stuck) = (0, 0);
+            }
+        }
     }
     share.set_backlog(forest.pass.left);
     Ok(forest.pass)
 }
 
 impl Forest<'_> {
-    /// Takes up the top of the trash: directories are worked on, everything else is removed.
+    /// Takes up a page of the trash: directories are worked on, everything else is removed.
     async fn plant(&mut self) -> Result<(), OperationError> {
-        let trash = &self.folders.trash;
-        let entries = self.share.client().read_dir(trash).await;
-        let entries = entries.map_err(|error| failed(self.share, "list", "", error))?;
-        self.share.set_backlog(entries.len());
+        let (mut page, _same) = match list(self.share, self.folders, &self.top, self.sweep.page.as_ref()).await {
+            Ok(listed) => listed,
+            Err(Trouble::Refused(refusal)) => {
+                self.sweep.ended = true;
+                self.pass.left += 1;
+                self.leave(refusal.reason());
+                return Ok(());
+            }
+            // The server does not go on from there any more: the next pass begins anew.
+            Err(Trouble::Failed(error)) if self.sweep.pages > 0 && is_lost_place(&error) => {
+                self.sweep.ended = true;
+                self.pass.left += 1;
+                return Ok(());
+            }
+            Err(Trouble::Failed(error)) => return Err(error),
+        };
+        let entries = std::mem::take(&mut page.entries);
+        self.sweep.pages += 1;
+        self.sweep.barren += 1;
+        self.sweep.ended = page.end || entries.is_empty() || self.sweep.barren > BARREN_PAGES;
+        self.sweep.page = Some(page);
         let mut others: Vec<Vec<u8>> = Vec::new();
         for entry in entries {
-            let path = String::from_utf8_lossy(&entry.name).into_owned();
-            match entry
-                .attributes
-                .handle
-                .filter(|_| entry.attributes.file_type == Some(nfs_client::FileType::Directory))
-            {
-                Some(handle) => {
-                    self.add(Directory { path, name: entry.name, parent: trash.clone(), handle, kept: None }, None, 0);
-                }
-                None => others.push(entry.name),
+            match inner_directory(self.share, &self.top, &entry).await {
+                Ok(Some(directory)) => self.add(directory, None, 0),
+                Ok(None) => others.push(entry.name),
+                Err(trouble) => match of_one(trouble)? {
+                    Emptied::Stuck(reason) => {
+                        self.pass.left += 1;
+                        self.leave(reason);
+                    }
+                    Emptied::Lost => self.pass.lost = true,
+                    Emptied::Gone | Emptied::After(_) => {}
+                },
             }
         }
-        let removed = self.share.client().remove_many(trash, &others).await;
-        let removed = removed.map_err(|error| failed(self.share, "remove entries of", "", error))?;
-        self.pass.removed += removed.gone;
-        for (name, status) in removed.kept {
-            self.leave(format!("{}: {status}", String::from_utf8_lossy(&name)));
+        let trees = self.nodes.values().filter(|node| node.above.is_none()).count();
+        self.share.set_backlog(self.share.backlog().max(self.pass.left + trees + others.len()));
+        let kept = remove_part(self.share, &self.top, &others).await?;
+        self.gone(others.len() - kept.count);
+        self.pass.left += kept.count;
+        if let Some(reason) = kept.reason {
+            self.leave(reason);
         }
         Ok(())
     }
@@ -100,6 +162,7 @@ impl Forest<'_> {
         self.next += 1;
         let page = DirectoryPage::default();
         self.nodes.insert(id, Node { directory, above, depth, inner: 0, page, stuck: false });
+        self.pass.held = self.pass.held.max(self.nodes.len());
         self.ready.push(id);
     }
 
@@ -111,7 +174,7 @@ impl Forest<'_> {
                 return Ok(());
             }
             Emptied::Stuck(reason) => {
-                self.pass.reason.get_or_insert(reason);
+                self.leave(reason);
                 self.fell(id, true);
                 return Ok(());
             }
@@ -125,30 +188,46 @@ impl Forest<'_> {
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         let depth = node.depth + 1;
         (node.page, node.stuck) = (page, reason.is_some());
-        if let Some(reason) = reason {
-            self.pass.reason.get_or_insert(reason);
-        }
         if depth <= DEEPEST {
             node.inner = inner.len();
             for directory in inner {
                 self.add(directory, Some(id), depth);
             }
-            return Ok(());
+        } else {
+            self.hoist(id, inner).await?;
+            self.go_on(id);
         }
+        if let Some(reason) = reason {
+            self.leave(reason);
+        }
+        Ok(())
+    }
+
+    /// Moves the directories in one that lies too deep higher. They are found there again, so none is held here.
+    async fn hoist(&mut self, id: u64, inner: Vec<Directory>) -> Result<(), OperationError> {
+        let above = self.highest_above(id);
         for directory in inner {
-            match hoist(self.share, self.folders, directory).await? {
-                Hoisted::Moved(directory) => self.add(directory, None, 0),
-                Hoisted::Gone => {}
+            match hoist(self.share, self.folders, &directory, &above).await? {
+                Hoisted::ToTheTop => self.sweep.hoisted = true,
+                Hoisted::Elsewhere => {}
                 Hoisted::Stuck(reason) => {
-                    self.pass.reason.get_or_insert(reason);
+                    self.leave(reason);
                     if let Some(node) = self.nodes.get_mut(&id) {
                         node.stuck = true;
                     }
                 }
             }
         }
-        self.go_on(id);
         Ok(())
+    }
+
+    /// The two highest directories of a tree above one of them, the highest first.
+    fn highest_above(&self, id: u64) -> Vec<Arc<Inside>> {
+        let above = std::iter::successors(self.nodes.get(&id), |node| self.nodes.get(&node.above?));
+        let highest = above.filter(|node| node.depth < 2).map(|node| Arc::clone(&node.directory.inside));
+        let mut highest: Vec<_> = highest.collect();
+        highest.reverse();
+        highest
     }
 
     /// Work on a directory goes on: nothing in it has to go first any more. Where something stays, behind that.
@@ -169,8 +248,11 @@ impl Forest<'_> {
     fn fell(&mut self, id: u64, stuck: bool) {
         let Some(node) = self.nodes.remove(&id) else { return };
         let Some(above) = node.above else {
-            let count = if stuck { &mut self.pass.left } else { &mut self.pass.removed };
-            *count += 1;
+            if stuck {
+                self.pass.left += 1;
+            } else {
+                self.gone(1);
+            }
             return;
         };
         let Some(outer) = self.nodes.get_mut(&above) else { return };
@@ -182,8 +264,27 @@ impl Forest<'_> {
         self.go_on(above);
     }
 
+    /// So many trees have gone.
+    fn gone(&mut self, trees: usize) {
+        if trees > 0 {
+            self.pass.removed += trees;
+            self.sweep.removed += trees;
+            self.sweep.barren = 0;
+        }
+    }
+
+    /// Something stays, of whatever tree.
     fn leave(&mut self, reason: String) {
-        self.pass.left += 1;
+        self.pass.stuck += 1;
+        if self.named.is_new(&reason) {
+            self.pass.named += 1;
+            tracing::warn!(share = self.share.location(), reason, "something in the trash cannot be removed");
+        }
         self.pass.reason.get_or_insert(reason);
     }
+}
+
+/// Whether the server does not know the place in the listing any more from which it was to go on.
+fn is_lost_place(error: &OperationError) -> bool {
+    matches!(error.nfs_status(), Some(NfsStatus::BadCookie | NfsStatus::NotSame))
 }

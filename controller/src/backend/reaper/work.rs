@@ -1,8 +1,11 @@
 //! The requests by which one directory of the trash is emptied.
 
+use std::sync::Arc;
+
 use futures::future::try_join;
 use nfs_client::{Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus};
 
+use super::inside::{Inside, Trouble, is_refusal};
 use crate::backend::folders::Folders;
 use crate::backend::layout::{ROOT, TRASH, unique_tree};
 use crate::backend::share::Share;
@@ -20,11 +23,10 @@ const PAGES_KEPT: u32 = 1024;
 /// A directory in the trash.
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
-    /// Its path below the trash, for messages.
-    pub(super) path: String,
     pub(super) name: Vec<u8>,
-    pub(super) parent: FileHandle,
-    pub(super) handle: FileHandle,
+    /// The directory that it lies in.
+    pub(super) parent: Arc<Inside>,
+    pub(super) inside: Arc<Inside>,
     /// Of what is listed up to here, something stays. None: of nothing yet.
     pub(super) kept: Option<DirectoryPage>,
 }
@@ -50,18 +52,35 @@ pub(super) struct After {
     pub(super) page: DirectoryPage,
 }
 
+impl Directory {
+    /// A directory of this name and handle in another.
+    pub(super) fn new(parent: &Arc<Inside>, name: Vec<u8>, handle: FileHandle) -> Self {
+        let inside = parent.directory(&name, handle);
+        Self { name, parent: Arc::clone(parent), inside, kept: None }
+    }
+
+    fn path(&self) -> &str {
+        &self.inside.path
+    }
+}
+
 /// Removes a directory and what is in it, unless that has directories. What the server says of this directory, or of
 /// something in it, is no reason to stop anywhere else. An error is what concerns all of them: the connection or the session
 /// has failed, or the server asks everybody to wait.
 pub(super) async fn empty(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, OperationError> {
-    match work(share, folders, directory).await {
-        Err(error) => of_one(error),
-        done => done,
+    match work(share, folders, directory).await.or_else(of_one)? {
+        // Linux calls a handle stale where it checks the directories above (subtree_check) and finds one closed to the user.
+        Emptied::Lost => Ok(directory.inside.unknown_to_owner(share).await.map_or(Emptied::Lost, Emptied::Stuck)),
+        emptied => Ok(emptied),
     }
 }
 
-/// What a failed request says of the directory that it was about.
-fn of_one(error: OperationError) -> Result<Emptied, OperationError> {
+/// What trouble says of the directory that it was about.
+pub(super) fn of_one(trouble: Trouble) -> Result<Emptied, OperationError> {
+    let error = match trouble {
+        Trouble::Refused(refusal) => return Ok(Emptied::Stuck(refusal.reason())),
+        Trouble::Failed(error) => error,
+    };
     match error.nfs_status() {
         Some(NfsStatus::NoEnt) => Ok(Emptied::Gone),
         Some(status) if status.is_lost_handle() => Ok(Emptied::Lost),
@@ -70,31 +89,31 @@ fn of_one(error: OperationError) -> Result<Emptied, OperationError> {
     }
 }
 
-async fn work(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, OperationError> {
+async fn work(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, Trouble> {
     let (mut rounds, mut pages_kept) = (0, 0);
     let (mut previous, mut reason) = (directory.kept.clone(), None);
     while rounds < ROUNDS && pages_kept < PAGES_KEPT {
-        let (mut page, same) = list(share, folders, directory, previous.as_ref()).await?;
+        let (mut page, same) = list(share, folders, &directory.inside, previous.as_ref()).await?;
         if !same {
             return Ok(Emptied::Stuck(format!(
                 "{}: another file system of the server is mounted there",
-                directory.path
+                directory.path()
             )));
         }
         let (mut inner, mut names, mut stays) = (Vec::new(), Vec::new(), None);
         for entry in std::mem::take(&mut page.entries) {
-            match inner_directory(share, directory, &entry).await {
+            match inner_directory(share, &directory.inside, &entry).await {
                 Ok(Some(found)) => inner.push(found),
                 Ok(None) => names.push(entry.name),
                 // What is not there any more the next listing tells.
-                Err(error) => {
-                    if let Emptied::Stuck(why) = of_one(error)? {
+                Err(trouble) => {
+                    if let Emptied::Stuck(why) = of_one(trouble)? {
                         stays = Some(why);
                     }
                 }
             }
         }
-        stays = remove(share, directory, &names).await?.or(stays);
+        stays = remove(share, &directory.inside, &names).await?.or(stays);
         if !inner.is_empty() {
             return Ok(Emptied::After(After { inner, reason: stays.or(reason), page }));
         }
@@ -119,111 +138,234 @@ async fn work(share: &Share, folders: &Folders, directory: &Directory) -> Result
     }
     let reason = match (reason, previous) {
         (Some(reason), _) => reason,
-        (None, Some(_)) => format!("{}: something in it cannot be removed", directory.path),
-        (None, None) => format!("{}: it fills again while it is emptied", directory.path),
+        (None, Some(_)) => format!("{}: something in it cannot be removed", directory.path()),
+        (None, None) => format!("{}: it fills again while it is emptied", directory.path()),
     };
     Ok(Emptied::Stuck(reason))
 }
 
 /// The first entries, or those after `previous`, and whether the directory is on the trash's own file system.
-async fn list(
+pub(super) async fn list(
     share: &Share,
     folders: &Folders,
-    directory: &Directory,
+    inside: &Inside,
     previous: Option<&DirectoryPage>,
-) -> Result<(DirectoryPage, bool), OperationError> {
+) -> Result<(DirectoryPage, bool), Trouble> {
+    let failed = |error| failed(share, "list", &inside.path, error);
     share.give_way().await;
-    let request = Compound::new().put_handle(&directory.handle).get_attr().read_dir(previous, PAGE);
-    let replies = share.client().call(request).await;
-    let replies = replies.map_err(|error| failed(share, "list", &directory.path, error))?;
-    let fsid = replies.attributes(0).and_then(|attributes| attributes.fsid);
-    let same = fsid.is_none() || folders.fsid.is_none() || fsid == folders.fsid;
-    Ok((replies.page().cloned().unwrap_or_default(), same))
+    loop {
+        let speaker = inside.speaker();
+        let request = Compound::new().put_handle(&inside.handle).get_attr().read_dir(previous, PAGE);
+        let error = match speaker.client.call(request).await {
+            Ok(replies) => {
+                let fsid = replies.attributes(0).and_then(|attributes| attributes.fsid);
+                let same = fsid.is_none() || folders.fsid.is_none() || fsid == folders.fsid;
+                return Ok((replies.page().cloned().unwrap_or_default(), same));
+            }
+            Err(error) => error,
+        };
+        match error.status().filter(|status| status.is_refusal()) {
+            Some(status) => {
+                let seen = error.completed().and_then(|completed| completed.attributes(0));
+                inside.open(share, &speaker, status, seen).await?;
+            }
+            None => return Err(failed(error).into()),
+        }
+    }
 }
 
 /// The entry as a directory, if it is one.
-async fn inner_directory(
+pub(super) async fn inner_directory(
     share: &Share,
-    directory: &Directory,
+    inside: &Arc<Inside>,
     entry: &Entry,
-) -> Result<Option<Directory>, OperationError> {
+) -> Result<Option<Directory>, Trouble> {
     let mut attributes = entry.attributes.clone();
-    if attributes.file_type.is_none() || (attributes.is_directory() && attributes.handle.is_none()) {
-        match share.client().entry(&directory.handle, &entry.name).await {
+    while attributes.file_type.is_none() || (attributes.is_directory() && attributes.handle.is_none()) {
+        let speaker = inside.speaker();
+        let error = match speaker.client.entry(&inside.handle, &entry.name).await {
             Ok(found) => {
                 attributes = found.attributes;
                 attributes.handle = Some(found.handle);
+                break;
             }
             Err(error) if error.is_status(NfsStatus::NoEnt) => return Ok(None),
-            Err(error) => return Err(failed(share, "look at", &directory.path, error)),
+            Err(error) => error,
+        };
+        match error.status().filter(|status| status.is_refusal()) {
+            Some(status) => inside.open(share, &speaker, status, None).await?,
+            None => return Err(failed(share, "look at", &inside.path, error).into()),
         }
     }
     let is_directory = attributes.is_directory();
-    Ok(attributes.handle.filter(|_| is_directory).map(|handle| Directory {
-        path: format!("{}/{}", directory.path, String::from_utf8_lossy(&entry.name)),
-        name: entry.name.clone(),
-        parent: directory.handle.clone(),
-        handle,
-        kept: None,
-    }))
+    let handle = attributes.handle.filter(|_| is_directory);
+    Ok(handle.map(|handle| Directory::new(inside, entry.name.clone(), handle)))
 }
 
 /// Removes entries that are no directories, in two requests at a time. The reason, if one stays.
-async fn remove(share: &Share, directory: &Directory, names: &[Vec<u8>]) -> Result<Option<String>, OperationError> {
+async fn remove(share: &Share, inside: &Inside, names: &[Vec<u8>]) -> Result<Option<String>, OperationError> {
     if names.is_empty() {
         return Ok(None);
     }
     share.give_way().await;
     let (one, other) = names.split_at(names.len() / 2);
-    let client = share.client();
-    let both = try_join(client.remove_many(&directory.handle, one), client.remove_many(&directory.handle, other)).await;
-    let (one, other) = both.map_err(|error| failed(share, "remove entries of", &directory.path, error))?;
-    let kept = one.kept.into_iter().chain(other.kept).next();
-    Ok(kept.map(|(name, status)| format!("{}/{}: {status}", directory.path, String::from_utf8_lossy(&name))))
+    let mut kept = Kept::default();
+    let both = try_join(remove_part(share, inside, one), remove_part(share, inside, other)).await?;
+    kept.add(both.0);
+    kept.add(both.1);
+    Ok(kept.reason)
+}
+
+/// Entries that stay.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) count: usize,
+    /// Why the first one does.
+    pub(super) reason: Option<String>,
+}
+
+impl Kept {
+    fn add(&mut self, more: Self) {
+        self.count += more.count;
+        self.reason = self.reason.take().or(more.reason);
+    }
+
+    fn one(&mut self, reason: String) {
+        self.add(Self { count: 1, reason: Some(reason) });
+    }
+}
+
+/// Removes entries that are no directories, one request after the other.
+pub(super) async fn remove_part(share: &Share, inside: &Inside, mut names: &[Vec<u8>]) -> Result<Kept, OperationError> {
+    let mut kept = Kept::default();
+    while !names.is_empty() {
+        let speaker = inside.speaker();
+        let removed = speaker.client.remove_until_refused(&inside.handle, names).await;
+        let mut removed = removed.map_err(|error| failed(share, "remove entries of", &inside.path, error))?;
+        let refused = removed.kept.pop_if(|(_, status)| status.is_refusal());
+        names = &names[removed.gone + removed.kept.len()..];
+        for (name, status) in removed.kept {
+            kept.one(format!("{}: {status}", inside.path_of(&name)));
+        }
+        let Some((name, status)) = refused else { break };
+        let refusal = match inside.open(share, &speaker, status, None).await {
+            Ok(()) => continue,
+            Err(Trouble::Refused(refusal)) => refusal,
+            Err(Trouble::Failed(error)) => return Err(error),
+        };
+        if status == NfsStatus::Access && !refusal.is_sticky {
+            // Nobody who can be spoken for may write to the directory.
+            kept.add(Kept { count: names.len(), reason: Some(refusal.reason()) });
+            break;
+        }
+        if !(refusal.is_sticky && inside.remove_for_its_owner(share, &name).await?) {
+            kept.one(refusal.reason_for(&inside.path_of(&name)));
+        }
+        names = &names[1..];
+    }
+    Ok(kept)
 }
 
 /// Removes the directory itself; `None` if it has entries again.
-pub(super) async fn rmdir(share: &Share, directory: &Directory) -> Result<Option<Emptied>, OperationError> {
+async fn rmdir(share: &Share, directory: &Directory) -> Result<Option<Emptied>, Trouble> {
     share.give_way().await;
-    match share.client().remove(&directory.parent, &directory.name).await {
-        Ok(()) => Ok(Some(Emptied::Gone)),
-        Err(error) => match error.status() {
-            Some(NfsStatus::NoEnt) => Ok(Some(Emptied::Gone)),
-            Some(NfsStatus::NotEmpty | NfsStatus::Exist) => Ok(None),
-            Some(status) if !error.is_transient() => Ok(Some(Emptied::Stuck(format!("{}: {status}", directory.path)))),
-            _ => Err(failed(share, "remove", &directory.path, error)),
-        },
+    let parent = &directory.parent;
+    loop {
+        let speaker = parent.speaker();
+        let Err(error) = speaker.client.remove(&parent.handle, &directory.name).await else {
+            return Ok(Some(Emptied::Gone));
+        };
+        match error.status() {
+            Some(NfsStatus::NoEnt) => return Ok(Some(Emptied::Gone)),
+            Some(NfsStatus::NotEmpty | NfsStatus::Exist) => return Ok(None),
+            Some(status) if status.is_refusal() => match parent.open(share, &speaker, status, None).await {
+                Ok(()) => {}
+                Err(Trouble::Refused(refusal)) => {
+                    let is_gone = refusal.is_sticky && parent.remove_for_its_owner(share, &directory.name).await?;
+                    let emptied =
+                        if is_gone { Emptied::Gone } else { Emptied::Stuck(refusal.reason_for(directory.path())) };
+                    return Ok(Some(emptied));
+                }
+                Err(trouble) => return Err(trouble),
+            },
+            Some(status) if !error.is_transient() => {
+                return Ok(Some(Emptied::Stuck(format!("{}: {status}", directory.path()))));
+            }
+            _ => return Err(failed(share, "remove", directory.path(), error).into()),
+        }
     }
 }
 
 /// What became of a directory that lay too deep.
 pub(super) enum Hoisted {
-    /// It lies at the top of the trash now.
-    Moved(Directory),
-    Gone,
+    /// It lies at the top of the trash now, and is found there.
+    ToTheTop,
+    /// It lies higher in its tree, and is found there; or it was gone.
+    Elsewhere,
     /// The server does not let it be moved.
     Stuck(String),
 }
 
-/// Moves a directory that lies too deep to the top of the trash.
+/// Moves a directory that lies too deep to the top of the trash, or, where that is refused, to the first of `above` that its
+/// owner may write to: nobody but the controller may write to the trash itself.
 pub(super) async fn hoist(
     share: &Share,
     folders: &Folders,
-    mut directory: Directory,
+    directory: &Directory,
+    above: &[Arc<Inside>],
 ) -> Result<Hoisted, OperationError> {
     let name = unique_tree();
-    match share.client().rename((&directory.parent, &directory.name), (&folders.trash, &name)).await {
-        Ok(()) => {
-            directory.name = name.clone().into_bytes();
-            directory.path = name;
-            directory.parent = folders.trash.clone();
-            Ok(Hoisted::Moved(directory))
+    let from = (&directory.parent.handle, &directory.name);
+    let moved = share.client().rename(from, (&folders.trash, &name)).await;
+    let error = match moved {
+        Ok(()) => return Ok(Hoisted::ToTheTop),
+        Err(error) if is_refusal(&error) => error,
+        Err(error) => return not_hoisted(share, directory, error),
+    };
+    match hoist_within(share, directory, above, &name).await {
+        Ok(true) => Ok(Hoisted::Elsewhere),
+        Ok(false) => not_hoisted(share, directory, error),
+        Err(trouble) => not_moved(trouble),
+    }
+}
+
+/// Moves a directory higher within its tree, for the owner of the one that it lies in. Whether it was.
+async fn hoist_within(
+    share: &Share,
+    directory: &Directory,
+    above: &[Arc<Inside>],
+    name: &str,
+) -> Result<bool, Trouble> {
+    let from = (&directory.parent.handle, &directory.name);
+    // Who moves a directory writes to it, because its entry for the one above changes.
+    for needed in [&directory.parent, &directory.inside] {
+        let speaker = needed.speaker();
+        if !speaker.is_owner {
+            needed.open(share, &speaker, NfsStatus::Access, None).await?;
         }
-        Err(error) => match of_one(failed(share, "move to the top of the trash", &directory.path, error))? {
-            Emptied::Stuck(reason) => Ok(Hoisted::Stuck(reason)),
-            // It was there a moment ago, so the next pass finds it where it is now.
-            _ => Ok(Hoisted::Gone),
-        },
+    }
+    let owner = directory.parent.speaker().client;
+    for to in above {
+        match owner.rename(from, (&to.handle, name)).await {
+            Ok(()) => return Ok(true),
+            Err(error) if is_refusal(&error) => {}
+            Err(error) => {
+                return Err(failed(share, "move to a higher directory", directory.path(), error).into());
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn not_hoisted(share: &Share, directory: &Directory, error: Error) -> Result<Hoisted, OperationError> {
+    not_moved(failed(share, "move to the top of the trash", directory.path(), error).into())
+}
+
+fn not_moved(trouble: Trouble) -> Result<Hoisted, OperationError> {
+    match of_one(trouble)? {
+        Emptied::Stuck(reason) => Ok(Hoisted::Stuck(reason)),
+        // It was there a moment ago, so the next pass finds it where it is now.
+        _ => Ok(Hoisted::Elsewhere),
     }
 }
 
