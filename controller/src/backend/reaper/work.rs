@@ -11,7 +11,8 @@ use crate::backend::layout::{ROOT, TRASH, unique_tree};
 use crate::backend::share::Share;
 use crate::error::OperationError;
 
-/// Bytes of entries that are read at a time; some hundred entries, which several requests then remove.
+/// Bytes of entries that are read at a time, where the session allows; some hundred entries, which several requests then
+/// remove.
 const PAGE: u32 = 16 * 1024;
 
 /// How often a directory that fills again while it is emptied is read anew.
@@ -155,7 +156,8 @@ pub(super) async fn list(
     share.give_way().await;
     loop {
         let speaker = inside.speaker();
-        let request = Compound::new().put_handle(&inside.handle).get_attr().read_dir(previous, PAGE);
+        let size = speaker.client.page_size(PAGE).await.map_err(failed)?;
+        let request = Compound::new().put_handle(&inside.handle).get_attr().read_dir(previous, size);
         let error = match speaker.client.call(request).await {
             Ok(replies) => {
                 let fsid = replies.attributes(0).and_then(|attributes| attributes.fsid);
