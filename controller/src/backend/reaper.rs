@@ -238,6 +238,21 @@ mod tests {
         }
     }
 
+    /// Another protocol may have written a name that this one cannot send.
+    #[tokio::test]
+    async fn a_name_that_cannot_be_sent_keeps_nothing_but_itself() {
+        let (server, share) = world(|_| {}).await;
+        for name in ["a", "b\0c", "d"] {
+            server.make_file(&format!("{TRASH}/pvc-1/{name}"), "x");
+            server.make_file(&format!("{TRASH}/{name}"), "x");
+        }
+        let pass = emptied(&share).await;
+        assert_eq!((pass.removed, pass.left, pass.stuck), (2, 2, 2));
+        assert_eq!(server.list(TRASH).unwrap(), ["b\0c", "pvc-1"]);
+        assert_eq!(server.list(&format!("{TRASH}/pvc-1")).unwrap(), ["b\0c"]);
+        assert!(pass.reason.unwrap().contains("is not a file name"));
+    }
+
     /// Whom a server names has no number that a request could carry.
     #[tokio::test]
     async fn an_owner_who_is_known_by_name_cannot_be_spoken_for() {

@@ -10,7 +10,9 @@ use nfs_client::{DirectoryPage, NfsStatus};
 use super::Pass;
 use super::inside::{Inside, Trouble};
 use super::named::Named;
-use super::work::{After, Directory, Emptied, Hoisted, empty, hoist, inner_directory, list, of_one, remove_part};
+use super::work::{
+    After, Directory, Emptied, Hoisted, empty, hoist, inner_directory, list, of_one, remove_part, unsendable,
+};
 use crate::backend::folders::Folders;
 use crate::backend::share::Share;
 use crate::error::OperationError;
@@ -133,6 +135,11 @@ impl Forest<'_> {
         self.sweep.page = Some(page);
         let mut others: Vec<Vec<u8>> = Vec::new();
         for entry in entries {
+            if let Some(reason) = unsendable(self.share, &self.top, &entry) {
+                self.pass.left += 1;
+                self.leave(reason);
+                continue;
+            }
             match inner_directory(self.share, &self.top, &entry).await {
                 Ok(Some(directory)) => self.add(directory, None, 0),
                 Ok(None) => others.push(entry.name),

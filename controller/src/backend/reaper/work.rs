@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join;
-use nfs_client::{Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus};
+use nfs_client::{Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus, check_name};
 
 use super::inside::{Inside, Trouble, is_refusal};
 use crate::backend::folders::Folders;
@@ -103,6 +103,10 @@ async fn work(share: &Share, folders: &Folders, directory: &Directory) -> Result
         }
         let (mut inner, mut names, mut stays) = (Vec::new(), Vec::new(), None);
         for entry in std::mem::take(&mut page.entries) {
+            if let Some(why) = unsendable(share, &directory.inside, &entry) {
+                stays = Some(why);
+                continue;
+            }
             match inner_directory(share, &directory.inside, &entry).await {
                 Ok(Some(found)) => inner.push(found),
                 Ok(None) => names.push(entry.name),
@@ -174,6 +178,13 @@ pub(super) async fn list(
             None => return Err(failed(error).into()),
         }
     }
+}
+
+/// Why an entry stays that has a name which no request may have, such as one that was written by another protocol and is
+/// too long for this one.
+pub(super) fn unsendable(share: &Share, inside: &Inside, entry: &Entry) -> Option<String> {
+    let error = check_name(&entry.name).err()?;
+    Some(failed(share, "remove", &inside.path_of(&entry.name), error).message())
 }
 
 /// The entry as a directory, if it is one.
