@@ -11,6 +11,7 @@ mod events;
 mod failover;
 mod hundred;
 mod long_names;
+mod private;
 mod refused_mount;
 mod registration;
 mod restart;
@@ -43,6 +44,7 @@ pub const ALL: &[Scenario] = &[
     long_names::SCENARIO,
     static_volume::SCENARIO,
     squashed::SCENARIO,
+    private::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
     failover::SCENARIO,
