@@ -91,6 +91,15 @@ struct Known {
     closed: Sent,
 }
 
+/// What is in the trash of a share, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backlog {
+    /// Trees that are not removed yet.
+    pub(crate) trees: usize,
+    /// What the server lets nobody remove.
+    pub(crate) stuck: usize,
+}
+
 #[derive(Debug)]
 struct Connected {
     client: Client,
@@ -149,12 +158,13 @@ impl Servers {
         self.lock().iter().map(|(server, known)| (server.clone(), known.sent())).collect()
     }
 
-    /// Trees in the trash of each share, as far as is known.
-    pub(crate) fn backlogs(&self) -> Vec<(Server, SharePath, usize)> {
+    /// The trash of each share, as far as is known.
+    pub(crate) fn backlogs(&self) -> Vec<(Server, SharePath, Backlog)> {
         let known = self.lock();
         let connected = known.values().filter_map(|known| known.connected.as_ref());
         let shares = connected.flat_map(|connected| connected.shares.values());
-        shares.map(|share| (share.server().clone(), share.path().clone(), share.backlog())).collect()
+        let backlog = |share: &Share| Backlog { trees: share.backlog(), stuck: share.stuck() };
+        shares.map(|share| (share.server().clone(), share.path().clone(), backlog(share))).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Server, Known>> {

@@ -112,6 +112,7 @@ async fn a_volume_lives_from_create_to_delete() {
         "berth_nfs_round_trips_total{server=\"fake\"} ",
         "berth_nfs_lease_renewals_total{server=\"fake\"} ",
         "berth_trash_trees{server=\"fake\",share=\"/export\"} ",
+        "berth_trash_stuck{server=\"fake\",share=\"/export\"} ",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

@@ -226,6 +226,7 @@ mod tests {
         for new in [2, 0] {
             let pass = empty(&share, &mut named).await.unwrap();
             assert_eq!((pass.removed, pass.left, pass.stuck), (new / 2, 2, 2));
+            assert_eq!((share.backlog(), share.stuck()), (2, 2));
             assert_eq!(pass.named, new);
             let reason = pass.reason.unwrap();
             let [path, because] = match &reason {

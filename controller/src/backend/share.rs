@@ -40,6 +40,8 @@ pub(crate) struct Share {
     trashed: Arc<Notify>,
     /// Trees in the trash, as far as is known.
     backlog: AtomicUsize,
+    /// What of it the server let nobody remove in the last pass.
+    stuck: AtomicUsize,
     /// Operations that somebody waits for.
     waiting: AtomicUsize,
 }
@@ -93,6 +95,7 @@ impl Share {
             faults,
             trashed: Arc::new(Notify::new()),
             backlog: AtomicUsize::new(0),
+            stuck: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -226,6 +229,15 @@ impl Share {
 
     pub(super) fn set_backlog(&self, trees: usize) {
         self.backlog.store(trees, Ordering::Relaxed);
+    }
+
+    /// What in the trash the server let nobody remove in the last pass, a directory with what lies directly in it counted once.
+    pub(crate) fn stuck(&self) -> usize {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_stuck(&self, stuck: usize) {
+        self.stuck.store(stuck, Ordering::Relaxed);
     }
 
     /// Something is new in the trash.

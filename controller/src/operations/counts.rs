@@ -11,8 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tonic::Code;
+use volume::{Server, SharePath};
 
-use crate::servers::Servers;
+use crate::servers::{Backlog, Servers};
 
 /// An operation, as the CSI specification calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -63,8 +64,8 @@ fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 4.0, 10))
 }
 
-/// Registers `berth_nfs_round_trips_total{server}`, `berth_nfs_lease_renewals_total{server}` and
-/// `berth_trash_trees{server,share}`, which are read from the pool when somebody asks.
+/// Registers `berth_nfs_round_trips_total{server}`, `berth_nfs_lease_renewals_total{server}`,
+/// `berth_trash_trees{server,share}` and `berth_trash_stuck{server,share}`, which are read from the pool when somebody asks.
 pub fn register_servers(metrics: &Metrics, servers: Servers) {
     metrics.register(|registry| registry.register_collector(Box::new(ServerCounts(servers))));
 }
@@ -86,13 +87,26 @@ impl Collector for ServerCounts {
         for (server, sent) in &sent {
             ConstCounter::new(sent.lease_renewals).encode(family.encode_family(&[("server", server.to_string())])?)?;
         }
+        let backlogs = self.0.backlogs();
         let help = "Directories of deleted volumes that are still to be removed";
-        let mut family = encoder.encode_descriptor("trash_trees", help, None, ConstGauge::new(0i64).metric_type())?;
-        for (server, share, trees) in self.0.backlogs() {
-            let labels = [("server", server.to_string()), ("share", share.to_string())];
-            let trees = i64::try_from(trees).unwrap_or(i64::MAX);
-            ConstGauge::new(trees).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+        encode_backlogs(&mut encoder, ("trash_trees", help), &backlogs, |backlog| backlog.trees)?;
+        let help = "What of deleted volumes the server lets nobody remove";
+        encode_backlogs(&mut encoder, ("trash_stuck", help), &backlogs, |backlog| backlog.stuck)
     }
+}
+
+/// A gauge with a value for each share.
+fn encode_backlogs(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    backlogs: &[(Server, SharePath, Backlog)],
+    value: impl Fn(&Backlog) -> usize,
+) -> Result<(), std::fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, ConstGauge::new(0i64).metric_type())?;
+    for (server, share, backlog) in backlogs {
+        let labels = [("server", server.to_string()), ("share", share.to_string())];
+        let value = i64::try_from(value(backlog)).unwrap_or(i64::MAX);
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

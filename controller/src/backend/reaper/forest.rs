@@ -106,6 +106,7 @@ pub(super) async fn clear(share: &Share, folders: &Folders, named: &mut Named) -
         }
     }
     share.set_backlog(forest.pass.left);
+    share.set_stuck(forest.pass.stuck);
     Ok(forest.pass)
 }
 
