@@ -298,6 +298,32 @@ mod tests {
         assert_eq!(server.executed_for(OpCode::Sequence, 1000), 0);
     }
 
+    /// Private directories cost the refusal that tells; where others may look, both halves of their entries are refused before;
+    /// where the owner may not write, he has to be let.
+    #[tokio::test]
+    async fn speaking_for_owners_costs_few_requests() {
+        const DIRECTORIES: u64 = 50;
+        for (squashes, mode, each) in [(false, 0o700, 4), (true, 0o700, 5), (true, 0o755, 6), (true, 0o555, 7)] {
+            let (server, share) = world(|options| options.squashes_root = squashes).await;
+            let tree = format!("{TRASH}/pvc-1");
+            for directory in 0..DIRECTORIES {
+                for file in 0..20 {
+                    server.make_file(&format!("{tree}/d{directory}/f{file}"), "x");
+                }
+                server.change(&format!("{tree}/d{directory}"), owned_by(1000, mode));
+            }
+            server.change(&tree, owned_by(65534, 0o777));
+            let before = share.client().round_trips();
+            assert_eq!(emptied(&share).await.removed, 1);
+            // The trash is listed, the tree before and after, and it is removed.
+            let (needed, used) = (DIRECTORIES * each + 5, share.client().round_trips() - before);
+            assert!(
+                used <= needed,
+                "{used} requests, not {needed}, for mode {mode:o} where root is squashed: {squashes}"
+            );
+        }
+    }
+
     #[test]
     fn pauses_grow_to_the_period_and_stay_there() {
         assert_eq!([1, 2, 3].map(|failures| pause_after(failures).as_millis()), [500, 1000, 2000]);

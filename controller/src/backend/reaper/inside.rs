@@ -9,6 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 use nfs_client::{Attributes, Client, Error, FileHandle, NfsStatus, Principal, SetAttributes};
 
+use tokio::sync::Mutex;
+
 use super::work::failed;
 use crate::backend::share::Share;
 use crate::error::OperationError;
@@ -36,8 +38,12 @@ pub(super) struct Inside {
     is_trash: bool,
     /// Who is tried first: whoever requests spoke for in the directory above.
     first: Client,
+    /// What it was when it was listed.
+    seen: OnceLock<Attributes>,
     /// Its owner, once another was refused.
     owner: OnceLock<Client>,
+    /// Held by the one who makes that so.
+    opening: Mutex<()>,
 }
 
 /// Whom requests speak for.
@@ -90,14 +96,23 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 impl Inside {
     /// The trash of a share.
     pub(super) fn trash(share: &Share, handle: FileHandle) -> Arc<Self> {
-        let (path, first, owner) = (String::new(), share.client().clone(), OnceLock::new());
-        Arc::new(Self { path, handle, is_trash: true, first, owner })
+        Self::new(String::new(), handle, true, share.client().clone())
     }
 
     /// A directory in this one.
     pub(super) fn directory(&self, name: &[u8], handle: FileHandle) -> Arc<Self> {
-        let (path, first, owner) = (self.path_of(name), self.speaker().client, OnceLock::new());
-        Arc::new(Self { path, handle, is_trash: false, first, owner })
+        Self::new(self.path_of(name), handle, false, self.speaker().client)
+    }
+
+    fn new(path: String, handle: FileHandle, is_trash: bool, first: Client) -> Arc<Self> {
+        let (seen, owner, opening) = (OnceLock::new(), OnceLock::new(), Mutex::new(()));
+        Arc::new(Self { path, handle, is_trash, first, seen, owner, opening })
+    }
+
+    /// Keeps what a listing says of the directory itself.
+    pub(super) fn remember(&self, attributes: &Attributes) {
+        // What it was at first will do.
+        let _ = self.seen.set(attributes.clone());
     }
 
     /// The path of something in it.
@@ -114,19 +129,14 @@ impl Inside {
         }
     }
 
-    /// After a refusal: lets requests speak for the owner from now on, who gets all permissions first. `seen` is what is known
-    /// of the directory. Once the owner is refused too there is nobody left.
-    pub(super) async fn open(
-        &self,
-        share: &Share,
-        refused: &Speaker,
-        status: NfsStatus,
-        seen: Option<&Attributes>,
-    ) -> Result<(), Trouble> {
+    /// After a refusal: lets requests speak for the owner from now on, who gets all permissions first. Once the owner is
+    /// refused too there is nobody left.
+    pub(super) async fn open(&self, share: &Share, refused: &Speaker, status: NfsStatus) -> Result<(), Trouble> {
+        let _turn = self.opening.lock().await;
         if !refused.is_owner && self.owner.get().is_some() {
             return Ok(());
         }
-        let attributes = match seen {
+        let attributes = match self.seen.get() {
             Some(attributes) => attributes.clone(),
             None => match share.client().getattr(&self.handle).await {
                 Ok(attributes) => attributes,
@@ -163,7 +173,7 @@ impl Inside {
                 }
             }
         }
-        // Whoever was faster has opened it just so.
+        // Nobody else was faster.
         let _ = self.owner.set(owner);
         Ok(())
     }

@@ -164,7 +164,9 @@ pub(super) async fn list(
         let request = Compound::new().put_handle(&inside.handle).get_attr().read_dir(previous, size);
         let error = match speaker.client.call(request).await {
             Ok(replies) => {
-                let fsid = replies.attributes(0).and_then(|attributes| attributes.fsid);
+                let attributes = replies.attributes(0);
+                attributes.inspect(|attributes| inside.remember(attributes));
+                let fsid = attributes.and_then(|attributes| attributes.fsid);
                 let same = fsid.is_none() || folders.fsid.is_none() || fsid == folders.fsid;
                 return Ok((replies.page().cloned().unwrap_or_default(), same));
             }
@@ -173,7 +175,8 @@ pub(super) async fn list(
         match error.status().filter(|status| status.is_refusal()) {
             Some(status) => {
                 let seen = error.completed().and_then(|completed| completed.attributes(0));
-                inside.open(share, &speaker, status, seen).await?;
+                seen.inspect(|attributes| inside.remember(attributes));
+                inside.open(share, &speaker, status).await?;
             }
             None => return Err(failed(error).into()),
         }
@@ -206,7 +209,7 @@ pub(super) async fn inner_directory(
             Err(error) => error,
         };
         match error.status().filter(|status| status.is_refusal()) {
-            Some(status) => inside.open(share, &speaker, status, None).await?,
+            Some(status) => inside.open(share, &speaker, status).await?,
             None => return Err(failed(share, "look at", &inside.path, error).into()),
         }
     }
@@ -261,7 +264,7 @@ pub(super) async fn remove_part(share: &Share, inside: &Inside, mut names: &[Vec
             kept.one(format!("{}: {status}", inside.path_of(&name)));
         }
         let Some((name, status)) = refused else { break };
-        let refusal = match inside.open(share, &speaker, status, None).await {
+        let refusal = match inside.open(share, &speaker, status).await {
             Ok(()) => continue,
             Err(Trouble::Refused(refusal)) => refusal,
             Err(Trouble::Failed(error)) => return Err(error),
@@ -291,7 +294,7 @@ async fn rmdir(share: &Share, directory: &Directory) -> Result<Option<Emptied>, 
         match error.status() {
             Some(NfsStatus::NoEnt) => return Ok(Some(Emptied::Gone)),
             Some(NfsStatus::NotEmpty | NfsStatus::Exist) => return Ok(None),
-            Some(status) if status.is_refusal() => match parent.open(share, &speaker, status, None).await {
+            Some(status) if status.is_refusal() => match parent.open(share, &speaker, status).await {
                 Ok(()) => {}
                 Err(Trouble::Refused(refusal)) => {
                     let is_gone = refusal.is_sticky && parent.remove_for_its_owner(share, &directory.name).await?;
@@ -354,7 +357,7 @@ async fn hoist_within(
     for needed in [&directory.parent, &directory.inside] {
         let speaker = needed.speaker();
         if !speaker.is_owner {
-            needed.open(share, &speaker, NfsStatus::Access, None).await?;
+            needed.open(share, &speaker, NfsStatus::Access).await?;
         }
     }
     let owner = directory.parent.speaker().client;
