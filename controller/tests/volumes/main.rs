@@ -189,6 +189,17 @@ mod fake {
     every_squashed_crash_test!(World::squashed_fake());
 }
 
+/// A server that takes root for nobody and grants little.
+mod small_squashed_fake {
+    use crate::world::World;
+
+    volume_tests! { World::small_squashed_fake();
+        reaping:
+            a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,
+            directories_of_other_users_are_removed_where_root_is_nobody;
+    }
+}
+
 #[cfg(feature = "wire")]
 mod ganesha {
     use crate::world::World;

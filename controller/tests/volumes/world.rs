@@ -99,6 +99,16 @@ impl World {
         Self::open_fake_with(|options| options.squashes_root = true)
     }
 
+    /// The same with few operations in a request, short requests and replies, and one slot.
+    pub(crate) fn small_squashed_fake() -> Self {
+        Self::open_fake_with(|options| {
+            options.squashes_root = true;
+            options.max_operations = 16;
+            (options.max_request, options.max_response, options.max_cached) = (4096, 4096, 1024);
+            options.slots = 1;
+        })
+    }
+
     /// A fake whose users are all nobody, with an export that everybody may write to.
     pub(crate) fn fake_of_nobodies() -> Self {
         Self::open_fake_with(|options| options.squashes_all = true)
