@@ -139,7 +139,7 @@ mod tests {
         server.change("/export", SetAttributes::mode(0o777));
         let client = Client::with_connector(Config::new("fake", 2049), server.connector());
         let (name, path) = ("fake".parse().unwrap(), "/export".parse().unwrap());
-        let share = Share::new(name, path, client, Faults::default());
+        let share = Share::new(name, path, client, Arc::default(), Faults::default());
         share.folders().await.unwrap();
         (server, share)
     }

@@ -159,7 +159,7 @@ pub(crate) async fn an_abandoned_place_is_taken_over_with_what_was_begun_there(w
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
     world.make_dir("team/data");
-    world.close("team/data").await;
+    world.close("team/data");
     let claim = format!(".berth/places/{}", volume::PlaceKey::new(&"team/data".parse().unwrap()));
     world.make_old_symlink(&claim, "pvc-1");
     let made = controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
@@ -169,7 +169,7 @@ pub(crate) async fn an_abandoned_place_is_taken_over_with_what_was_begun_there(w
 
     // Nobody has begun one that holds something.
     world.make_file("team/full/precious");
-    world.close("team/full").await;
+    world.close("team/full");
     let claim = format!(".berth/places/{}", volume::PlaceKey::new(&"team/full".parse().unwrap()));
     world.make_old_symlink(&claim, "pvc-1");
     let error = controller.create("pvc-2", &[("subDir", "team/full")]).await.unwrap_err();

@@ -45,14 +45,7 @@ mod small_sizes {
         options.max_cached = 1024;
     }
 
-    common_volume_tests! { World::fake_with(small) }
-    volume_tests! { World::fake_with(small);
-        create:
-            another_directory_or_end_is_another_volume;
-        trouble:
-            folders_removed_by_hand_are_made_again;
-    }
-    round_trip_tests! { World::fake_with(small) }
+    every_volume_test!(World::fake_with(small));
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::fake_with(small));
 }
@@ -98,10 +91,7 @@ mod eight_operations {
     mod squashed {
         use crate::world::World;
 
-        every_squashed_crash_test!(World::fake_with(|options| {
-            options.max_operations = 8;
-            options.squashes_root = true;
-        }));
+        every_squashed_crash_test!(World::small_squashed_fake());
     }
 }
 

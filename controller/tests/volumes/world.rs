@@ -103,7 +103,7 @@ impl World {
     pub(crate) fn small_squashed_fake() -> Self {
         Self::open_fake_with(|options| {
             options.squashes_root = true;
-            options.max_operations = 16;
+            options.max_operations = 8;
             (options.max_request, options.max_response, options.max_cached) = (4096, 4096, 1024);
             options.slots = 1;
         })
