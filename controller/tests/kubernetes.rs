@@ -14,13 +14,15 @@ mod flows;
 mod recording;
 #[path = "kubernetes/refusal.rs"]
 mod refusal;
+#[path = "kubernetes/silence.rs"]
+mod silence;
 
 use std::future::{Ready, ready};
 
 use http::Method;
 
 use self::cluster::Cluster;
-use self::fake::{FakeApi, Fault};
+use self::fake::{Call, FakeApi, Fate, Fault};
 
 impl Cluster for FakeApi {
     fn client(&self) -> kube::Client {
@@ -32,7 +34,12 @@ impl Cluster for FakeApi {
     }
 
     async fn refuse_saves(&self, _driver: &str) {
-        self.refuse(Fault { method: Method::POST, plural: "persistentvolumes", code: 403, times: None });
+        self.refuse(Fault {
+            call: Call::Of(Method::POST),
+            plural: "persistentvolumes",
+            fate: Fate::Refused(403),
+            times: None,
+        });
     }
 
     async fn allow_saves(&self, _driver: &str) {

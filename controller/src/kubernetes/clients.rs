@@ -1,13 +1,43 @@
 //! The two clients of the API server.
 
-use kube::client::ClientBuilder;
+use std::time::Duration;
+
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::retry::RetryPolicy;
+use kube::client::{Body, ConfigExt};
 use tower::limit::ConcurrencyLimitLayer;
+use tower::retry::RetryLayer;
+use tower::util::option_layer;
+use tower::{BoxError, Layer, ServiceBuilder};
 
 use super::Error;
 use super::api::explain;
+use super::calls::CallLayer;
 
-/// Requests under way at once, and so connections: each costs 60 KB while it is kept, which is a minute or two.
+/// Requests under way at once, and so connections: each costs 60 KB while it is kept.
 const REQUESTS: usize = 32;
+
+/// A connection that nobody uses is closed after so long.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// How long a TCP connection may take to come about; TLS and the answer are part of the call's own time.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A connection on which nothing comes is probed after so long, and again after [`PROBE_AGAIN`] …
+const PROBE: Duration = Duration::from_secs(15);
+
+/// See [`PROBE`].
+const PROBE_AGAIN: Duration = Duration::from_secs(5);
+
+/// … and is dead when what was sent on it, probes included, is not acknowledged within this time (`TCP_USER_TIMEOUT`,
+/// RFC 5482): a node that lost its power says nothing, and a watch on it would wait for long.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// How often a call that the server has turned away for now (429, 503, 504) is repeated within its own time, at the pace
+/// that the server asks for. After that it is a failure like any other, and the queue's pauses apply.
+const RETRIES: u32 = 3;
 
 /// Clients of one API server.
 #[derive(Clone)]
@@ -22,21 +52,129 @@ impl Clients {
     /// Clients of the API server that a kubeconfig or the environment of a pod names.
     pub async fn infer() -> Result<Self, Error> {
         let config = kube::Config::infer().await.map_err(|error| Error::Client(error.to_string()))?;
-        Self::new(config)
+        Self::new(&config)
     }
 
     /// Clients by this configuration.
-    pub fn new(config: kube::Config) -> Result<Self, Error> {
-        let builder = |config| ClientBuilder::try_from(config).map_err(|error| Error::Client(explain(&error)));
-        let lease = builder(config.clone())?.build();
-        let work = builder(config)?.with_layer(&ConcurrencyLimitLayer::new(REQUESTS)).build();
-        Ok(Self { lease, work })
+    pub fn new(config: &kube::Config) -> Result<Self, Error> {
+        let build = |requests| client(config, requests).map_err(|error| Error::Client(explain(&error)));
+        if let Some(proxy) = &config.proxy_url {
+            return Err(Error::Client(format!(
+                "the kubeconfig names the proxy {proxy}, and proxies are not supported; remove proxy-url"
+            )));
+        }
+        Ok(Self { lease: build(None)?, work: build(Some(REQUESTS))? })
     }
 }
 
 impl From<kube::Client> for Clients {
-    /// One client for both purposes.
+    /// One client for both purposes, whose calls have the same deadlines.
     fn from(client: kube::Client) -> Self {
-        Self { lease: client.clone(), work: client }
+        let namespace = client.default_namespace().to_owned();
+        let service = tower::service_fn(move |request| {
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+        let guarded = kube::Client::new(CallLayer::new("of the caller's").layer(service), namespace);
+        Self { lease: guarded.clone(), work: guarded }
+    }
+}
+
+/// A client as `kube` makes one, but for what tells a server that is gone from one that is slow: deadlines (see
+/// `calls`), probes of connections, and few repetitions.
+fn client(config: &kube::Config, requests: Option<usize>) -> Result<kube::Client, kube::Error> {
+    let server = config.cluster_url.to_string();
+    let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), RETRIES, true);
+    let retry = retry.map_err(|error| kube::Error::Service(error.into()))?;
+    let service = ServiceBuilder::new()
+        .layer(option_layer(requests.map(ConcurrencyLimitLayer::new)))
+        .layer(CallLayer::new(server.trim_end_matches('/')))
+        .layer(config.base_uri_layer())
+        .layer(RetryLayer::new(retry))
+        .layer(option_layer(config.auth_layer()?))
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(
+            HttpClient::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE)
+                .pool_timer(TokioTimer::new())
+                .build::<_, Body>(config.rustls_https_connector_with_connector(tcp())?),
+        );
+    Ok(kube::Client::new(service, config.default_namespace.clone()))
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    // It makes the connections below TLS as well.
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    tcp.set_keepalive(Some(PROBE));
+    tcp.set_keepalive_interval(Some(PROBE_AGAIN));
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    tcp
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::PersistentVolume;
+    use kube::Api;
+    use kube::api::{ListParams, PostParams};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::super::calls::{CALL, LIST};
+    use super::*;
+
+    /// A server that reads everything and says `answer` once to each connection.
+    async fn server(answer: &'static str) -> Api<PersistentVolume> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    let mut told = false;
+                    while connection.read(&mut buffer).await.is_ok_and(|length| length > 0) {
+                        if !std::mem::replace(&mut told, true) {
+                            connection.write_all(answer.as_bytes()).await.unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        let config = kube::Config::new(url.parse().unwrap());
+        Api::all(Clients::new(&config).unwrap().work)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_calls_and_never_answers_costs_their_deadline() {
+        // Nothing, headers without a body, and a body without an end.
+        for answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n{\"kind\":"] {
+            let api = server(answer).await;
+            let since = Instant::now();
+            let error = api.create(&PostParams::default(), &PersistentVolume::default()).await.unwrap_err();
+            assert_eq!(since.elapsed(), CALL, "{answer}");
+            let text = explain(&error);
+            assert!(text.starts_with("the API server http://127.0.0.1:"), "{text}");
+            assert!(text.ends_with(" did not answer POST /api/v1/persistentvolumes within 15 s"), "{text}");
+            let since = Instant::now();
+            api.list(&ListParams::default().limit(250)).await.unwrap_err();
+            assert_eq!(since.elapsed(), LIST, "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_with_the_cause() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let clients = Clients::new(&kube::Config::new(url.parse().unwrap())).unwrap();
+        let error = Api::<PersistentVolume>::all(clients.work).get("data").await.unwrap_err();
+        let text = explain(&error);
+        let call = format!("the API server {url} could not be asked for GET /api/v1/persistentvolumes/data: ");
+        assert!(text.starts_with(&call) && text.contains("onnection refused"), "{text}");
     }
 }

@@ -30,6 +30,7 @@ pub use clients::Clients;
 pub use config::Config;
 
 mod api;
+mod calls;
 mod claim;
 mod clients;
 mod config;

@@ -15,6 +15,10 @@ use super::objects::{Claim, Class, Volume};
 /// Objects in one answer of a list: small, because an answer is in memory as a whole.
 const PAGE: u32 = 250;
 
+/// Seconds after which the server ends a watch, and five more after which we do when nothing came: a server that hangs
+/// keeps its connections, so nothing else would tell it from one without news.
+const WATCH: u32 = 150;
+
 /// News of one of the watches.
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -33,6 +37,6 @@ fn one<K>(client: &Client, wrap: fn(Event<K>) -> Change) -> BoxStream<'static, R
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let config = watcher::Config::default().page_size(PAGE);
+    let config = watcher::Config::default().page_size(PAGE).timeout(WATCH);
     watcher(Api::<K>::all(client.clone()), config).default_backoff().map_ok(wrap).boxed()
 }

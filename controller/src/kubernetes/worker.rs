@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::api::explain_watch;
 use super::claim::ClaimError;
 use super::context::Context;
 use super::delete::{self, Step, VolumeOutcome};
@@ -100,7 +101,7 @@ impl<V: Volumes> Worker<V> {
                     self.context.volumes.resume(&server, &share);
                 }
             }
-            Err(error) => warn!(error = %csi_runtime::status::message(&error), "a watch failed and is tried again"),
+            Err(error) => warn!(error = explain_watch(&error), "a watch failed and is tried again"),
         }
     }
 

@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cluster::Flow;
-use super::fake::{FakeApi, Fault};
+use super::fake::{Call, FakeApi, Fate, Fault};
 use super::recording::Act;
 
 /// Claims, classes and volumes.
 const WATCHES: usize = 3;
 
 fn refuse(api: &FakeApi, method: Method, plural: &'static str, code: u16, times: impl Into<Option<usize>>) {
-    api.refuse(Fault { method, plural, code, times: times.into() });
+    api.refuse(Fault { call: Call::Of(method), plural, fate: Fate::Refused(code), times: times.into() });
 }
 
 async fn list_events(api: &FakeApi) {

@@ -1,6 +1,7 @@
 //! The HTTP face of the fake server.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,9 +14,8 @@ use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::Inner;
 use super::objects::{Change, Place, Refusal};
-use super::text;
+use super::{Call, Fate, Inner, text};
 
 pub(super) type Answer = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -29,10 +29,18 @@ struct Target {
 pub(super) async fn answer(api: &Arc<Inner>, request: Request<Body>) -> Response<Answer> {
     let (parts, body) = request.into_parts();
     let target = target(parts.uri.path());
-    if let Some(code) = api.fault(&parts.method, &target.place.plural) {
-        return refused(Refusal(code, "Scripted"), "refused by the script");
-    }
     let query = parts.uri.query().unwrap_or_default();
+    let watches = query.contains("watch=true");
+    let call = if watches { Call::Watch } else { Call::Of(parts.method.clone()) };
+    match api.fault(&call, &target.place.plural) {
+        Some(Fate::Refused(code)) => return refused(Refusal(code, "Scripted"), "refused by the script"),
+        Some(Fate::Silence) => return pending().await,
+        Some(Fate::Stall) => {
+            let nothing = stream::pending::<Result<Frame<Bytes>, Infallible>>();
+            return Response::new(StreamBody::new(nothing).boxed_unsync());
+        }
+        None => {}
+    }
     let patch_type = parts.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let strategic = patch_type.contains("strategic");
     let body = body.collect().await.expect("a request body").to_bytes();
@@ -40,7 +48,7 @@ pub(super) async fn answer(api: &Arc<Inner>, request: Request<Body>) -> Response
     let place = &target.place;
     let named = !place.name.is_empty();
     let result = match parts.method {
-        Method::GET if query.contains("watch=true") => return watch(api, place, query),
+        Method::GET if watches => return watch(api, place, query),
         Method::GET if !named => return list(api, &target),
         Method::GET => api.objects().get(place).cloned(),
         Method::POST => {

@@ -18,17 +18,36 @@ use tokio::sync::watch;
 
 use self::objects::Objects;
 
-/// One refusal that requests meet.
+/// One fault that requests meet.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
-    /// Requests with this method …
-    pub(crate) method: Method,
+    /// Requests of this kind …
+    pub(crate) call: Call,
     /// … on this resource, by its plural name …
     pub(crate) plural: &'static str,
-    /// … get this status …
-    pub(crate) code: u16,
+    /// … fare like this …
+    pub(crate) fate: Fate,
     /// … this often; `None` is without end.
     pub(crate) times: Option<usize>,
+}
+
+/// A kind of requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Those with this method, watches excepted.
+    Of(Method),
+    Watch,
+}
+
+/// What becomes of a request that is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is answered with this status.
+    Refused(u16),
+    /// It is never answered.
+    Silence,
+    /// Headers come, and nothing after them.
+    Stall,
 }
 
 /// The server, in the hands of its test.
@@ -131,20 +150,20 @@ impl Drop for FakeApi {
 }
 
 impl Inner {
-    /// The refusal that this request meets, if any.
-    fn fault(&self, method: &Method, plural: &str) -> Option<u16> {
+    /// What this request meets, if anything.
+    fn fault(&self, call: &Call, plural: &str) -> Option<Fate> {
         let mut faults = self.faults.lock().unwrap();
-        let index = faults.iter().position(|(fault, _)| fault.method == method && fault.plural == plural)?;
+        let index = faults.iter().position(|(fault, _)| fault.call == *call && fault.plural == plural)?;
         let (fault, met) = &mut faults[index];
         *met = true;
-        let code = fault.code;
+        let fate = fault.fate;
         if let Some(times) = &mut fault.times {
             *times -= 1;
             if *times == 0 {
                 faults.remove(index);
             }
         }
-        Some(code)
+        Some(fate)
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::objects::{Objects, Place};
+use super::objects::{Objects, Place, finalizers};
 use super::{Inner, text};
 
 const DELEGATED: &str = "volume.kubernetes.io/storage-provisioner";
@@ -38,7 +38,9 @@ fn decide(objects: &Objects) -> Vec<(Place, Value)> {
         }
     }
     for volume in objects.of("persistentvolumes", "") {
-        if !text(&volume, "/metadata/deletionTimestamp").is_empty() && text(&volume, "/status/phase") != "Bound" {
+        let deleted = !text(&volume, "/metadata/deletionTimestamp").is_empty();
+        // Only what changes something: each patch is news to this loop, which would have no end.
+        if deleted && text(&volume, "/status/phase") != "Bound" && finalizers(&volume).contains(&PROTECTION) {
             let unprotected = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": [PROTECTION]}});
             patches.push((place("persistentvolumes", &volume), unprotected));
         }
