@@ -10,7 +10,7 @@ use controller::kubernetes;
 use controller::operations::{Counts, Operations, register_servers};
 use controller::servers::{Servers, Settings};
 use controller::service::ControllerService;
-use csi_runtime::identity::{Capability, Readiness};
+use csi_runtime::identity::Capability;
 use csi_runtime::metrics::{Metrics, RpcMetrics};
 use csi_runtime::{Identity, http, logging, serve, shutdown, status};
 use tokio_util::sync::CancellationToken;
@@ -88,9 +88,11 @@ async fn run(args: Args) -> Result<(), Failure> {
         let listener = http::bind(address).await.map_err(|source| Failure::Http(address, source))?;
         tokio::spawn(http::serve(listener, args.endpoint.clone(), metrics.clone(), shutdown.clone()));
     }
+    let standing = kubernetes::Standing::default();
     let about =
-        Identity::new(args.driver_name.clone(), env!("CARGO_PKG_VERSION"), vec![Capability::ControllerService], || {
-            Readiness::Ready
+        Identity::new(args.driver_name.clone(), env!("CARGO_PKG_VERSION"), vec![Capability::ControllerService], {
+            let standing = standing.clone();
+            move || standing.readiness()
         });
     let routes =
         Routes::new(about.into_service()).add_service(ControllerService::new(operations.clone()).into_service());
@@ -103,6 +105,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         retry_interval_start: args.retry_interval_start,
         retry_interval_max: args.retry_interval_max,
         metrics,
+        standing,
         ..kubernetes::Config::new(args.driver_name, args.leader_election_namespace, identity)
     });
     let mut provisioner = tokio::spawn(provision(config, operations.clone(), shutdown.clone()));

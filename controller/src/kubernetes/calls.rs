@@ -5,6 +5,7 @@
 //!   it asks for a page of a list.
 //! - A watch has begun, or has failed, within [`CALL`]. Its stream is left alone: `watch` says when that ends.
 //! - An error names the call, the server, and how long was waited for it.
+//! - What came of a call is noted in [`Answers`].
 //!
 //! The time that a call waits for others to make room is not part of it.
 
@@ -14,14 +15,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use csi_runtime::status::message;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Either, Full};
 use kube::client::Body;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::{BoxError, Layer, Service};
+
+use super::answers::{Answers, Fate};
 
 /// How long an answer is waited for. The slowest part of it is the admission webhooks of a cluster, which get ten seconds
 /// each unless somebody sets another time; what is done after we stopped waiting is found by the repetition.
@@ -65,12 +69,13 @@ pub(crate) enum CallError {
 #[derive(Debug, Clone)]
 pub(crate) struct CallLayer {
     server: Arc<str>,
+    answers: Answers,
 }
 
 impl CallLayer {
-    /// For calls to `server`, as people are to be told of it.
-    pub(crate) fn new(server: &str) -> Self {
-        Self { server: server.into() }
+    /// For calls to `server`, as people are to be told of it; what comes of them is noted in `answers`.
+    pub(crate) fn new(server: &str, answers: Answers) -> Self {
+        Self { server: server.into(), answers }
     }
 }
 
@@ -78,7 +83,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, server: Arc::clone(&self.server) }
+        Guarded { inner, server: Arc::clone(&self.server), answers: self.answers.clone() }
     }
 }
 
@@ -87,6 +92,7 @@ impl<S> Layer<S> for CallLayer {
 pub(crate) struct Guarded<S> {
     inner: S,
     server: Arc<str>,
+    answers: Answers,
 }
 
 impl<S, B> Service<Request<Body>> for Guarded<S>
@@ -106,7 +112,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = Call::of(&request, &self.server);
+        let (call, begun, answers) = (Call::of(&request, &self.server), Instant::now(), self.answers.clone());
         let streams = call.kind == Kind::Watch;
         let answer = self.inner.call(request);
         let whole = async move {
@@ -118,10 +124,17 @@ where
             Ok(Response::from_parts(parts, Either::Left(Full::new(body))))
         };
         async move {
-            match within(call.kind.deadline(), whole).await {
-                Ok(answer) => answer.map_err(|source| call.failed(source)),
-                Err(_) => Err(call.late()),
-            }
+            let (fate, result) = match within(call.kind.deadline(), whole).await {
+                Ok(Ok(answer)) if answer.status().is_server_error() => (Fate::ServerError, Ok(answer)),
+                Ok(Ok(answer)) => (Fate::Answered, Ok(answer)),
+                Ok(Err(source)) => (Fate::Failed, Err(call.failed(source))),
+                Err(_) => (Fate::Late, Err(call.late())),
+            };
+            answers.note(begun, fate, || match &result {
+                Ok(answer) => call.refused(answer.status()),
+                Err(error) => message(error),
+            });
+            result.map_err(Into::into)
         }
         .boxed()
     }
@@ -177,12 +190,16 @@ impl Call {
         format!("{} {}", self.method, self.uri.path())
     }
 
-    fn late(&self) -> BoxError {
-        CallError::Late { server: Arc::clone(&self.server), call: self.name(), within: self.kind.deadline() }.into()
+    fn late(&self) -> CallError {
+        CallError::Late { server: Arc::clone(&self.server), call: self.name(), within: self.kind.deadline() }
     }
 
-    fn failed(&self, source: BoxError) -> BoxError {
-        CallError::Failed { server: Arc::clone(&self.server), call: self.name(), source }.into()
+    fn failed(&self, source: BoxError) -> CallError {
+        CallError::Failed { server: Arc::clone(&self.server), call: self.name(), source }
+    }
+
+    fn refused(&self, status: StatusCode) -> String {
+        format!("the API server {} answered {} with {status}", self.server, self.name())
     }
 }
 
@@ -240,7 +257,8 @@ mod tests {
     /// Calls `server`; how long it took, and what came.
     async fn call(server: Server, method: Method, path: &str) -> (Duration, Result<u16, String>) {
         let service = tower::service_fn(move |_: Request<Body>| answer(server));
-        let client = kube::Client::new(CallLayer::new("https://api.example:6443").layer(service), "default");
+        let layer = CallLayer::new("https://api.example:6443", Answers::new());
+        let client = kube::Client::new(layer.layer(service), "default");
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let since = Instant::now();
         let result = client.send(request).await;

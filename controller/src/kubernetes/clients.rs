@@ -13,6 +13,7 @@ use tower::util::option_layer;
 use tower::{BoxError, Layer, ServiceBuilder};
 
 use super::Error;
+use super::answers::Answers;
 use super::api::explain;
 use super::calls::CallLayer;
 
@@ -46,6 +47,8 @@ pub struct Clients {
     pub(crate) lease: kube::Client,
     /// For everything else; its requests are limited in number. Watches do not count.
     pub(crate) work: kube::Client,
+    /// What comes of the calls of `work`.
+    pub(crate) answers: Answers,
 }
 
 impl Clients {
@@ -57,38 +60,46 @@ impl Clients {
 
     /// Clients by this configuration.
     pub fn new(config: &kube::Config) -> Result<Self, Error> {
-        let build = |requests| client(config, requests).map_err(|error| Error::Client(explain(&error)));
+        let build = |requests, answers: &Answers| {
+            client(config, requests, answers.clone()).map_err(|error| Error::Client(explain(&error)))
+        };
+        let answers = Answers::new();
         if let Some(proxy) = &config.proxy_url {
             return Err(Error::Client(format!(
                 "the kubeconfig names the proxy {proxy}, and proxies are not supported; remove proxy-url"
             )));
         }
-        Ok(Self { lease: build(None)?, work: build(Some(REQUESTS))? })
+        Ok(Self { lease: build(None, &Answers::new())?, work: build(Some(REQUESTS), &answers)?, answers })
     }
 }
 
 impl From<kube::Client> for Clients {
     /// One client for both purposes, whose calls have the same deadlines.
     fn from(client: kube::Client) -> Self {
-        let namespace = client.default_namespace().to_owned();
-        let service = tower::service_fn(move |request| {
-            let client = client.clone();
-            async move { client.send(request).await }
-        });
-        let guarded = kube::Client::new(CallLayer::new("of the caller's").layer(service), namespace);
-        Self { lease: guarded.clone(), work: guarded }
+        let answers = Answers::new();
+        Self { lease: guarded(&client, Answers::new()), work: guarded(&client, answers.clone()), answers }
     }
+}
+
+fn guarded(client: &kube::Client, answers: Answers) -> kube::Client {
+    let namespace = client.default_namespace().to_owned();
+    let client = client.clone();
+    let service = tower::service_fn(move |request| {
+        let client = client.clone();
+        async move { client.send(request).await }
+    });
+    kube::Client::new(CallLayer::new("of the caller", answers).layer(service), namespace)
 }
 
 /// A client as `kube` makes one, but for what tells a server that is gone from one that is slow: deadlines (see
 /// `calls`), probes of connections, and few repetitions.
-fn client(config: &kube::Config, requests: Option<usize>) -> Result<kube::Client, kube::Error> {
+fn client(config: &kube::Config, requests: Option<usize>, answers: Answers) -> Result<kube::Client, kube::Error> {
     let server = config.cluster_url.to_string();
     let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), RETRIES, true);
     let retry = retry.map_err(|error| kube::Error::Service(error.into()))?;
     let service = ServiceBuilder::new()
         .layer(option_layer(requests.map(ConcurrencyLimitLayer::new)))
-        .layer(CallLayer::new(server.trim_end_matches('/')))
+        .layer(CallLayer::new(server.trim_end_matches('/'), answers))
         .layer(config.base_uri_layer())
         .layer(RetryLayer::new(retry))
         .layer(option_layer(config.auth_layer()?))

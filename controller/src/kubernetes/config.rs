@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use csi_runtime::metrics::Metrics;
 
+use super::standing::Standing;
+
 /// Settings of the built-in provisioner. [`Config::new`] gives the field's defaults; every field may be changed after.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -34,6 +36,8 @@ pub struct Config {
     pub single_node_multi_writer: bool,
     /// Where the provisioner's metrics are registered.
     pub metrics: Metrics,
+    /// Where it is told how this replica stands with the Lease.
+    pub standing: Standing,
 }
 
 impl Config {
@@ -53,6 +57,7 @@ impl Config {
             default_fs_type: String::new(),
             single_node_multi_writer: true,
             metrics: Metrics::new(),
+            standing: Standing::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::answers::Answers;
 use super::config::Config;
 use super::elector::Term;
 use super::events::Recorder;
@@ -14,6 +15,8 @@ pub(crate) struct Context<V> {
     pub(crate) config: Config,
     pub(crate) recorder: Recorder,
     pub(crate) counts: Counts,
+    /// Told whether there is work.
+    pub(crate) answers: Answers,
     /// Asked before each write, so that nothing is written once somebody else may lead.
     pub(crate) term: Term,
     /// Identity of this process in the attributes of the volumes it makes.

@@ -13,6 +13,8 @@ use tracing::{info, warn};
 use super::api::{explain, is_code};
 use super::config::Config;
 use super::lease::{Election, Move};
+use super::standing::Standing;
+use super::trouble::Trouble;
 
 /// How often giving the Lease back is tried; after that it expires by itself.
 const RELEASE_ATTEMPTS: u32 = 3;
@@ -46,11 +48,13 @@ pub(crate) struct Elector {
     api: Api<Lease>,
     name: String,
     election: Election,
+    lease_duration: Duration,
     renew_deadline: Duration,
     retry: Duration,
     /// The Lease as we last wrote it.
     lease: Option<Lease>,
     until: watch::Sender<Instant>,
+    standing: Standing,
 }
 
 impl Elector {
@@ -59,10 +63,12 @@ impl Elector {
             api: Api::namespaced(client, &config.namespace),
             name: config.lease_name(),
             election: Election::new(&config.identity, config.lease_duration),
+            lease_duration: config.lease_duration,
             renew_deadline: config.renew_deadline,
             retry: config.lease_retry,
             lease: None,
             until: watch::Sender::new(Instant::now()),
+            standing: config.standing.clone(),
         }
     }
 
@@ -74,19 +80,31 @@ impl Elector {
     /// Waits until the Lease is ours.
     pub(crate) async fn acquire(&mut self) {
         info!(lease = self.name, "waiting for the lease");
+        self.standing.begin();
+        let mut trouble = Trouble::default();
         loop {
-            let wait = match timeout(self.retry, self.try_acquire()).await {
+            let (wait, reason) = match timeout(self.retry, self.try_acquire()).await {
                 Ok(Ok(None)) => break,
-                Ok(Ok(Some(wait))) => wait.min(self.retry),
-                Ok(Err(error)) => {
-                    warn!(lease = self.name, error = explain(&error), "the lease cannot be read or taken");
-                    self.retry
+                Ok(Ok(Some(wait))) => {
+                    if let Some(lasted) = trouble.end(Instant::now()) {
+                        info!(lease = self.name, seconds = lasted.as_secs(), "the lease can be read again");
+                    }
+                    self.standing.saw();
+                    (wait.min(self.retry), None)
                 }
-                Err(_) => {
-                    warn!(lease = self.name, "no answer about the lease");
-                    Duration::ZERO
-                }
+                Ok(Err(error)) => (self.retry, Some(explain(&error))),
+                Err(_) => (Duration::ZERO, Some(format!("no answer within {:?}", self.retry))),
             };
+            if let Some(reason) = reason
+                && let Some(lasted) = trouble.note(Instant::now())
+            {
+                warn!(
+                    lease = self.name,
+                    seconds = lasted.as_secs(),
+                    error = reason,
+                    "the lease cannot be read or taken, so this replica could not take over"
+                );
+            }
             sleep(wait).await;
         }
         info!(lease = self.name, "the lease is ours");
@@ -130,6 +148,7 @@ impl Elector {
             Ok(lease) => {
                 self.lease = Some(lease);
                 self.until.send_replace(started + self.renew_deadline);
+                self.standing.lead_until(started + self.lease_duration);
                 Ok(None)
             }
             Err(error) if is_code(&error, 409) => Ok(Some(self.retry)),
@@ -184,7 +203,7 @@ impl Elector {
     }
 
     /// Gives the Lease back, so that the next holder need not wait. Call it when all work has stopped.
-    pub(crate) async fn release(mut self) {
+    pub(crate) async fn release(&mut self) {
         for _ in 0..RELEASE_ATTEMPTS {
             match timeout(self.retry, self.try_release()).await {
                 Ok(Ok(())) => {
@@ -205,5 +224,11 @@ impl Elector {
             self.replace(metadata, Election::released(&record, Timestamp::now())).await?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Elector {
+    fn drop(&mut self) {
+        self.standing.end();
     }
 }

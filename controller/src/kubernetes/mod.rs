@@ -17,6 +17,8 @@
 //!   way. So a claim that is deleted too early leaks nothing.
 //! - A volume that exists is never deleted because its object could not be saved; saving is repeated without limit.
 //! - Nothing is written once somebody else may hold the Lease.
+//! - Every call to the API server has a deadline (`calls`). A leader that has work, and none of whose calls is answered for
+//!   half a minute, gives the Lease up (`answers`).
 //!
 //! # Assumptions
 //! - Creating a volume is idempotent by name and deleting one by id: after a crash both are repeated.
@@ -28,7 +30,9 @@
 
 pub use clients::Clients;
 pub use config::Config;
+pub use standing::Standing;
 
+mod answers;
 mod api;
 mod calls;
 mod claim;
@@ -49,8 +53,10 @@ mod quantity;
 mod queue;
 mod request;
 mod secrets;
+mod standing;
 mod state;
 mod store;
+mod trouble;
 mod watch;
 mod worker;
 
@@ -59,16 +65,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::answers::Hopeless;
 use self::context::Context;
 use self::elector::Elector;
 use self::events::Recorder;
 use self::metrics::Counts;
 use self::worker::Worker;
 use crate::operations::Volumes;
+
+/// How long jobs of the operations may go on when the Lease is given up. What still runs then leaves it to expire.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// How long events that still wait for the API server may take at the end.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
@@ -83,6 +93,19 @@ pub enum Error {
     /// Somebody else may act now. The process must end, so that nothing of it goes on.
     #[error("the lease \"{0}\" is lost")]
     LeaseLost(String),
+    /// The API server answers those who look after the Lease and nobody else, so another replica shall try.
+    #[error(
+        "the lease \"{lease}\" is given up, because no other call to the API server was answered for {} s: {reason}",
+        .silence.as_secs()
+    )]
+    GivenUp {
+        /// Name of the Lease.
+        lease: String,
+        /// How long nothing was answered although there was work.
+        silence: Duration,
+        /// What was wrong with the last call.
+        reason: String,
+    },
 }
 
 /// Runs the provisioner against the API server that the environment names, until `shutdown`; see the module.
@@ -100,8 +123,10 @@ pub async fn run_with<V: Volumes>(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Clients { lease, work: client } = clients;
+    let Clients { lease, work: client, answers } = clients;
     let counts = Counts::new(&config.metrics);
+    answers.register(&config.metrics);
+    config.standing.register(&config.metrics);
     let mut elector = Elector::new(lease, &config);
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
@@ -113,22 +138,59 @@ pub async fn run_with<V: Volumes>(
     let lease_name = config.lease_name();
     let process = persistent_volume::process_identity(Timestamp::now(), random(), &config.driver_name);
     let changes = watch::changes(&client);
-    let context = Context { client, volumes, config, recorder, counts: counts.clone(), term: elector.term(), process };
+    let term = elector.term();
+    let context = Context {
+        client,
+        volumes: Arc::clone(&volumes),
+        config,
+        recorder,
+        counts: counts.clone(),
+        answers: answers.clone(),
+        term,
+        process,
+    };
     let work = Worker::new(Arc::new(context)).run(changes, shutdown);
-    let idle = tokio::select! {
+    let end = tokio::select! {
         biased;
-        () = elector.keep() => None,
-        idle = work => Some(idle),
+        () = elector.keep() => End::Lost,
+        hopeless = answers.hopeless() => End::Hopeless(hopeless),
+        idle = work => End::Worked { idle },
     };
     counts.leading.set(0);
-    match idle {
-        None => return Err(Error::LeaseLost(lease_name)),
-        Some(true) => elector.release().await,
-        Some(false) => warn!(lease = lease_name, "jobs are still running, so the lease is left to expire"),
+    let (idle, result) = match end {
+        End::Lost => return Err(Error::LeaseLost(lease_name)),
+        // The work is dropped by now; only jobs of the operations may go on.
+        End::Hopeless(Hopeless { silence, reason }) => {
+            warn!(
+                lease = lease_name,
+                seconds = silence.as_secs(),
+                reason,
+                "the lease is given up: no call is answered"
+            );
+            let idle = worker::idle_by(&*volumes, Instant::now() + GIVE_UP).await;
+            (idle, Err(Error::GivenUp { lease: lease_name.clone(), silence, reason }))
+        }
+        End::Worked { idle } => (idle, Ok(())),
+    };
+    if idle {
+        elector.release().await;
+    } else {
+        warn!(lease = lease_name, "jobs are still running, so the lease is left to expire");
     }
+    result?;
     // The last events are worth a moment; the recorders are gone, so their task ends by itself.
     let _ended = timeout(LAST_EVENTS, writing).await;
     Ok(())
+}
+
+/// How a term ends.
+enum End {
+    /// Somebody else may lead.
+    Lost,
+    /// The API server answers nobody who works.
+    Hopeless(Hopeless),
+    /// A shutdown was asked for; whether nothing goes on any more.
+    Worked { idle: bool },
 }
 
 /// Who events come from: `DRIVER_HOST_RANDOM`.

@@ -48,8 +48,10 @@ pub(crate) struct Queue<K> {
     queued: HashSet<K>,
     /// Items given out, and whether they were added again since.
     running: HashMap<K, bool>,
-    /// When each waiting item is due.
-    due: HashMap<K, Instant>,
+    /// When each waiting item is due, and whether it waits because it failed.
+    due: HashMap<K, (Instant, bool)>,
+    /// How many of them failed.
+    failed: usize,
     /// The same, by time.
     timeline: BTreeSet<(Instant, K)>,
     failures: HashMap<K, u32>,
@@ -64,6 +66,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             queued: HashSet::new(),
             running: HashMap::new(),
             due: HashMap::new(),
+            failed: 0,
             timeline: BTreeSet::new(),
             failures: HashMap::new(),
         }
@@ -75,7 +78,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             *again = true;
             return;
         }
-        if let Some(at) = self.due.remove(&key) {
+        if let Some((at, failed)) = self.due.remove(&key) {
+            self.failed -= usize::from(failed);
             self.timeline.remove(&(at, key.clone()));
         }
         if self.queued.insert(key.clone()) {
@@ -117,7 +121,9 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         if again {
             self.add(key.clone());
         } else if let Some(at) = at {
-            self.due.insert(key.clone(), at);
+            let failed = verdict == Verdict::Retry;
+            self.failed += usize::from(failed);
+            self.due.insert(key.clone(), (at, failed));
             self.timeline.insert((at, key.clone()));
         }
     }
@@ -125,6 +131,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// When [`Queue::next`] has something to give that it has not now, as far as time alone decides it.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.timeline.first().map(|(at, _)| *at)
+    }
+
+    /// Whether anything is to be done: ready, given out, or to be repeated because it failed.
+    pub(crate) fn has_work(&self) -> bool {
+        self.depth() > 0 || self.failed > 0
     }
 
     /// Items that are ready or given out: those that wait for their time are not counted.
@@ -221,5 +232,25 @@ mod tests {
         assert_eq!(queue.depth(), 1);
         queue.finish(&"a", Verdict::Retry, now);
         assert_eq!(queue.depth(), 0);
+    }
+
+    #[test]
+    fn what_failed_is_work_while_it_waits_and_what_waits_for_its_time_is_none() {
+        let now = Instant::now();
+        let mut queue = queue(1);
+        assert!(!queue.has_work());
+        for (verdict, after) in [
+            (Verdict::Retry, true),
+            (Verdict::At(now + Duration::from_mins(5)), false),
+            (Verdict::Retry, true),
+            (Verdict::Done, false),
+        ] {
+            queue.add("a");
+            assert!(queue.has_work());
+            assert_eq!(queue.next(now), Some("a"));
+            assert!(queue.has_work());
+            queue.finish(&"a", verdict, now);
+            assert_eq!(queue.has_work(), after, "{verdict:?}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use super::state::{ClaimStep, Key, State, VolumeStep};
 use super::watch::Change;
 use crate::operations::Volumes;
 
-/// How often jobs that go on at a shutdown are looked at.
+/// How often jobs that go on are looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a piece of work was on, and what came of it.
@@ -73,6 +73,9 @@ impl<V: Volumes> Worker<V> {
         let mut changes = std::pin::pin!(changes);
         while !shutdown.is_cancelled() {
             self.start_ready();
+            // Before everything is known, nobody knows whether there is work.
+            let idle = self.state.is_complete() && !self.claims.has_work() && !self.volumes.has_work();
+            self.context.answers.working(!idle);
             let due = self.next_due();
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -203,12 +206,16 @@ impl<V: Volumes> Worker<V> {
             warn!(jobs = self.jobs.len(), "work is cut off; whoever leads next repeats it");
         }
         self.jobs.shutdown().await;
-        let volumes = &self.context.volumes;
-        let idle = async {
-            while volumes.running() > 0 {
-                sleep(LOOK_AGAIN).await;
-            }
-        };
-        timeout_at(deadline, idle).await.is_ok()
+        idle_by(&*self.context.volumes, deadline).await
     }
+}
+
+/// Waits for jobs of the operations, whoever asked for them; `true` when none is left at `deadline`.
+pub(crate) async fn idle_by(volumes: &impl Volumes, deadline: Instant) -> bool {
+    let idle = async {
+        while volumes.running() > 0 {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout_at(deadline, idle).await.is_ok()
 }

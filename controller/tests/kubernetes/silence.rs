@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use controller::kubernetes::{Config, Error, Standing};
+use csi_runtime::identity::Readiness;
 use http::Method;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::api::{ObjectMeta, PostParams};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Flow, finalizers};
 use super::fake::{Call, FakeApi, Fate, Fault};
+use super::recording::Act;
 
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 
@@ -101,5 +107,124 @@ async fn a_watch_that_falls_silent_is_begun_anew_within_minutes() {
     sleep(Duration::from_secs(4)).await;
     assert_eq!(flow.volumes.creates().len(), 1);
     flow.wait_bound("data").await;
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_with_work_that_is_not_answered_gives_the_lease_up() {
+    for jobs in [0, 1] {
+        let api = FakeApi::start();
+        let flow = Flow::new(&api, "hopeless").await;
+        let (open, gate) = watch::channel(false);
+        flow.volumes.script([Act::Wait(gate)]);
+        let running = flow.run(flow.config("one"));
+        flow.make_class(json!({})).await;
+        let uid = flow.make_claim("data").await;
+        flow.until("the call runs", async || (!flow.volumes.creates().is_empty()).then_some(())).await;
+        // The last call before the silence.
+        flow.wait_event(&flow.name, &uid, "Provisioning").await;
+        api.set_deaf(true);
+        flow.volumes.detach(jobs);
+        // However long it takes: the server was asked for nothing yet.
+        sleep(Duration::from_mins(2)).await;
+        let since = Instant::now();
+        open.send(true).unwrap();
+        let Err(Error::GivenUp { silence, reason, .. }) = running.ended().await else { panic!("it goes on") };
+        let took = since.elapsed();
+        let grace = if jobs > 0 { Duration::from_secs(5) } else { Duration::ZERO };
+        let limit = Duration::from_secs(30) + grace;
+        assert!(took >= limit && took < limit + AGAIN, "{took:?}");
+        assert!(silence >= Duration::from_secs(30) && reason.contains(" did not answer "), "{silence:?} {reason}");
+        let holder = if jobs > 0 { "one" } else { "" };
+        assert_eq!(flow.holder().await, holder, "it is given back unless a job goes on");
+        api.set_deaf(false);
+        flow.volumes.detach(0);
+        let successor = flow.run(flow.config("two"));
+        flow.wait_bound("data").await;
+        let name = format!("pvc-{uid}");
+        assert_eq!((flow.volumes.creates(), flow.volumes.doubled()), (vec![name.clone(), name], Vec::new()));
+        successor.stop().await.expect("a clean end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_even_list_gives_the_lease_up() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "blind").await;
+    api.set_deaf(true);
+    let since = Instant::now();
+    let running = flow.run(flow.config("one"));
+    assert!(matches!(running.ended().await, Err(Error::GivenUp { .. })));
+    // The lists of the first turn and of the second, of which none may take 30 s by itself.
+    assert!(since.elapsed() < 2 * LIST + AGAIN, "{:?}", since.elapsed());
+    assert_eq!(flow.holder().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_leader_keeps_the_lease_whatever_is_not_answered() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "idle").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    flow.wait_bound("data").await;
+    sleep(Duration::from_secs(5)).await;
+    api.set_deaf(true);
+    // Watches end after two and a half of these minutes, and fail for the rest of them.
+    sleep(Duration::from_mins(6)).await;
+    assert_eq!(flow.holder().await, "one");
+    api.set_deaf(false);
+    // The pause between two watches has grown meanwhile, to half a minute at most.
+    sleep(Duration::from_mins(1)).await;
+    flow.make_claim("late").await;
+    flow.wait_bound("late").await;
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_some_of_whose_calls_are_answered_keeps_the_lease() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "some").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    api.refuse(Fault { call: Call::Of(Method::POST), plural: "persistentvolumes", fate: Fate::Silence, times: None });
+    flow.make_claim("data").await;
+    // Its events are written.
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(flow.holder().await, "one");
+    api.refuse_nothing();
+    flow.wait_bound("data").await;
+    assert_eq!(flow.volumes.creates().len(), 1);
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_cannot_see_the_lease_is_not_ready_until_it_can() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "standby").await;
+    let standing = Standing::default();
+    let config = Config { standing: standing.clone(), ..flow.config("two") };
+    let lease = Lease {
+        metadata: ObjectMeta { name: Some(config.lease_name()), ..ObjectMeta::default() },
+        spec: Some(LeaseSpec {
+            holder_identity: Some("one".to_owned()),
+            lease_duration_seconds: Some(86400),
+            ..LeaseSpec::default()
+        }),
+    };
+    flow.leases().create(&PostParams::default(), &lease).await.expect("a lease");
+    let running = flow.run(config);
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(standing.readiness(), Readiness::Ready);
+    for fate in [Fate::Silence, Fate::Refused(403), Fate::Refused(500)] {
+        api.refuse(Fault { call: Call::Of(Method::GET), plural: "leases", fate, times: None });
+        sleep(Duration::from_secs(59)).await;
+        assert_eq!(standing.readiness(), Readiness::Ready, "{fate:?}");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(standing.readiness(), Readiness::Starting, "{fate:?}");
+        api.refuse_nothing();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(standing.readiness(), Readiness::Ready, "{fate:?}");
+    }
     running.stop().await.expect("a clean end");
 }

@@ -32,6 +32,9 @@ pub(super) async fn answer(api: &Arc<Inner>, request: Request<Body>) -> Response
     let query = parts.uri.query().unwrap_or_default();
     let watches = query.contains("watch=true");
     let call = if watches { Call::Watch } else { Call::Of(parts.method.clone()) };
+    if api.deaf.load(Ordering::Relaxed) && target.place.plural != "leases" {
+        return pending().await;
+    }
     match api.fault(&call, &target.place.plural) {
         Some(Fate::Refused(code)) => return refused(Refusal(code, "Scripted"), "refused by the script"),
         Some(Fate::Silence) => return pending().await,

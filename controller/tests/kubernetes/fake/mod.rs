@@ -8,7 +8,7 @@ mod http;
 mod objects;
 mod volume_controller;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ::http::{Method, Request, Response};
@@ -62,6 +62,8 @@ struct Inner {
     objects: Mutex<Objects>,
     /// Refusals that can still happen, and whether they ever have.
     faults: Mutex<Vec<(Fault, bool)>>,
+    /// Nothing but calls about leases is answered.
+    deaf: AtomicBool,
     /// Told of every change; watches and the volume controller wait on it.
     changed: watch::Sender<u64>,
     /// Raised to end every watch under way, each of which listens.
@@ -78,6 +80,7 @@ impl FakeApi {
         let inner = Arc::new(Inner {
             objects: Mutex::default(),
             faults: Mutex::default(),
+            deaf: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             cut: watch::Sender::new(0),
             watches_ended: AtomicUsize::new(0),
@@ -113,6 +116,11 @@ impl FakeApi {
         let is_vain = |(fault, met): &(Fault, bool)| fault.times.is_some() || !met;
         let vain: Vec<_> = ended.into_iter().filter(is_vain).map(|(fault, _)| fault).collect();
         assert!(vain.is_empty(), "no request has met these refusals, so the test shows nothing of them: {vain:?}");
+    }
+
+    /// From now on every call is left without an answer but for those about leases; or no call any more.
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        self.inner.deaf.store(deaf, Ordering::Relaxed);
     }
 
     /// Closes every watch under way, as a restart of the server would.
