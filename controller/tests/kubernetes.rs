@@ -16,6 +16,8 @@ mod recording;
 mod refusal;
 #[path = "kubernetes/silence.rs"]
 mod silence;
+#[path = "kubernetes/starvation.rs"]
+mod starvation;
 
 use std::future::{Ready, ready};
 

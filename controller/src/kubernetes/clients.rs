@@ -41,43 +41,59 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 const RETRIES: u32 = 3;
 
 /// Clients of one API server.
-#[derive(Clone)]
 pub struct Clients {
     /// For the Lease alone: requests that the server lets hang must not keep its renewal waiting.
-    pub(crate) lease: kube::Client,
+    pub(crate) lease: LeaseClient,
     /// For everything else; its requests are limited in number. Watches do not count.
     pub(crate) work: kube::Client,
     /// What comes of the calls of `work`.
     pub(crate) answers: Answers,
 }
 
+/// Who speaks about the Lease.
+pub(crate) enum LeaseClient {
+    /// A client of its own, on a runtime of its own.
+    Own(Unbuilt),
+    /// One whose connections belong to the caller's runtime.
+    Shared(kube::Client),
+}
+
+/// A client that is made in the runtime that is to drive it.
+pub(crate) struct Unbuilt(Box<kube::Config>);
+
+impl Unbuilt {
+    /// The client. Call it inside that runtime.
+    pub(crate) fn build(&self) -> Result<kube::Client, Error> {
+        client(&self.0, None, Answers::new())
+    }
+}
+
 impl Clients {
     /// Clients of the API server that a kubeconfig or the environment of a pod names.
     pub async fn infer() -> Result<Self, Error> {
         let config = kube::Config::infer().await.map_err(|error| Error::Client(error.to_string()))?;
-        Self::new(&config)
+        Self::new(config)
     }
 
     /// Clients by this configuration.
-    pub fn new(config: &kube::Config) -> Result<Self, Error> {
-        let build = |requests, answers: &Answers| {
-            client(config, requests, answers.clone()).map_err(|error| Error::Client(explain(&error)))
-        };
-        let answers = Answers::new();
+    pub fn new(config: kube::Config) -> Result<Self, Error> {
         if let Some(proxy) = &config.proxy_url {
             return Err(Error::Client(format!(
                 "the kubeconfig names the proxy {proxy}, and proxies are not supported; remove proxy-url"
             )));
         }
-        Ok(Self { lease: build(None, &Answers::new())?, work: build(Some(REQUESTS), &answers)?, answers })
+        let answers = Answers::new();
+        let work = client(&config, Some(REQUESTS), answers.clone())?;
+        Ok(Self { lease: LeaseClient::Own(Unbuilt(Box::new(config))), work, answers })
     }
 }
 
 impl From<kube::Client> for Clients {
-    /// One client for both purposes, whose calls have the same deadlines.
+    /// One client for both purposes, whose calls have the same deadlines. The Lease is then held on the caller's runtime.
     fn from(client: kube::Client) -> Self {
         let answers = Answers::new();
-        Self { lease: guarded(&client, Answers::new()), work: guarded(&client, answers.clone()), answers }
+        let lease = LeaseClient::Shared(guarded(&client, Answers::new()));
+        Self { lease, work: guarded(&client, answers.clone()), answers }
     }
 }
 
@@ -93,7 +109,11 @@ fn guarded(client: &kube::Client, answers: Answers) -> kube::Client {
 
 /// A client as `kube` makes one, but for what tells a server that is gone from one that is slow: deadlines (see
 /// `calls`), probes of connections, and few repetitions.
-fn client(config: &kube::Config, requests: Option<usize>, answers: Answers) -> Result<kube::Client, kube::Error> {
+fn client(config: &kube::Config, requests: Option<usize>, answers: Answers) -> Result<kube::Client, Error> {
+    stack(config, requests, answers).map_err(|error| Error::Client(explain(&error)))
+}
+
+fn stack(config: &kube::Config, requests: Option<usize>, answers: Answers) -> Result<kube::Client, kube::Error> {
     let server = config.cluster_url.to_string();
     let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), RETRIES, true);
     let retry = retry.map_err(|error| kube::Error::Service(error.into()))?;
@@ -157,7 +177,7 @@ mod tests {
             }
         });
         let config = kube::Config::new(url.parse().unwrap());
-        Api::all(Clients::new(&config).unwrap().work)
+        Api::all(Clients::new(config).unwrap().work)
     }
 
     #[tokio::test(start_paused = true)]
@@ -182,7 +202,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let clients = Clients::new(&kube::Config::new(url.parse().unwrap())).unwrap();
+        let clients = Clients::new(kube::Config::new(url.parse().unwrap())).unwrap();
         let error = Api::<PersistentVolume>::all(clients.work).get("data").await.unwrap_err();
         let text = explain(&error);
         let call = format!("the API server {url} could not be asked for GET /api/v1/persistentvolumes/data: ");

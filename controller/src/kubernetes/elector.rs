@@ -26,6 +26,11 @@ pub(crate) struct Term {
 }
 
 impl Term {
+    /// A term until the time that `until` says, which moves as long as the Lease is renewed.
+    pub(crate) fn new(until: watch::Receiver<Instant>) -> Self {
+        Self { until }
+    }
+
     /// Whether work may start or write now. It ends `renew_deadline` after the start of the last successful renewal,
     /// which is before anybody else can take the Lease.
     pub(crate) fn is_held(&self) -> bool {
@@ -58,7 +63,8 @@ pub(crate) struct Elector {
 }
 
 impl Elector {
-    pub(crate) fn new(client: kube::Client, config: &Config) -> Self {
+    /// A candidate that tells in `until` how long the Lease is surely ours.
+    pub(crate) fn new(client: kube::Client, config: &Config, until: watch::Sender<Instant>) -> Self {
         Self {
             api: Api::namespaced(client, &config.namespace),
             name: config.lease_name(),
@@ -67,14 +73,9 @@ impl Elector {
             renew_deadline: config.renew_deadline,
             retry: config.lease_retry,
             lease: None,
-            until: watch::Sender::new(Instant::now()),
+            until,
             standing: config.standing.clone(),
         }
-    }
-
-    /// What workers look at.
-    pub(crate) fn term(&self) -> Term {
-        Term { until: self.until.subscribe() }
     }
 
     /// Waits until the Lease is ours.
@@ -224,11 +225,5 @@ impl Elector {
             self.replace(metadata, Election::released(&record, Timestamp::now())).await?;
         }
         Ok(())
-    }
-}
-
-impl Drop for Elector {
-    fn drop(&mut self) {
-        self.standing.end();
     }
 }

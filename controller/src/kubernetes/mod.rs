@@ -6,9 +6,9 @@
 //! controllers see no difference; it holds the same Lease, so the two never act at once.
 //!
 //! # Flow
-//! [`run`] waits for the Lease (`elector`, by the rules of `lease`), lists and watches claims, classes and volumes
-//! (`watch`), and works until it is told to stop or the Lease is lost. `worker` owns what is known (`state`) and what is
-//! to be done (`queue`); a piece of work is in `provision` or `delete`.
+//! [`run`] waits for the Lease (`elector`, by the rules of `lease`, on a thread of its own: `leadership`), lists and
+//! watches claims, classes and volumes (`watch`), and works until it is told to stop or the Lease is lost. `worker` owns
+//! what is known (`state`) and what is to be done (`queue`); a piece of work is in `provision` or `delete`.
 //!
 //! # Guarantees
 //! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
@@ -43,6 +43,7 @@ mod delete;
 mod elector;
 mod events;
 mod finalizer;
+mod leadership;
 mod lease;
 mod metrics;
 mod names;
@@ -71,8 +72,8 @@ use tracing::warn;
 
 use self::answers::Hopeless;
 use self::context::Context;
-use self::elector::Elector;
 use self::events::Recorder;
+use self::leadership::Leadership;
 use self::metrics::Counts;
 use self::worker::Worker;
 use crate::operations::Volumes;
@@ -90,6 +91,9 @@ pub enum Error {
     /// Neither a kubeconfig nor the environment of a pod leads to an API server.
     #[error("no Kubernetes API server is configured: {0}")]
     Client(String),
+    /// The Lease needs a thread.
+    #[error("cannot start a thread for the lease")]
+    Thread(#[source] std::io::Error),
     /// Somebody else may act now. The process must end, so that nothing of it goes on.
     #[error("the lease \"{0}\" is lost")]
     LeaseLost(String),
@@ -127,10 +131,10 @@ pub async fn run_with<V: Volumes>(
     let counts = Counts::new(&config.metrics);
     answers.register(&config.metrics);
     config.standing.register(&config.metrics);
-    let mut elector = Elector::new(lease, &config);
+    let mut leadership = Leadership::stand(lease, &config)?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        () = elector.acquire() => {}
+        acquired = leadership.acquired() => acquired?,
     }
     counts.leading.set(1);
     let (recorder, writing) = Recorder::new(client.clone(), component(&config));
@@ -138,7 +142,7 @@ pub async fn run_with<V: Volumes>(
     let lease_name = config.lease_name();
     let process = persistent_volume::process_identity(Timestamp::now(), random(), &config.driver_name);
     let changes = watch::changes(&client);
-    let term = elector.term();
+    let term = leadership.term();
     let context = Context {
         client,
         volumes: Arc::clone(&volumes),
@@ -152,7 +156,7 @@ pub async fn run_with<V: Volumes>(
     let work = Worker::new(Arc::new(context)).run(changes, shutdown);
     let end = tokio::select! {
         biased;
-        () = elector.keep() => End::Lost,
+        () = leadership.lost() => End::Lost,
         hopeless = answers.hopeless() => End::Hopeless(hopeless),
         idle = work => End::Worked { idle },
     };
@@ -173,7 +177,7 @@ pub async fn run_with<V: Volumes>(
         End::Worked { idle } => (idle, Ok(())),
     };
     if idle {
-        elector.release().await;
+        leadership.release().await;
     } else {
         warn!(lease = lease_name, "jobs are still running, so the lease is left to expire");
     }

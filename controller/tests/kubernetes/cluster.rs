@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::kubernetes::{Config, Error, run_with};
+use controller::kubernetes::{Clients, Config, Error, run_with};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -80,8 +80,13 @@ impl<'c, C: Cluster> Flow<'c, C> {
     }
 
     pub(crate) fn run(&self, config: Config) -> Running {
+        self.run_with(self.client.clone().into(), config)
+    }
+
+    /// The same, with clients of the test's.
+    pub(crate) fn run_with(&self, clients: Clients, config: Config) -> Running {
         let shutdown = CancellationToken::new();
-        let run = run_with(self.client.clone().into(), Arc::clone(&self.volumes), config, shutdown.clone());
+        let run = run_with(clients, Arc::clone(&self.volumes), config, shutdown.clone());
         Running { shutdown, task: tokio::spawn(run) }
     }
 

@@ -6,8 +6,10 @@
 
 mod http;
 mod objects;
+mod tcp;
 mod volume_controller;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -88,6 +90,11 @@ impl FakeApi {
         });
         tokio::spawn(volume_controller::run(Arc::clone(&inner)));
         Self { inner }
+    }
+
+    /// A server on a thread of its own, and where it listens.
+    pub(crate) fn start_on_tcp() -> (Self, SocketAddr) {
+        tcp::start()
     }
 
     /// A client of this server.
