@@ -12,6 +12,7 @@ use controller::servers::{Servers, Settings};
 use controller::service::ControllerService;
 use csi_runtime::identity::Capability;
 use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::panics::{self, vital};
 use csi_runtime::{Identity, http, logging, serve, shutdown, status};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let ended = runtime.map_err(Failure::Start).and_then(|runtime| {
         logging::init(args.log_format, &args.log_level)?;
+        panics::are_fatal();
         let ended = runtime.block_on(run(args));
         // What still runs belongs to nobody: the lease may be somebody else's by now.
         runtime.shutdown_background();
@@ -73,6 +75,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let shutdown = shutdown::on_signal().map_err(Failure::Start)?;
     let metrics = Metrics::new();
     let rpc = RpcMetrics::new(&metrics);
+    panics::register(&metrics);
     let identity = match &args.identity {
         Some(identity) => identity.clone(),
         None => std::fs::read_to_string(HOST_NAME).map_err(Failure::HostName)?.trim().to_owned(),
@@ -86,7 +89,8 @@ async fn run(args: Args) -> Result<(), Failure> {
 
     if let Some(address) = args.http_endpoint.0 {
         let listener = http::bind(address).await.map_err(|source| Failure::Http(address, source))?;
-        tokio::spawn(http::serve(listener, args.endpoint.clone(), metrics.clone(), shutdown.clone()));
+        let served = http::serve(listener, args.endpoint.clone(), metrics.clone(), shutdown.clone());
+        tokio::spawn(vital("the HTTP server", served));
     }
     let standing = kubernetes::Standing::default();
     let about =
@@ -96,9 +100,10 @@ async fn run(args: Args) -> Result<(), Failure> {
         });
     let routes =
         Routes::new(about.into_service()).add_service(ControllerService::new(operations.clone()).into_service());
-    let mut csi = tokio::spawn(serve(args.endpoint.bind()?, routes, rpc, shutdown.clone()));
+    let served = serve(args.endpoint.bind()?, routes, rpc, shutdown.clone());
+    let mut csi = tokio::spawn(vital("the CSI server", served));
     tracing::info!(endpoint = %args.endpoint, driver = args.driver_name, identity, "serving CSI");
-    tokio::spawn(sweep(servers.clone(), shutdown.clone()));
+    tokio::spawn(vital("the sweeper of connections", sweep(servers.clone(), shutdown.clone())));
 
     let config = args.kubernetes.then(|| kubernetes::Config {
         worker_threads: args.worker_threads,
@@ -108,7 +113,8 @@ async fn run(args: Args) -> Result<(), Failure> {
         standing,
         ..kubernetes::Config::new(args.driver_name, args.leader_election_namespace, identity)
     });
-    let mut provisioner = tokio::spawn(provision(config, operations.clone(), shutdown.clone()));
+    let provisions = provision(config, operations.clone(), shutdown.clone());
+    let mut provisioner = tokio::spawn(vital("the provisioner", provisions));
     tokio::select! {
         served = &mut csi => {
             shutdown.cancel();

@@ -1,5 +1,5 @@
 //! What both CSI processes need and neither owns: serving on a unix socket, the Identity service, per-object guards, the mapping of errors to gRPC
-//! statuses, logs, metrics and the health endpoint.
+//! statuses, logs, metrics, the health endpoint, and what a panic costs.
 //!
 //! Nothing in here knows a file system, a mount or Kubernetes.
 
@@ -11,6 +11,7 @@ pub mod inflight;
 pub mod logging;
 pub mod metrics;
 mod observe;
+pub mod panics;
 pub mod serve;
 pub mod shutdown;
 pub mod status;

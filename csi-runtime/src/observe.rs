@@ -1,4 +1,4 @@
-//! The layer around every RPC: one log line for each that fails, and its latency.
+//! The layer around every RPC: one log line for each that fails, its latency, and an answer when it panics.
 //!
 //! Requests are never logged, because some of their fields are secrets.
 
@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::metrics::RpcMetrics;
+use crate::panics;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ObserveLayer {
@@ -49,6 +50,7 @@ impl<S, Q, A> Service<Request<Q>> for Observe<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
+    A: Default,
 {
     type Response = Response<A>;
     type Error = S::Error;
@@ -67,7 +69,10 @@ where
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await;
+            // Its caller is told, and the next call is served.
+            let answer = panics::contained("a call", answer)
+                .await
+                .unwrap_or_else(|panicked| Ok(Status::internal(format!("{panicked}; the log says where")).into_http()));
             if let Ok(response) = &answer {
                 call.answer(response.headers());
             }

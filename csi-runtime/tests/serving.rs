@@ -44,6 +44,7 @@ async fn start() -> Process {
         match asked.load(Ordering::SeqCst) {
             0 => Readiness::Starting,
             1 => Readiness::Ready,
+            3 => panic!("on purpose"),
             _ => Readiness::Broken("no credentials".to_owned()),
         }
     });
@@ -73,6 +74,21 @@ async fn get(process: &Process, path: &str) -> String {
 
 fn status_line(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_that_panics_is_answered_and_so_is_the_next() {
+    let process = start().await;
+    let mut client = IdentityClient::new(process.endpoint.connect().await.unwrap());
+    process.readiness.store(3, Ordering::SeqCst);
+    let status = client.probe(ProbeRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert_eq!(status.message(), "a call panicked, which is a bug: on purpose; the log says where");
+    process.readiness.store(1, Ordering::SeqCst);
+    assert_eq!(client.probe(ProbeRequest {}).await.unwrap().into_inner().ready, Some(true));
+    let text = get(&process, "/metrics").await;
+    let line = "berth_rpc_duration_seconds_count{method=\"csi.v1.Identity/Probe\",code=\"INTERNAL\"} 1";
+    assert!(text.contains(line), "{text}");
 }
 
 #[tokio::test]

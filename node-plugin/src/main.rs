@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use csi_runtime::identity::{Capability, Readiness};
 use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::panics::{self, vital};
 use csi_runtime::{Endpoint, Identity, http, logging, serve, shutdown, status};
 use node_plugin::metrics::NodeMetrics;
 use node_plugin::mounter::{Api, Filesystem, LinuxMounter};
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Start);
     let ended = runtime.and_then(|runtime| {
         logging::init(flags.log_format, &flags.log_level)?;
+        panics::are_fatal();
         let ended = runtime.block_on(run(flags));
         // A thread that waits for a dead server must not keep the program from ending; the kernel lets it go with the process.
         runtime.shutdown_background();
@@ -113,11 +115,13 @@ async fn run(flags: Flags) -> Result<(), Failure> {
     let shutdown = shutdown::on_signal().map_err(Failure::Start)?;
     let metrics = Metrics::new();
     let rpc = RpcMetrics::new(&metrics);
+    panics::register(&metrics);
     let plugin_dir = flags.kubelet_dir.join(kubelet::PLUGINS).join(&flags.driver_name);
     let node = node(&flags, &plugin_dir, &metrics);
     if let Some(address) = http_address(&flags.http_endpoint)? {
         let listener = http::bind(address).await.map_err(|source| Failure::Http(address, source))?;
-        tokio::spawn(http::serve(listener, flags.endpoint.clone(), metrics, shutdown.clone()));
+        let served = http::serve(listener, flags.endpoint.clone(), metrics, shutdown.clone());
+        tokio::spawn(vital("the HTTP server", served));
     }
 
     let identity = Identity::new(
@@ -128,10 +132,11 @@ async fn run(flags: Flags) -> Result<(), Failure> {
     );
     let routes = Routes::new(identity.into_service())
         .add_service(NodeService::new(node.clone(), flags.node_id.clone()).into_service());
-    let csi = tokio::spawn(serve(flags.endpoint.bind()?, routes, rpc.clone(), shutdown.clone()));
+    let served = serve(flags.endpoint.bind()?, routes, rpc.clone(), shutdown.clone());
+    let csi = tokio::spawn(vital("the CSI server", served));
     tracing::info!(endpoint = %flags.endpoint, driver = flags.driver_name, node = flags.node_id, "serving CSI");
 
-    let sweeper = tokio::spawn(sweep(node, shutdown.clone()));
+    let sweeper = tokio::spawn(vital("the sweeper of shares", sweep(node, shutdown.clone())));
     let refused = register(&flags, &plugin_dir, rpc, &shutdown)?;
     let ended = tokio::select! {
         served = csi => served.map_err(|error| Failure::Start(error.into()))?.map_err(Failure::from),
@@ -183,7 +188,7 @@ fn register(
         let listener = registration::socket(&flags.kubelet_dir.join(kubelet::REGISTRY), &flags.driver_name)?.bind()?;
         let routes = Routes::new(registrar.into_service());
         let stop = shutdown.child_token();
-        let served = tokio::spawn(serve(listener, routes, rpc, stop.clone()));
+        let served = tokio::spawn(vital("the registration server", serve(listener, routes, rpc, stop.clone())));
         Some((refusal, served, stop))
     } else {
         None

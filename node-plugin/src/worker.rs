@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use csi_runtime::panics;
 use tokio::sync::oneshot;
 
 /// Jobs that may wait for one share. A node has at most a few hundred pods.
@@ -213,7 +214,7 @@ impl Running {
     }
 }
 
-/// A lane's thread, from the inside. Dropped, also by a panic, it takes the lane off the list.
+/// A lane's thread, from the inside. Dropped, it takes the lane off the list.
 struct Thread {
     lanes: Arc<Mutex<HashMap<Lane, Handle>>>,
     lane: Lane,
@@ -239,7 +240,8 @@ impl Thread {
                 allowed: job.allowed,
                 late: false,
             });
-            (job.run)();
+            // Whoever waits for a job that panics is told by the channel that is dropped with it.
+            let _lost = panics::contained_call(job.what, job.run);
             *lock(&self.running.0) = None;
         }
     }

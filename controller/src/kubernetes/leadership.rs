@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::thread;
 
+use csi_runtime::panics::vital;
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -46,7 +47,7 @@ impl Leadership {
         let own = config.clone();
         match client {
             LeaseClient::Shared(client) => {
-                tokio::spawn(hold(client, own, seat));
+                tokio::spawn(vital("the lease", hold(client, own, seat)));
             }
             LeaseClient::Own(client) => {
                 let work = move || {
@@ -57,7 +58,7 @@ impl Leadership {
                     // The client's tasks belong to the runtime that it is made in.
                     runtime.block_on(async move {
                         match client.build() {
-                            Ok(client) => hold(client, own, seat).await,
+                            Ok(client) => vital("the lease", hold(client, own, seat)).await,
                             Err(error) => tell(seat, error),
                         }
                     });

@@ -65,6 +65,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use csi_runtime::panics::vital;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -138,7 +139,7 @@ pub async fn run_with<V: Volumes>(
     }
     counts.leading.set(1);
     let (recorder, writing) = Recorder::new(client.clone(), component(&config));
-    let writing = tokio::spawn(writing);
+    let writing = tokio::spawn(vital("the writer of events", writing));
     let lease_name = config.lease_name();
     let process = persistent_volume::process_identity(Timestamp::now(), random(), &config.driver_name);
     let changes = watch::changes(&client);

@@ -3,13 +3,13 @@
 //! One task owns everything that is known; work runs in tasks of its own and reports back. So there are no locks, and
 //! one item is never worked on by two at once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use csi_runtime::panics;
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -30,13 +30,29 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What a piece of work was on, and what came of it.
 enum Done {
     Claim(String, ClaimOutcome),
-    Volume { name: String, uid: String, outcome: VolumeOutcome },
+    Volume {
+        name: String,
+        uid: String,
+        outcome: VolumeOutcome,
+    },
+    /// It has panicked, which is logged.
+    Lost(Item),
 }
 
-/// What a task is working on, in case it panics.
+/// What a task is working on.
 enum Item {
     Claim(String),
     Volume(String),
+}
+
+impl Item {
+    /// What its work is called where a panic is told.
+    fn task(&self) -> &'static str {
+        match self {
+            Self::Claim(_) => "work on a claim",
+            Self::Volume(_) => "work on a volume",
+        }
+    }
 }
 
 /// The owner of it all.
@@ -46,7 +62,6 @@ pub(crate) struct Worker<V> {
     claims: Queue<String>,
     volumes: Queue<String>,
     jobs: JoinSet<Done>,
-    running: HashMap<Id, Item>,
 }
 
 impl<V: Volumes> Worker<V> {
@@ -58,7 +73,6 @@ impl<V: Volumes> Worker<V> {
             claims: Queue::new(config.worker_threads, backoff),
             volumes: Queue::new(config.worker_threads, backoff),
             jobs: JoinSet::new(),
-            running: HashMap::new(),
             context,
         }
     }
@@ -80,7 +94,7 @@ impl<V: Volumes> Worker<V> {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 Some(change) = changes.next() => self.note(change),
-                Some(done) = self.jobs.join_next_with_id(), if !self.jobs.is_empty() => self.finish(done),
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.finish(done),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
@@ -129,24 +143,30 @@ impl<V: Volumes> Worker<V> {
         self.context.counts.volumes.set(i64::try_from(self.volumes.depth()).unwrap_or(i64::MAX));
     }
 
+    /// Works in a task of its own. A panic is a failure like any other: of this item, which is repeated after its pause.
+    fn spawn(&mut self, item: Item, work: impl Future<Output = Done> + Send + 'static) {
+        self.jobs.spawn(async move {
+            let done = panics::contained(item.task(), work).await;
+            done.unwrap_or(Done::Lost(item))
+        });
+    }
+
     fn start_claim(&mut self, uid: String, now: Instant) {
         let context = Arc::clone(&self.context);
         let id = uid.clone();
-        let handle = match self.state.claim_step(&uid, now) {
-            ClaimStep::Nothing => return self.claims.finish(&uid, Verdict::Done, now),
-            ClaimStep::Wait(until) => return self.claims.finish(&uid, Verdict::At(until), now),
+        match self.state.claim_step(&uid, now) {
+            ClaimStep::Nothing => self.claims.finish(&uid, Verdict::Done, now),
+            ClaimStep::Wait(until) => self.claims.finish(&uid, Verdict::At(until), now),
             ClaimStep::Refuse(error) => {
                 self.refuse(&uid, &error);
-                return self.claims.finish(&uid, Verdict::Retry, now);
+                self.claims.finish(&uid, Verdict::Retry, now);
             }
-            ClaimStep::Provision(attempt) => {
-                self.jobs.spawn(async move { Done::Claim(id, provision::provision(context, attempt).await) })
-            }
+            ClaimStep::Provision(attempt) => self
+                .spawn(Item::Claim(uid), async move { Done::Claim(id, provision::provision(context, attempt).await) }),
             ClaimStep::Save(unsaved) => {
-                self.jobs.spawn(async move { Done::Claim(id, provision::save(context, unsaved).await) })
+                self.spawn(Item::Claim(uid), async move { Done::Claim(id, provision::save(context, unsaved).await) });
             }
-        };
-        self.running.insert(handle.id(), Item::Claim(uid));
+        }
     }
 
     fn refuse(&self, uid: &str, error: &ClaimError) {
@@ -162,37 +182,30 @@ impl<V: Volumes> Worker<V> {
         };
         let context = Arc::clone(&self.context);
         let id = name.clone();
-        let handle = self.jobs.spawn(async move {
+        self.spawn(Item::Volume(name), async move {
             let outcome = match step {
                 Step::Delete => delete::delete(context, &id, &uid, deleted).await,
                 step => delete::patch_finalizer(context, &id, &uid, step).await,
             };
             Done::Volume { name: id, uid, outcome }
         });
-        self.running.insert(handle.id(), Item::Volume(name));
     }
 
-    fn finish(&mut self, done: Result<(Id, Done), JoinError>) {
+    fn finish(&mut self, done: Result<Done, JoinError>) {
         let now = Instant::now();
         match done {
-            Ok((id, Done::Claim(uid, outcome))) => {
-                self.running.remove(&id);
+            Ok(Done::Claim(uid, outcome)) => {
                 let verdict = self.state.claim_done(&uid, outcome, now);
                 self.claims.finish(&uid, verdict, now);
             }
-            Ok((id, Done::Volume { name, uid, outcome })) => {
-                self.running.remove(&id);
+            Ok(Done::Volume { name, uid, outcome }) => {
                 let verdict = self.state.volume_done(&name, &uid, &outcome);
                 self.volumes.finish(&name, verdict, now);
             }
-            Err(failure) => {
-                error!(%failure, "work ended without an outcome");
-                match self.running.remove(&failure.id()) {
-                    Some(Item::Claim(uid)) => self.claims.finish(&uid, Verdict::Retry, now),
-                    Some(Item::Volume(name)) => self.volumes.finish(&name, Verdict::Retry, now),
-                    None => {}
-                }
-            }
+            Ok(Done::Lost(Item::Claim(uid))) => self.claims.finish(&uid, Verdict::Retry, now),
+            Ok(Done::Lost(Item::Volume(name))) => self.volumes.finish(&name, Verdict::Retry, now),
+            // Panics are contained, and nobody aborts one of them while this runs.
+            Err(failure) => error!(%failure, "work ended without an outcome"),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use csi_runtime::InFlight;
+use csi_runtime::{InFlight, panics};
 use tonic::Code;
 use volume::{Server, SharePath};
 
@@ -66,9 +66,10 @@ impl Operations {
             return Err(OperationError::InProgress(format!("volume {volume}")));
         };
         let started = std::time::Instant::now();
-        let name = volume.clone();
+        let (name, crashed) = (volume.clone(), format!("volume {volume}"));
         let task = tokio::spawn(async move {
-            let result = work.await;
+            let result = panics::contained("a job", work).await;
+            let result = result.unwrap_or_else(|_| Err(OperationError::Crashed(crashed)));
             drop(guard);
             match &result {
                 Ok(_) => tracing::debug!(volume = name, ?operation, took = ?started.elapsed(), "done"),
@@ -77,6 +78,7 @@ impl Operations {
             }
             result
         });
+        // A runtime that ends drops its tasks.
         task.await.unwrap_or_else(|_| Err(OperationError::Crashed(format!("volume {volume}"))))
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum Act {
     MakeAndFail(Code),
     /// It succeeds with a volume of one byte.
     MakeSmall,
+    /// It panics.
+    Panic,
     /// It waits until the gate is `true`, then succeeds.
     Wait(watch::Receiver<bool>),
 }
@@ -136,6 +138,7 @@ impl Volumes for Recording {
         };
         match act {
             Some(Act::Fail(code)) => return Err(refusal(code)),
+            Some(Act::Panic) => panic!("on purpose"),
             Some(Act::Wait(ref gate)) => {
                 gate.clone().wait_for(|open| *open).await.expect("an open gate");
             }

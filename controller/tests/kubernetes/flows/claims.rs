@@ -267,3 +267,21 @@ pub(crate) async fn a_claim_that_cannot_be_asked_for_is_told_why_and_calls_nothi
     assert!(flow.volumes.creates().is_empty());
     running.stop().await.expect("a clean end");
 }
+
+pub(crate) async fn work_on_a_claim_that_panics_costs_no_other_and_is_repeated<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "panics").await;
+    flow.volumes.script([Act::Panic, Act::Panic]);
+    let config = flow.config("one");
+    let metrics = config.metrics.clone();
+    csi_runtime::panics::register(&metrics);
+    let running = flow.run(config);
+    flow.make_class(json!({})).await;
+    flow.make_claim("poison").await;
+    flow.make_claim("other").await;
+    flow.wait_bound("other").await;
+    flow.wait_bound("poison").await;
+    assert_eq!(flow.volumes.creates().len(), 4);
+    let text = metrics.encode().unwrap();
+    assert!(text.contains("berth_panics_total{task=\"work on a claim\"} 2"), "{text}");
+    running.stop().await.expect("a clean end");
+}
