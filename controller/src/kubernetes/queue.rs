@@ -3,7 +3,8 @@
 //! # Guarantees
 //! - An item is never given out twice at once; what arrives for it meanwhile is remembered and given out after.
 //! - At most `limit` items are out at once.
-//! - An item that failed waits `start`, twice that, and so on up to `max`; success forgets its failures.
+//! - An item that failed waits for up to `start`, twice that, and so on up to `max`, and at least half of it, by chance: what
+//!   failed together does not come back together. Success forgets its failures.
 //! - Something new about a waiting item ends its wait: the news may be the cure.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -20,10 +21,15 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Delay after the `failures`-th failure in a row, counted from 1.
+    /// Longest delay after the `failures`-th failure in a row, counted from 1.
     pub(crate) fn delay(&self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         self.start.saturating_mul(factor).min(self.max)
+    }
+
+    /// The delay of one item: as long as [`Backoff::delay`], or shorter by up to half.
+    fn pause(&self, failures: u32, chance: &mut fastrand::Rng) -> Duration {
+        self.delay(failures).mul_f64(1.0 - chance.f64() / 2.0)
     }
 }
 
@@ -55,6 +61,7 @@ pub(crate) struct Queue<K> {
     /// The same, by time.
     timeline: BTreeSet<(Instant, K)>,
     failures: HashMap<K, u32>,
+    chance: fastrand::Rng,
 }
 
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
@@ -69,6 +76,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             failed: 0,
             timeline: BTreeSet::new(),
             failures: HashMap::new(),
+            chance: fastrand::Rng::new(),
         }
     }
 
@@ -114,7 +122,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             Verdict::Retry => {
                 let failures = self.failures.entry(key.clone()).or_insert(0);
                 *failures = failures.saturating_add(1);
-                Some(now + self.backoff.delay(*failures))
+                Some(now + self.backoff.pause(*failures, &mut self.chance))
             }
             Verdict::At(at) => Some(at),
         };
@@ -193,19 +201,40 @@ mod tests {
         let mut now = Instant::now();
         let mut queue = queue(1);
         queue.add("a");
-        for wait in [1, 2, 4] {
+        let pause = |queue: &Queue<_>, now, longest| {
+            let (due, longest) = (queue.next_due().unwrap(), Duration::from_secs(longest));
+            assert!(due >= now + longest / 2 && due <= now + longest, "{:?} of {longest:?}", due - now);
+            due
+        };
+        for longest in [1, 2, 4] {
             assert_eq!(queue.next(now), Some("a"));
             queue.finish(&"a", Verdict::Retry, now);
             assert_eq!(queue.next(now), None);
-            assert_eq!(queue.next_due(), Some(now + Duration::from_secs(wait)));
-            now += Duration::from_secs(wait);
+            now = pause(&queue, now, longest);
         }
         assert_eq!(queue.next(now), Some("a"));
         queue.finish(&"a", Verdict::Done, now);
         queue.add("a");
         assert_eq!(queue.next(now), Some("a"));
         queue.finish(&"a", Verdict::Retry, now);
-        assert_eq!(queue.next_due(), Some(now + Duration::from_secs(1)));
+        pause(&queue, now, 1);
+    }
+
+    #[test]
+    fn what_failed_together_comes_back_spread_over_half_of_its_pause() {
+        let now = Instant::now();
+        let mut queue: Queue<u32> = Queue::new(1000, BACKOFF);
+        (0..1000).for_each(|key| queue.add(key));
+        while let Some(key) = queue.next(now) {
+            queue.finish(&key, Verdict::Retry, now);
+        }
+        // 20 in each of 50 parts, if chance were even.
+        for part in 50..100 {
+            let until = now + Duration::from_millis(10) * (part + 1);
+            let back = std::iter::from_fn(|| queue.next(until)).count();
+            assert!((1..60).contains(&back), "{back} in part {part}");
+        }
+        assert_eq!(queue.next_due(), None);
     }
 
     #[test]
