@@ -138,7 +138,7 @@ pub async fn run_with<V: Volumes>(
         acquired = leadership.acquired() => acquired?,
     }
     counts.leading.set(1);
-    let (recorder, writing) = Recorder::new(client.clone(), component(&config));
+    let (recorder, writing) = Recorder::new(client.clone(), component(&config), &config.metrics);
     let writing = tokio::spawn(vital("the writer of events", writing));
     let lease_name = config.lease_name();
     let process = persistent_volume::process_identity(Timestamp::now(), random(), &config.driver_name);
