@@ -198,6 +198,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_does_not_speak_tls_is_told_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        });
+        let clients = Clients::new(kube::Config::new(url.parse().unwrap())).unwrap();
+        let text = explain(&Api::<PersistentVolume>::all(clients.work).get("data").await.unwrap_err());
+        assert!(text.contains(&url) && text.contains("InvalidContentType"), "{text}");
+    }
+
+    #[tokio::test]
     async fn a_server_that_is_not_there_is_named_with_the_cause() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
