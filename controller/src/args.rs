@@ -27,7 +27,7 @@ pub struct Args {
     /// Who this replica is in the Lease, in events and towards NFS servers [default: the host name].
     #[arg(long)]
     pub identity: Option<String>,
-    /// Claims, and volumes, that are worked on at once.
+    /// Claims, and volumes, that are worked on at once; those of one server get at most half of what others leave.
     #[arg(long, default_value_t = 100, value_parser = positive)]
     pub worker_threads: usize,
     /// First pause after a failure of one claim or volume; it doubles with each further one.

@@ -77,6 +77,17 @@ pub(crate) enum DeleteError {
         /// Why.
         source: OperationError,
     },
+    /// Another object stands for the same backing volume.
+    #[error(
+        "volume {handle} was not deleted: PersistentVolume {other} stands for it as well, and is not to be deleted; delete that first, \
+         or set this one's reclaim policy to Retain"
+    )]
+    Kept {
+        /// The backing volume's id.
+        handle: String,
+        /// The name of the other object.
+        other: String,
+    },
     /// The object says it is ours and has no CSI source to act on.
     #[error("the volume has no spec.csi, so its backing volume cannot be found")]
     NoSource,
@@ -133,12 +144,13 @@ pub(crate) async fn patch_finalizer<V: Volumes>(
     }
 }
 
-/// Deletes the backing volume of `name` (unless that is `deleted` already), then the object.
+/// Deletes the backing volume of `name` (unless that is `deleted` already, or `kept_by` another object), then the object.
 pub(crate) async fn delete<V: Volumes>(
     context: Arc<Context<V>>,
     name: &str,
     uid: &str,
     deleted: bool,
+    kept_by: Option<&str>,
 ) -> VolumeOutcome {
     let started = Instant::now();
     let api: Api<Volume> = Api::all(context.client.clone());
@@ -151,7 +163,7 @@ pub(crate) async fn delete<V: Volumes>(
         return VolumeOutcome::Nothing;
     }
     let class = volume.spec.storage_class_name.as_str();
-    if !deleted && let Err(error) = delete_backend(&context, &volume).await {
+    if !deleted && let Err(error) = delete_backend(&context, &volume, kept_by).await {
         context.counts.delete_failed(class);
         return failed(false, &error);
     }
@@ -164,11 +176,20 @@ pub(crate) async fn delete<V: Volumes>(
     VolumeOutcome::Gone
 }
 
-async fn delete_backend<V: Volumes>(context: &Context<V>, volume: &Volume) -> Result<(), DeleteError> {
+async fn delete_backend<V: Volumes>(
+    context: &Context<V>,
+    volume: &Volume,
+    kept_by: Option<&str>,
+) -> Result<(), DeleteError> {
     let Some(csi) = &volume.spec.csi else {
         context.recorder.volume(volume, Reason::VolumeFailedDelete, DeleteError::NoSource.to_string());
         return Err(DeleteError::NoSource);
     };
+    if let Some(other) = kept_by {
+        let error = DeleteError::Kept { handle: csi.volume_handle.clone(), other: other.to_owned() };
+        context.recorder.volume(volume, Reason::VolumeFailedDelete, error.to_string());
+        return Err(error);
+    }
     if !context.term.is_held() {
         return Err(DeleteError::NotLeading);
     }

@@ -43,6 +43,7 @@ mod delete;
 mod elector;
 mod events;
 mod finalizer;
+mod lanes;
 mod leadership;
 mod lease;
 mod metrics;

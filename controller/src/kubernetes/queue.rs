@@ -2,16 +2,18 @@
 //!
 //! # Guarantees
 //! - An item is never given out twice at once; what arrives for it meanwhile is remembered and given out after.
-//! - At most `limit` items are out at once.
+//! - At most `limit` items are out at once, shared between servers as [`super::lanes`] says.
 //! - An item that failed waits for up to `start`, twice that, and so on up to `max`, and at least half of it, by chance: what
 //!   failed together does not come back together. Success forgets its failures.
 //! - Something new about a waiting item ends its wait: the news may be the cure.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::lanes::{Lane, Lanes};
 
 /// Exponential delays of one item after its failures.
 #[derive(Debug, Clone, Copy)]
@@ -44,18 +46,35 @@ pub(crate) enum Verdict {
     At(Instant),
 }
 
+/// An item that was given out.
+#[derive(Debug)]
+struct Running {
+    lane: Lane,
+    /// Where it was added again since.
+    again: Option<Lane>,
+}
+
+/// An item that waits.
+#[derive(Debug)]
+struct Waiting {
+    lane: Lane,
+    until: Instant,
+    /// Whether it waits because it failed.
+    failed: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     limit: usize,
     backoff: Backoff,
-    ready: VecDeque<K>,
+    ready: Lanes<K>,
     /// Items in `ready`.
     queued: HashSet<K>,
-    /// Items given out, and whether they were added again since.
-    running: HashMap<K, bool>,
-    /// When each waiting item is due, and whether it waits because it failed.
-    due: HashMap<K, (Instant, bool)>,
+    /// Items given out.
+    running: HashMap<K, Running>,
+    /// Items that wait.
+    due: HashMap<K, Waiting>,
     /// How many of them failed.
     failed: usize,
     /// The same, by time.
@@ -69,7 +88,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         Self {
             limit,
             backoff,
-            ready: VecDeque::new(),
+            ready: Lanes::default(),
             queued: HashSet::new(),
             running: HashMap::new(),
             due: HashMap::new(),
@@ -80,40 +99,40 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
     }
 
-    /// Asks for `key` to be worked on as soon as there is room.
-    pub(crate) fn add(&mut self, key: K) {
-        if let Some(again) = self.running.get_mut(&key) {
-            *again = true;
+    /// Asks for `key`, which needs this server, to be worked on as soon as there is room.
+    pub(crate) fn add(&mut self, key: K, lane: Lane) {
+        if let Some(running) = self.running.get_mut(&key) {
+            running.again = Some(lane);
             return;
         }
-        if let Some((at, failed)) = self.due.remove(&key) {
-            self.failed -= usize::from(failed);
-            self.timeline.remove(&(at, key.clone()));
+        if let Some(waiting) = self.due.remove(&key) {
+            self.failed -= usize::from(waiting.failed);
+            self.timeline.remove(&(waiting.until, key.clone()));
         }
         if self.queued.insert(key.clone()) {
-            self.ready.push_back(key);
+            self.ready.push(&lane, key);
         }
     }
 
     /// Gives out the next item, if one is ready and there is room. [`Queue::finish`] must follow.
     pub(crate) fn next(&mut self, now: Instant) -> Option<K> {
         while self.timeline.first().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, key)) = self.timeline.pop_first() {
-                self.add(key);
+            if let Some((_, key)) = self.timeline.pop_first()
+                && let Some(lane) = self.due.get(&key).map(|waiting| Lane::clone(&waiting.lane))
+            {
+                self.add(key, lane);
             }
         }
-        if self.running.len() >= self.limit {
-            return None;
-        }
-        let key = self.ready.pop_front()?;
+        let (lane, key) = self.ready.take(self.limit)?;
         self.queued.remove(&key);
-        self.running.insert(key.clone(), false);
+        self.running.insert(key.clone(), Running { lane, again: None });
         Some(key)
     }
 
     /// Takes an item back.
     pub(crate) fn finish(&mut self, key: &K, verdict: Verdict, now: Instant) {
-        let again = self.running.remove(key).unwrap_or(false);
+        let Some(Running { lane, again }) = self.running.remove(key) else { return };
+        self.ready.leave(&lane);
         let at = match verdict {
             Verdict::Done => {
                 self.failures.remove(key);
@@ -126,13 +145,13 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             }
             Verdict::At(at) => Some(at),
         };
-        if again {
-            self.add(key.clone());
-        } else if let Some(at) = at {
+        if let Some(lane) = again {
+            self.add(key.clone(), lane);
+        } else if let Some(until) = at {
             let failed = verdict == Verdict::Retry;
             self.failed += usize::from(failed);
-            self.due.insert(key.clone(), (at, failed));
-            self.timeline.insert((at, key.clone()));
+            self.due.insert(key.clone(), Waiting { lane, until, failed });
+            self.timeline.insert((until, key.clone()));
         }
     }
 
@@ -162,6 +181,10 @@ mod tests {
         Queue::new(limit, BACKOFF)
     }
 
+    fn server() -> Lane {
+        "nfs".into()
+    }
+
     #[test]
     fn the_delay_doubles_from_one_second_to_five_minutes() {
         let delays: Vec<u64> = (1..12).map(|failures| BACKOFF.delay(failures).as_secs()).collect();
@@ -173,10 +196,10 @@ mod tests {
     fn one_item_is_never_given_out_twice_at_once() {
         let now = Instant::now();
         let mut queue = queue(10);
-        queue.add("a");
-        queue.add("a");
+        queue.add("a", server());
+        queue.add("a", server());
         assert_eq!(queue.next(now), Some("a"));
-        queue.add("a");
+        queue.add("a", server());
         assert_eq!(queue.next(now), None);
         queue.finish(&"a", Verdict::Done, now);
         assert_eq!(queue.next(now), Some("a"), "what came meanwhile is worked on after");
@@ -189,7 +212,7 @@ mod tests {
         let now = Instant::now();
         let mut queue = queue(2);
         for key in ["a", "b", "c"] {
-            queue.add(key);
+            queue.add(key, key.into());
         }
         assert_eq!((queue.next(now), queue.next(now), queue.next(now)), (Some("a"), Some("b"), None));
         queue.finish(&"a", Verdict::Done, now);
@@ -200,7 +223,7 @@ mod tests {
     fn a_failed_item_waits_and_success_forgets_its_failures() {
         let mut now = Instant::now();
         let mut queue = queue(1);
-        queue.add("a");
+        queue.add("a", server());
         let pause = |queue: &Queue<_>, now, longest| {
             let (due, longest) = (queue.next_due().unwrap(), Duration::from_secs(longest));
             assert!(due >= now + longest / 2 && due <= now + longest, "{:?} of {longest:?}", due - now);
@@ -214,7 +237,7 @@ mod tests {
         }
         assert_eq!(queue.next(now), Some("a"));
         queue.finish(&"a", Verdict::Done, now);
-        queue.add("a");
+        queue.add("a", server());
         assert_eq!(queue.next(now), Some("a"));
         queue.finish(&"a", Verdict::Retry, now);
         pause(&queue, now, 1);
@@ -223,8 +246,8 @@ mod tests {
     #[test]
     fn what_failed_together_comes_back_spread_over_half_of_its_pause() {
         let now = Instant::now();
-        let mut queue: Queue<u32> = Queue::new(1000, BACKOFF);
-        (0..1000).for_each(|key| queue.add(key));
+        let mut queue: Queue<u32> = Queue::new(2000, BACKOFF);
+        (0..1000).for_each(|key| queue.add(key, server()));
         while let Some(key) = queue.next(now) {
             queue.finish(&key, Verdict::Retry, now);
         }
@@ -241,10 +264,10 @@ mod tests {
     fn news_ends_the_wait_and_leaves_no_second_turn_behind() {
         let now = Instant::now();
         let mut queue = queue(1);
-        queue.add("a");
+        queue.add("a", server());
         assert_eq!(queue.next(now), Some("a"));
         queue.finish(&"a", Verdict::At(now + Duration::from_mins(5)), now);
-        queue.add("a");
+        queue.add("a", server());
         assert_eq!(queue.next(now), Some("a"));
         queue.finish(&"a", Verdict::Done, now);
         assert_eq!(queue.next_due(), None);
@@ -255,7 +278,7 @@ mod tests {
     fn items_that_wait_do_not_count_as_work() {
         let now = Instant::now();
         let mut queue = queue(1);
-        queue.add("a");
+        queue.add("a", server());
         assert_eq!(queue.depth(), 1);
         assert_eq!(queue.next(now), Some("a"));
         assert_eq!(queue.depth(), 1);
@@ -274,7 +297,7 @@ mod tests {
             (Verdict::Retry, true),
             (Verdict::Done, false),
         ] {
-            queue.add("a");
+            queue.add("a", server());
             assert!(queue.has_work());
             assert_eq!(queue.next(now), Some("a"));
             assert!(queue.has_work());

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::claim::{self, ClaimError};
 use super::config::Config;
 use super::delete::{self, Step, VolumeOutcome};
+use super::lanes::Lane;
 use super::objects::{Claim, Class, Volume};
 use super::provision::{Attempt, ClaimOutcome, Finality, Unsaved, is_our_class};
 use super::queue::Verdict;
@@ -27,6 +28,8 @@ use super::watch::Change;
 #[derive(Debug)]
 struct Known {
     uid: Box<str>,
+    /// The backing volume's id, if it is one of our driver's.
+    handle: Option<Box<str>>,
     step: Step,
     /// We saved it and no watch has shown it yet.
     unseen: bool,
@@ -65,6 +68,8 @@ pub(crate) struct VolumeStep {
     pub(crate) uid: String,
     /// For [`Step::Delete`]: whether the backing volume is deleted already.
     pub(crate) deleted: bool,
+    /// For [`Step::Delete`]: another object that stands for the same backing volume, and is to stay.
+    pub(crate) kept_by: Option<String>,
 }
 
 /// Items that need a look.
@@ -194,7 +199,12 @@ impl State {
             }
             Event::InitApply(volume) | Event::Apply(volume) => return self.note_volume(&volume),
             Event::Delete(volume) => {
-                self.volumes.remove(volume.name());
+                let gone = self.volumes.remove(volume.name());
+                // Another object may have waited for that.
+                let Some(handle) = gone.and_then(|known| known.handle) else { return Vec::new() };
+                let waits = |known: &Known| known.step == Step::Delete && known.handle.as_ref() == Some(&handle);
+                let others = self.volumes.items().iter().filter(|(_, known)| waits(known));
+                return others.map(|(name, _)| Key::Volume(name.clone())).collect();
             }
         }
         Vec::new()
@@ -202,7 +212,9 @@ impl State {
 
     fn note_volume(&mut self, volume: &Volume) -> Vec<Key> {
         let step = delete::step(volume, &self.config.driver_name);
-        let known = Known { uid: volume.uid().into(), step, unseen: false, deleted: false, gone: false };
+        let csi = volume.spec.csi.as_ref().filter(|csi| csi.driver == self.config.driver_name);
+        let handle = csi.map(|csi| csi.volume_handle.as_str().into());
+        let known = Known { uid: volume.uid().into(), handle, step, unseen: false, deleted: false, gone: false };
         let name = volume.name().to_owned();
         if delete::is_ours(volume, &self.config.driver_name)
             && let Some(share) = share_of_volume(volume)
@@ -277,8 +289,14 @@ impl State {
         match outcome {
             ClaimOutcome::Saved { name, uid: volume_uid } => {
                 self.progress.remove(uid);
-                let known =
-                    Known { uid: volume_uid.into(), step: Step::Leave, unseen: true, deleted: false, gone: false };
+                let known = Known {
+                    uid: volume_uid.into(),
+                    handle: None,
+                    step: Step::Leave,
+                    unseen: true,
+                    deleted: false,
+                    gone: false,
+                };
                 self.volumes.put_unseen(name, known);
                 Verdict::Done
             }
@@ -328,7 +346,34 @@ impl State {
         if known.gone || known.step == Step::Leave {
             return None;
         }
-        Some(VolumeStep { step: known.step, uid: known.uid.to_string(), deleted: known.deleted })
+        let kept_by = self.kept_by(name, known).map(str::to_owned);
+        Some(VolumeStep { step: known.step, uid: known.uid.to_string(), deleted: known.deleted, kept_by })
+    }
+
+    /// Another object for the same backing volume that is not to be deleted: people copy an object to use a volume in
+    /// two namespaces.
+    fn kept_by(&self, name: &str, known: &Known) -> Option<&str> {
+        let handle = known.handle.as_ref().filter(|_| known.step == Step::Delete && !known.deleted)?;
+        let keeps = |other: &Known| other.handle.as_ref() == Some(handle) && other.step != Step::Delete && !other.gone;
+        let mut others = self.volumes.items().iter().filter(|(other, known)| *other != name && keeps(known));
+        others.next().map(|(other, _)| other.as_str())
+    }
+
+    /// The server that the work on an item needs.
+    pub(crate) fn lane(&self, key: &Key) -> Lane {
+        let server = match key {
+            Key::Claim(uid) => match self.progress.get(uid) {
+                Some(Progress::InBackground(attempts)) => attempts.first().map(|attempt| &attempt.class),
+                _ => self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim))),
+            }
+            .and_then(|class| share_of_class(class))
+            .map(|(server, _)| server),
+            Key::Volume(name) => {
+                let id: Option<VolumeId> = self.volumes.get(name).and_then(|known| known.handle.as_ref()?.parse().ok());
+                id.map(|id| id.server().clone())
+            }
+        };
+        server.map(|server| server.to_string()).unwrap_or_default().into()
     }
 
     /// Notes what came of the work on the volume `name` with this UID.

@@ -30,7 +30,7 @@ fn volume(name: &str, phase: &str) -> Volume {
             "name": name, "uid": "v", "finalizers": [names::FINALIZER],
             "annotations": {names::PROVISIONED_BY: DRIVER},
         },
-        "spec": {"persistentVolumeReclaimPolicy": "Delete", "csi": {"driver": DRIVER, "volumeHandle": "h"}},
+        "spec": {"persistentVolumeReclaimPolicy": "Delete", "csi": {"driver": DRIVER, "volumeHandle": format!("berth://nfs-a/export#{name}")}},
         "status": {"phase": phase},
     }))
     .unwrap()
@@ -268,7 +268,7 @@ fn released() -> State {
 }
 
 fn deletion(deleted: bool) -> VolumeStep {
-    VolumeStep { step: Step::Delete, uid: "v".into(), deleted }
+    VolumeStep { step: Step::Delete, uid: "v".into(), deleted, kept_by: None }
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn what_was_finished_for_one_object_says_nothing_of_the_next_with_its_name() {
     let mut next = volume("pvc-u", "Released");
     next.metadata.uid = Some("w".into());
     state.apply(Change::Volume(Event::Apply(next)));
-    let expected = VolumeStep { step: Step::Delete, uid: "w".into(), deleted: false };
+    let expected = VolumeStep { step: Step::Delete, uid: "w".into(), deleted: false, kept_by: None };
     assert_eq!(state.volume_step("pvc-u"), Some(expected));
     // News of work that was begun on the first one changes nothing.
     state.volume_done("pvc-u", "v", &VolumeOutcome::Failed { deleted: true });
@@ -347,6 +347,48 @@ fn each_share_of_our_classes_and_volumes_is_told_once() {
 
 #[test]
 fn a_volume_in_the_cluster_costs_little_memory() {
-    // The name and the UID are the only parts on the heap.
-    assert!(size_of::<Known>() <= 32, "{}", size_of::<Known>());
+    // Name, UID and, of one of ours, the id of at most 128 bytes are the only parts on the heap.
+    assert!(size_of::<Known>() <= 40, "{}", size_of::<Known>());
+}
+
+#[test]
+fn a_backing_volume_is_kept_for_as_long_as_another_object_stands_for_it() {
+    let mut state = state();
+    let copy = |phase: &str| {
+        let mut copy = volume("copy", phase);
+        copy.spec.csi.as_mut().unwrap().volume_handle = "berth://nfs-a/export#pv".to_owned();
+        Change::Volume(Event::Apply(copy))
+    };
+    state.apply(copy("Bound"));
+    state.apply(Change::Volume(Event::Apply(volume("pv", "Released"))));
+    assert_eq!(state.volume_step("pv").unwrap().kept_by.as_deref(), Some("copy"));
+    // Both are to go: the first takes the backing volume with it.
+    state.apply(copy("Released"));
+    assert_eq!(state.volume_step("pv"), Some(deletion(false)));
+    state.apply(copy("Bound"));
+    let Change::Volume(Event::Apply(gone)) = copy("Bound") else { unreachable!() };
+    assert_eq!(state.apply(Change::Volume(Event::Delete(gone))), [Key::Volume("pv".to_owned())]);
+    assert_eq!(state.volume_step("pv"), Some(deletion(false)));
+}
+
+#[test]
+fn an_item_is_in_the_lane_of_its_server() {
+    let mut state = with_claim("u-1");
+    let lane = |state: &State, key: Key| state.lane(&key).to_string();
+    assert_eq!(lane(&state, Key::Claim("u-1".to_owned())), "", "a class without a server");
+    let mut class = class("c-2");
+    class.parameters.insert("server".to_owned(), "nfs-b".to_owned());
+    class.parameters.insert("share".to_owned(), "/export".to_owned());
+    state.apply(Change::Class(Event::Apply(class)));
+    assert_eq!(lane(&state, Key::Claim("u-1".to_owned())), "nfs-b");
+    state.apply(Change::Volume(Event::Apply(volume("pv", "Released"))));
+    assert_eq!(lane(&state, Key::Volume("pv".to_owned())), "nfs-a");
+    assert_eq!(lane(&state, Key::Volume("unknown".to_owned())), "");
+
+    // Of a claim that is gone the class decides that something was begun with.
+    let begun = attempt(&mut state, "u-1");
+    state.claim_done("u-1", ClaimOutcome::Failed(begun, Finality::InBackground), Instant::now());
+    state.apply(Change::Claim(Event::Delete(claim("u-1"))));
+    state.apply(Change::Class(Event::Apply(self::class("c-3"))));
+    assert_eq!(lane(&state, Key::Claim("u-1".to_owned())), "nfs-b");
 }

@@ -106,9 +106,10 @@ impl<V: Volumes> Worker<V> {
             Ok(change) => {
                 let was_complete = self.state.is_complete();
                 for key in self.state.apply(change) {
+                    let lane = self.state.lane(&key);
                     match key {
-                        Key::Claim(uid) => self.claims.add(uid),
-                        Key::Volume(name) => self.volumes.add(name),
+                        Key::Claim(uid) => self.claims.add(uid, lane),
+                        Key::Volume(name) => self.volumes.add(name, lane),
                     }
                 }
                 if !was_complete && self.state.is_complete() {
@@ -177,14 +178,14 @@ impl<V: Volumes> Worker<V> {
     }
 
     fn start_volume(&mut self, name: String, now: Instant) {
-        let Some(VolumeStep { step, uid, deleted }) = self.state.volume_step(&name) else {
+        let Some(VolumeStep { step, uid, deleted, kept_by }) = self.state.volume_step(&name) else {
             return self.volumes.finish(&name, Verdict::Done, now);
         };
         let context = Arc::clone(&self.context);
         let id = name.clone();
         self.spawn(Item::Volume(name), async move {
             let outcome = match step {
-                Step::Delete => delete::delete(context, &id, &uid, deleted).await,
+                Step::Delete => delete::delete(context, &id, &uid, deleted, kept_by.as_deref()).await,
                 step => delete::patch_finalizer(context, &id, &uid, step).await,
             };
             Done::Volume { name: id, uid, outcome }

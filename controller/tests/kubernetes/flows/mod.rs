@@ -27,6 +27,7 @@ macro_rules! every_flow {
             volumes a_volume_deleted_before_its_claim_goes_with_the_claim
             volumes foreign_finalizers_survive
             volumes a_failed_delete_is_told_and_repeated
+            volumes a_volume_that_another_object_stands_for_is_kept
             volumes a_hundred_claims_take_a_hundred_creates_and_a_hundred_deletes
             leaders a_lost_lease_ends_the_process_and_the_next_leader_finishes
             leaders two_leaders_never_both_act

@@ -1,6 +1,6 @@
 //! From a volume object to its end.
 
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 use nfs_client::NfsStatus;
 use serde_json::json;
 
@@ -133,5 +133,34 @@ pub(crate) async fn a_hundred_claims_take_a_hundred_creates_and_a_hundred_delete
     deletes.sort_unstable();
     assert_eq!(deletes, creates.iter().map(|name| id(name)).collect::<Vec<_>>());
     assert_eq!((flow.volumes.count(), flow.volumes.doubled()), (0, Vec::new()));
+    running.stop().await.expect("a clean end");
+}
+
+/// People copy a PersistentVolume to use its content in another namespace.
+pub(crate) async fn a_volume_that_another_object_stands_for_is_kept<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "copied").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let first = flow.wait_bound("data").await;
+    let (name, uid) = (first.metadata.name.clone().unwrap(), first.metadata.uid.clone().unwrap());
+    let copy = format!("{name}-copy");
+    let mut object = serde_json::to_value(&first).unwrap();
+    object["metadata"] = json!({"name": copy, "annotations": first.metadata.annotations});
+    object["status"] = json!(null);
+    object["spec"]["claimRef"] = json!({"namespace": "elsewhere", "name": "data"});
+    let object = serde_json::from_value(object).unwrap();
+    flow.all_volumes().create(&PostParams::default(), &object).await.expect("a copy");
+
+    flow.delete_claim("data").await;
+    let told = flow.wait_event("default", &uid, "VolumeFailedDelete").await;
+    let begin = format!("volume {} was not deleted: PersistentVolume {copy} stands for it as well", id(&name));
+    assert!(told.starts_with(&begin), "{told}");
+    assert!(flow.volumes.deletes().is_empty());
+
+    // Without the copy it goes.
+    flow.all_volumes().delete(&copy, &DeleteParams::default()).await.expect("a copy");
+    flow.wait_no_volumes().await;
+    assert_eq!(flow.volumes.deletes(), [id(&name)]);
     running.stop().await.expect("a clean end");
 }

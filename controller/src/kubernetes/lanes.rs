@@ -1,0 +1,136 @@
+//! Items that are ready, in one lane for each server that they need.
+//!
+//! Lanes take turns, and none of them gets more than half of the places that the others leave: whatever waits for a server
+//! that does not answer, there is a place for the first item of another one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The server that an item needs; empty where it needs none.
+pub(crate) type Lane = Arc<str>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Lanes<K> {
+    /// Items that are ready; no lane here is empty.
+    ready: HashMap<Lane, VecDeque<K>>,
+    /// The lanes with items, the one whose turn it is first.
+    turns: VecDeque<Lane>,
+    /// Places taken in each lane; no lane here has none.
+    taken: HashMap<Lane, usize>,
+    all_taken: usize,
+    len: usize,
+}
+
+impl<K> Default for Lanes<K> {
+    fn default() -> Self {
+        Self { ready: HashMap::new(), turns: VecDeque::new(), taken: HashMap::new(), all_taken: 0, len: 0 }
+    }
+}
+
+impl<K> Lanes<K> {
+    /// Adds an item behind those of its lane.
+    pub(super) fn push(&mut self, lane: &Lane, item: K) {
+        let items = self.ready.entry(Arc::clone(lane)).or_default();
+        if items.is_empty() {
+            self.turns.push_back(Arc::clone(lane));
+        }
+        items.push_back(item);
+        self.len += 1;
+    }
+
+    /// Takes the next item that there is a place for, of `places` in all. [`Lanes::leave`] must follow.
+    pub(super) fn take(&mut self, places: usize) -> Option<(Lane, K)> {
+        for _ in 0..self.turns.len() {
+            let lane = self.turns.pop_front()?;
+            let item = if self.has_room(&lane, places) { self.pop(&lane) } else { None };
+            if self.ready.contains_key(&lane) {
+                self.turns.push_back(Arc::clone(&lane));
+            }
+            if let Some(item) = item {
+                *self.taken.entry(Arc::clone(&lane)).or_default() += 1;
+                self.all_taken += 1;
+                return Some((lane, item));
+            }
+        }
+        None
+    }
+
+    fn has_room(&self, lane: &Lane, places: usize) -> bool {
+        let taken = self.taken.get(lane).copied().unwrap_or_default();
+        let left = places.saturating_sub(self.all_taken - taken);
+        taken < left.div_ceil(2)
+    }
+
+    fn pop(&mut self, lane: &Lane) -> Option<K> {
+        let items = self.ready.get_mut(lane)?;
+        let item = items.pop_front();
+        self.len -= usize::from(item.is_some());
+        if items.is_empty() {
+            self.ready.remove(lane);
+        }
+        item
+    }
+
+    /// An item of the lane has left its place.
+    pub(super) fn leave(&mut self, lane: &Lane) {
+        if let Some(taken) = self.taken.get_mut(lane) {
+            *taken -= 1;
+            self.all_taken -= 1;
+            if *taken == 0 {
+                self.taken.remove(lane);
+            }
+        }
+    }
+
+    /// Items that are ready.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(items: &[(&str, usize)]) -> Lanes<String> {
+        let mut lanes = Lanes::default();
+        for (lane, count) in items {
+            (0..*count).for_each(|number| lanes.push(&Lane::from(*lane), format!("{lane}{number}")));
+        }
+        lanes
+    }
+
+    /// How many of each lane are taken until there is nothing more to take.
+    fn take_all(lanes: &mut Lanes<String>, places: usize) -> Vec<String> {
+        std::iter::from_fn(|| lanes.take(places)).map(|(lane, _)| lane.to_string()).collect()
+    }
+
+    #[test]
+    fn however_many_wait_for_one_server_there_is_a_place_for_another() {
+        let mut lanes = lanes(&[("silent", 1000)]);
+        assert_eq!(take_all(&mut lanes, 100).len(), 50);
+        for (server, expected) in [("a", 25), ("b", 13), ("c", 6), ("d", 3), ("e", 2), ("f", 1)] {
+            (0..1000).for_each(|number| lanes.push(&server.into(), format!("{server}{number}")));
+            let taken = take_all(&mut lanes, 100);
+            assert_eq!((taken.len(), taken.iter().all(|lane| lane == server)), (expected, true), "{server}");
+        }
+        assert!(take_all(&mut lanes, 100).is_empty(), "every place is taken");
+    }
+
+    #[test]
+    fn servers_take_turns() {
+        let mut lanes = lanes(&[("a", 3), ("b", 1), ("c", 3)]);
+        assert_eq!(take_all(&mut lanes, 100), ["a", "b", "c", "a", "c", "a", "c"]);
+        assert_eq!(lanes.len(), 0);
+    }
+
+    #[test]
+    fn a_place_that_is_left_is_taken_again() {
+        let mut lanes = lanes(&[("a", 3)]);
+        assert_eq!(take_all(&mut lanes, 1), ["a"]);
+        lanes.leave(&"a".into());
+        assert_eq!(take_all(&mut lanes, 1), ["a"], "one place is enough for a lane that is alone");
+        assert_eq!(lanes.len(), 1);
+    }
+}
