@@ -181,6 +181,20 @@ impl Controller for ControllerService {
     ) -> Answer<csi::ControllerModifyVolumeResponse> {
         not_offered("ControllerModifyVolume")
     }
+
+    async fn controller_list_volume_health(
+        &self,
+        _: Request<csi::ControllerListVolumeHealthRequest>,
+    ) -> Answer<csi::ControllerListVolumeHealthResponse> {
+        not_offered("ControllerListVolumeHealth")
+    }
+
+    async fn controller_get_volume_health(
+        &self,
+        _: Request<csi::ControllerGetVolumeHealthRequest>,
+    ) -> Answer<csi::ControllerGetVolumeHealthResponse> {
+        not_offered("ControllerGetVolumeHealth")
+    }
 }
 
 fn not_offered<T>(method: &str) -> Answer<T> {

@@ -132,6 +132,8 @@ async fn only_what_is_offered_is_announced_and_the_rest_is_unimplemented() {
         client.create_snapshot(csi::CreateSnapshotRequest::default()).await.unwrap_err(),
         client.controller_expand_volume(csi::ControllerExpandVolumeRequest::default()).await.unwrap_err(),
         client.controller_publish_volume(csi::ControllerPublishVolumeRequest::default()).await.unwrap_err(),
+        client.controller_get_volume_health(csi::ControllerGetVolumeHealthRequest::default()).await.unwrap_err(),
+        client.controller_list_volume_health(csi::ControllerListVolumeHealthRequest::default()).await.unwrap_err(),
     ];
     assert!(codes.iter().all(|status| status.code() == Code::Unimplemented), "{codes:?}");
 }

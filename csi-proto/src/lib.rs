@@ -16,7 +16,7 @@ mod generated {
     }
 }
 
-/// Container Storage Interface v1 (specification v1.12.0).
+/// Container Storage Interface v1 (specification v1.13.0).
 pub use generated::csi::v1 as csi;
 /// kubelet's plugin registration, version 1.
 pub use generated::pluginregistration;

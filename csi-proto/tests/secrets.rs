@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use csi_proto::csi::{CreateVolumeRequest, CreateVolumeResponse, NodePublishVolumeRequest};
+use csi_proto::csi::{
+    CreateVolumeRequest, CreateVolumeResponse, NodeGetStorageHealthRequest, NodePublishVolumeRequest,
+};
 
 /// Answers whether a type implements `Debug`: the inherent method wins where its bound holds.
 macro_rules! is_debug {
@@ -29,6 +31,7 @@ macro_rules! is_debug {
 fn a_message_with_secrets_cannot_be_printed() {
     assert!(!is_debug!(CreateVolumeRequest));
     assert!(!is_debug!(NodePublishVolumeRequest));
+    assert!(!is_debug!(NodeGetStorageHealthRequest), "one that a later version of the specification has brought");
     assert!(is_debug!(CreateVolumeResponse));
 }
 

@@ -113,7 +113,7 @@ impl<M: Mounter, S: Servers> csi::node_server::Node for NodeService<M, S> {
         let volume = required(&request.volume_id, "volume_id")?;
         let path = required(&request.volume_path, "volume_path")?;
         let found = self.node.stats(volume, Path::new(path)).await.map_err(|error| to_status(&error))?;
-        Ok(Response::new(csi::NodeGetVolumeStatsResponse { usage: usage(found), volume_condition: None }))
+        Ok(Response::new(csi::NodeGetVolumeStatsResponse { usage: usage(found) }))
     }
 
     async fn node_get_capabilities(
@@ -155,6 +155,20 @@ impl<M: Mounter, S: Servers> csi::node_server::Node for NodeService<M, S> {
         _request: Request<csi::NodeExpandVolumeRequest>,
     ) -> Result<Response<csi::NodeExpandVolumeResponse>, Status> {
         Err(not_offered("NodeExpandVolume"))
+    }
+
+    async fn node_get_volume_health(
+        &self,
+        _request: Request<csi::NodeGetVolumeHealthRequest>,
+    ) -> Result<Response<csi::NodeGetVolumeHealthResponse>, Status> {
+        Err(not_offered("NodeGetVolumeHealth"))
+    }
+
+    async fn node_get_storage_health(
+        &self,
+        _request: Request<csi::NodeGetStorageHealthRequest>,
+    ) -> Result<Response<csi::NodeGetStorageHealthResponse>, Status> {
+        Err(not_offered("NodeGetStorageHealth"))
     }
 }
 

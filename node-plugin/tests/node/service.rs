@@ -389,4 +389,8 @@ async fn the_node_says_who_it_is_and_what_it_can() {
     assert_eq!(answer.into_inner().capabilities.len(), 2);
     let stage = scene.plugin.client.node_stage_volume(csi::NodeStageVolumeRequest::default()).await;
     assert_eq!(failure(stage).0, Code::Unimplemented);
+    let health = scene.plugin.client.node_get_volume_health(csi::NodeGetVolumeHealthRequest::default()).await;
+    assert_eq!(failure(health).0, Code::Unimplemented);
+    let health = scene.plugin.client.node_get_storage_health(csi::NodeGetStorageHealthRequest::default()).await;
+    assert_eq!(failure(health).0, Code::Unimplemented);
 }
