@@ -250,9 +250,9 @@ impl OperationError {
             | Self::NotKept { .. }
             | Self::OtherFileSystem { .. } => Code::FailedPrecondition,
             Self::Storage { source, .. } => storage_code(source),
-            Self::InDoubt(_) | Self::NotAnswering { .. } => Code::Unavailable,
+            // Of a job that has panicked nobody knows how far it came: only a repetition goes on from there.
+            Self::InDoubt(_) | Self::NotAnswering { .. } | Self::Crashed(_) => Code::Unavailable,
             Self::Shared(error) => error.code(),
-            Self::Crashed(_) => Code::Internal,
         }
     }
 

@@ -214,7 +214,7 @@ impl Running {
     }
 }
 
-/// A lane's thread, from the inside. Dropped, it takes the lane off the list.
+/// A lane's thread, from the inside. Dropped, also after a panic, it takes the lane off the list.
 struct Thread {
     lanes: Arc<Mutex<HashMap<Lane, Handle>>>,
     lane: Lane,
@@ -240,8 +240,10 @@ impl Thread {
                 allowed: job.allowed,
                 late: false,
             });
-            // Whoever waits for a job that panics is told by the channel that is dropped with it.
-            let _lost = panics::contained_call(job.what, job.run);
+            // Its caller is told by the channel that is dropped with the job, and the next job gets a new thread.
+            if panics::contained_call(job.what, job.run).is_err() {
+                return;
+            }
             *lock(&self.running.0) = None;
         }
     }

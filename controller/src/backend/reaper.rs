@@ -11,6 +11,8 @@ mod work;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use csi_runtime::panics::vital;
+
 use self::named::Named;
 use super::share::Share;
 use crate::error::OperationError;
@@ -51,7 +53,7 @@ pub(super) struct Pass {
 pub(crate) fn spawn(share: &Arc<Share>) {
     let trashed = share.trashed();
     let share = Arc::downgrade(share);
-    tokio::spawn(async move {
+    let emptying = async move {
         let (mut failures, mut named) = (0, Named::default());
         loop {
             let Some(left) = pass(&share, &mut named).await else { return };
@@ -63,7 +65,8 @@ pub(crate) fn spawn(share: &Arc<Share>) {
             };
             let _either = tokio::time::timeout(pause, ring).await;
         }
-    });
+    };
+    tokio::spawn(vital("the reaper", emptying));
 }
 
 /// How long nothing is done after so many failures in a row, unless something rings.

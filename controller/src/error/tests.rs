@@ -109,7 +109,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
         ),
         (OperationError::OtherFileSystem { location: location() }, Code::FailedPrecondition),
         (OperationError::OtherFileSystem { location: location() }.in_doubt(), Code::Unavailable),
-        (OperationError::Crashed("volume v".to_owned()), Code::Internal),
+        (OperationError::Crashed("volume v".to_owned()), Code::Unavailable),
         (OperationError::NotAnswering { location: location(), reason: "why".to_owned() }, Code::Unavailable),
         (
             OperationError::Shared(Arc::new(OperationError::OtherFileSystem { location: location() })),

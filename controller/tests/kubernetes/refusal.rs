@@ -9,7 +9,6 @@ pub(crate) fn refusal(code: Code) -> OperationError {
     let error = match code {
         Code::Aborted => OperationError::InProgress("the volume".to_owned()),
         Code::InvalidArgument => OperationError::Missing("a parameter"),
-        Code::Internal => OperationError::Crashed("the volume".to_owned()),
         Code::Unavailable => OperationError::Storage {
             doing: "reach",
             location: "nfs.example:/export".to_owned(),
