@@ -76,10 +76,6 @@ pub(crate) enum ClaimOutcome {
         name: String,
         /// Its UID; empty when somebody had saved it before.
         uid: String,
-        /// The backing volume's id.
-        handle: String,
-        /// By what it was made.
-        attempt: Attempt,
     },
     /// The volume exists; saving its object failed.
     Unsaved(Unsaved),
@@ -89,8 +85,6 @@ pub(crate) enum ClaimOutcome {
     Stopped,
     /// The call failed.
     Failed(Attempt, Finality),
-    /// Nothing of this attempt, which another one has overtaken, is left.
-    Discarded(Attempt),
 }
 
 /// Makes the volume of a claim and saves its object.
@@ -152,44 +146,7 @@ pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved)
     };
     context.recorder.claim(claim, Reason::ProvisioningSucceeded, format!("Successfully provisioned volume {name}"));
     context.counts.provisioned(unsaved.attempt.class.name(), unsaved.started.elapsed());
-    let csi = unsaved.volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
-    let handle = csi.map(|csi| csi.volume_handle.clone()).unwrap_or_default();
-    ClaimOutcome::Saved { name, uid, handle, attempt: unsaved.attempt }
-}
-
-/// Ends what an attempt may have begun whose claim has got its volume, `kept`, by another class meanwhile: finishes it, which
-/// is the only way to learn what it is, and deletes it then.
-pub(crate) async fn discard<V: Volumes>(context: Arc<Context<V>>, attempt: Attempt, kept: &str) -> ClaimOutcome {
-    let (claim, class) = (&*attempt.claim, &*attempt.class);
-    // What cannot be asked for was not asked for either.
-    let Ok(plan) = request::build_request(claim, class, &context.config) else {
-        return ClaimOutcome::Discarded(attempt);
-    };
-    if !context.term.is_held() {
-        return ClaimOutcome::NoChange;
-    }
-    let about = format!("{}/{}", claim.namespace(), claim.name());
-    let ended = match context.volumes.create(plan.request).await {
-        Ok(created) if created.id == kept => Ok(()),
-        Ok(created) => {
-            info!(claim = about, handle = created.id, "deleting a volume that a class had begun which was replaced");
-            if !context.term.is_held() {
-                return ClaimOutcome::NoChange;
-            }
-            context.volumes.delete(&created.id).await
-        }
-        Err(error) if classify(error.code()) == Finality::InBackground => Err(error),
-        Err(_) => Ok(()),
-    };
-    match ended {
-        Ok(()) => ClaimOutcome::Discarded(attempt),
-        Err(error) => {
-            let text = error.message();
-            warn!(claim = about, error = text, "what a replaced class had begun is not removed yet");
-            context.recorder.claim(claim, Reason::ProvisioningCleanupFailed, text);
-            ClaimOutcome::NoChange
-        }
-    }
+    ClaimOutcome::Saved { name, uid }
 }
 
 fn refuse<V>(context: &Context<V>, attempt: &Attempt, error: &RequestError) -> ClaimOutcome {

@@ -51,14 +51,6 @@ enum Progress {
     Infeasible { class_uid: String, until: Instant },
 }
 
-/// What other classes may have begun for a claim that has its volume by now.
-#[derive(Debug)]
-struct Overtaken {
-    /// The backing volume that the claim has.
-    kept: String,
-    attempts: Vec<Attempt>,
-}
-
 /// Work on a claim.
 #[derive(Debug)]
 pub(crate) enum ClaimStep {
@@ -67,8 +59,6 @@ pub(crate) enum ClaimStep {
     Refuse(ClaimError),
     Provision(Attempt),
     Save(Unsaved),
-    /// To end what the attempt may have begun, but for the backing volume with this id.
-    Discard(Attempt, String),
 }
 
 /// Work on a volume.
@@ -101,8 +91,6 @@ pub(crate) struct State {
     volumes: Store<Known>,
     /// By UID of the claim.
     progress: HashMap<String, Progress>,
-    /// By UID of the claim.
-    overtaken: HashMap<String, Overtaken>,
     /// Shares that our classes and volumes have named.
     shares: HashSet<(Server, SharePath)>,
     /// Those of them that [`State::take_new_shares`] has not told yet.
@@ -117,7 +105,6 @@ impl State {
             classes: Store::default(),
             volumes: Store::default(),
             progress: HashMap::new(),
-            overtaken: HashMap::new(),
             shares: HashSet::new(),
             new_shares: Vec::new(),
         }
@@ -153,7 +140,7 @@ impl State {
             Event::Init => self.claims.begin(),
             Event::InitDone => {
                 let gone = self.claims.end(|_| false);
-                return gone.into_iter().filter(|uid| self.needs_us(uid)).map(Key::Claim).collect();
+                return gone.into_iter().filter(|uid| self.progress.contains_key(uid)).map(Key::Claim).collect();
             }
             Event::InitApply(claim) | Event::Apply(claim) => {
                 let uid = claim.uid().to_owned();
@@ -171,12 +158,7 @@ impl State {
     /// A claim is gone or needs no volume any more. What may be in the making for it still needs us.
     fn forget_claim(&mut self, uid: String) -> Vec<Key> {
         self.claims.remove(&uid);
-        if self.needs_us(&uid) { vec![Key::Claim(uid)] } else { Vec::new() }
-    }
-
-    /// Whether something is left to be done for a claim, be it there or not.
-    fn needs_us(&self, uid: &str) -> bool {
-        self.progress.contains_key(uid) || self.overtaken.contains_key(uid)
+        if self.progress.contains_key(&uid) { vec![Key::Claim(uid)] } else { Vec::new() }
     }
 
     fn apply_class(&mut self, event: Event<Class>) -> Vec<Key> {
@@ -268,25 +250,12 @@ impl State {
             }
             Some(Progress::Infeasible { .. }) | None => {}
         }
-        if let Some(Overtaken { kept, attempts }) = self.overtaken.get(uid)
-            && let Some(attempt) = attempts.first()
-        {
-            return ClaimStep::Discard(attempt.clone(), kept.clone());
-        }
         let attempt = match self.attempt(uid) {
             Ok(Some(attempt)) => attempt,
             Ok(None) => return ClaimStep::Nothing,
             Err(error) => return ClaimStep::Refuse(error),
         };
-        if let Some(known) = self.volumes.get(&volume_name(uid)) {
-            // Without its id nobody could tell it from what another class has begun.
-            if let Some(kept) = known.handle.as_deref().map(str::to_owned)
-                && let Some(Progress::InBackground(attempts)) = self.progress.remove(uid)
-                && let Some(attempt) = attempts.first().cloned()
-            {
-                self.overtaken.insert(uid.to_owned(), Overtaken { kept: kept.clone(), attempts });
-                return ClaimStep::Discard(attempt, kept);
-            }
+        if self.volumes.get(&volume_name(uid)).is_some() {
             self.progress.remove(uid);
             return ClaimStep::Nothing;
         }
@@ -318,8 +287,8 @@ impl State {
     /// Notes what came of the work on a claim.
     pub(crate) fn claim_done(&mut self, uid: &str, outcome: ClaimOutcome, now: Instant) -> Verdict {
         match outcome {
-            ClaimOutcome::Saved { name, uid: volume_uid, handle, attempt } => {
-                self.overtake(uid, &attempt, handle);
+            ClaimOutcome::Saved { name, uid: volume_uid } => {
+                self.progress.remove(uid);
                 let known = Known {
                     uid: volume_uid.into(),
                     handle: None,
@@ -329,23 +298,11 @@ impl State {
                     gone: false,
                 };
                 self.volumes.put_unseen(name, known);
-                if self.overtaken.contains_key(uid) { Verdict::At(now) } else { Verdict::Done }
+                Verdict::Done
             }
             ClaimOutcome::Unsaved(unsaved) => {
-                let csi = unsaved.volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
-                let handle = csi.map(|csi| csi.volume_handle.clone()).unwrap_or_default();
-                self.overtake(uid, &unsaved.attempt, handle);
                 self.progress.insert(uid.to_owned(), Progress::Unsaved(unsaved));
                 Verdict::Retry
-            }
-            ClaimOutcome::Discarded(attempt) => {
-                let Some(overtaken) = self.overtaken.get_mut(uid) else { return Verdict::Done };
-                overtaken.attempts.retain(|other| other.class.uid() != attempt.class.uid());
-                if !overtaken.attempts.is_empty() {
-                    return Verdict::At(now);
-                }
-                self.overtaken.remove(uid);
-                Verdict::Done
             }
             ClaimOutcome::NoChange => Verdict::Retry,
             ClaimOutcome::Stopped => {
@@ -372,14 +329,6 @@ impl State {
                 self.progress.insert(uid.to_owned(), Progress::Infeasible { class_uid, until });
                 Verdict::At(until)
             }
-        }
-    }
-
-    /// The claim has got its volume: what other classes may have begun for it is nobody's.
-    fn overtake(&mut self, uid: &str, attempt: &Attempt, kept: String) {
-        let attempts = self.by_other_classes(uid, attempt);
-        if !attempts.is_empty() {
-            self.overtaken.insert(uid.to_owned(), Overtaken { kept, attempts });
         }
     }
 

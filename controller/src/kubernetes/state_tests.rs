@@ -87,8 +87,8 @@ fn nothing_is_complete_before_every_watch_has_shown_everything() {
 #[test]
 fn a_saved_claim_is_finished_before_any_watch_shows_its_volume() {
     let mut state = with_claim("u");
-    let made = attempt(&mut state, "u");
-    let saved = ClaimOutcome::Saved { name: "pvc-u".into(), uid: "v".into(), handle: "h".into(), attempt: made };
+    attempt(&mut state, "u");
+    let saved = ClaimOutcome::Saved { name: "pvc-u".into(), uid: "v".into() };
     assert_eq!(state.claim_done("u", saved, Instant::now()), Verdict::Done);
     assert!(is_nothing(&state.claim_step("u", Instant::now())));
     // A list that was on its way when we saved does not name it …

@@ -167,9 +167,6 @@ impl<V: Volumes> Worker<V> {
             ClaimStep::Save(unsaved) => {
                 self.spawn(Item::Claim(uid), async move { Done::Claim(id, provision::save(context, unsaved).await) });
             }
-            ClaimStep::Discard(attempt, kept) => self.spawn(Item::Claim(uid), async move {
-                Done::Claim(id, provision::discard(context, attempt, &kept).await)
-            }),
         }
     }
 

@@ -33,7 +33,6 @@ pub(crate) struct Recording {
 #[derive(Debug, Default)]
 struct Inner {
     script: VecDeque<Act>,
-    /// By id.
     volumes: BTreeMap<String, CreateVolume>,
     creates: Vec<String>,
     deletes: Vec<String>,
@@ -82,7 +81,7 @@ impl Recording {
 
     /// The request that made the volume of this name, if there is one.
     pub(crate) fn volume(&self, name: &str) -> Option<CreateVolume> {
-        self.inner.lock().unwrap().volumes.get(&id(name)).cloned()
+        self.inner.lock().unwrap().volumes.get(name).cloned()
     }
 
     /// How many volumes there are.
@@ -145,16 +144,14 @@ impl Volumes for Recording {
             }
             Some(Act::MakeAndFail(_) | Act::MakeSmall) | None => {}
         }
-        let parameter = |key, default| request.parameters.get(key).map_or(default, String::as_str);
-        let id = id_on(parameter("server", "nfs.example"), parameter("share", "/export"), &request.name);
-        self.inner.lock().unwrap().volumes.insert(id.clone(), request.clone());
+        self.inner.lock().unwrap().volumes.insert(request.name.clone(), request.clone());
         if let Some(Act::MakeAndFail(code)) = act {
             return Err(refusal(code));
         }
         let context = [("server", "nfs.example"), ("share", "/export"), ("subDir", request.name.as_str())];
         let context = context.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let capacity_bytes = u64::from(matches!(act, Some(Act::MakeSmall)));
-        Ok(Created { id, capacity_bytes, context })
+        Ok(Created { id: id(&request.name), capacity_bytes, context })
     }
 
     async fn delete(&self, id: &str) -> Result<(), OperationError> {
@@ -168,7 +165,7 @@ impl Volumes for Recording {
             inner.failing_deletes -= 1;
             return Err(full(&name));
         }
-        inner.volumes.remove(id);
+        inner.volumes.remove(&name);
         Ok(())
     }
 
@@ -184,10 +181,5 @@ impl Volumes for Recording {
 
 /// Id of the volume with this name.
 pub(crate) fn id(name: &str) -> String {
-    id_on("nfs.example", "/export", name)
-}
-
-/// Id of the volume with this name on this share.
-pub(crate) fn id_on(server: &str, share: &str, name: &str) -> String {
-    format!("berth://{server}{share}#{name}")
+    format!("berth://nfs.example/export#{name}")
 }

@@ -14,7 +14,6 @@ macro_rules! every_flow {
             claims a_claim_deleted_while_its_create_runs_leaks_nothing
             claims a_volume_whose_save_is_refused_is_saved_later_and_created_once
             claims an_infeasible_claim_is_retried_at_once_when_its_class_is_another
-            claims what_a_replaced_class_had_begun_is_removed
             claims a_volume_smaller_than_asked_for_is_removed_and_made_again
             claims a_useless_volume_that_cannot_be_removed_is_told
             claims an_undelegated_claim_is_never_provisioned
