@@ -295,19 +295,24 @@ impl OperationError {
 
     /// If the server has not answered: what the client says of it.
     pub(crate) fn silence(&self) -> Option<String> {
-        use nfs_client::Error;
         match self {
-            Self::Storage { source, .. } => matches!(
-                source,
-                Error::Unreachable { .. }
-                    | Error::Timeout { .. }
-                    | Error::OutcomeUnknown { may_still_happen: true, .. }
-            )
-            .then(|| message(source)),
+            Self::Storage { source, .. } => silence(source),
             Self::InDoubt(error) => error.silence(),
             Self::Shared(error) => error.silence(),
             _ => None,
         }
+    }
+}
+
+/// If the server has not answered: what the client says of it, and nothing about what it was asked.
+pub(crate) fn silence(error: &nfs_client::Error) -> Option<String> {
+    use nfs_client::Error;
+    match error {
+        Error::OutcomeUnknown { server, detail, may_still_happen: true } => {
+            Some(format!("NFS server {server}: {detail}"))
+        }
+        Error::Unreachable { .. } | Error::Timeout { .. } => Some(message(error)),
+        _ => None,
     }
 }
 

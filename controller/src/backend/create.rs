@@ -101,7 +101,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
             return Err(error);
         }
     };
-    let failure = match send(share, &folders, wanted, &site).await {
+    let failure = match steps(&folders, wanted, &site).send(share).await {
         Ok(answers) => {
             if has_lost_its_place(wanted, &site, &answers) {
                 doubt.raise(true);
@@ -143,15 +143,6 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
     Ok(Attempt::Failed(error))
 }
 
-async fn send(share: &Share, folders: &Folders, wanted: &Wanted, site: &Site) -> Result<Answers, Failure> {
-    let whole = steps(folders, wanted, site, false);
-    match share.client().limits().await {
-        Ok(limits) if whole.fit(limits) => whole.send(share).await,
-        Ok(_) => steps(folders, wanted, site, true).send(share).await,
-        Err(error) => Err(Failure { step: None, done: Vec::new(), error }),
-    }
-}
-
 /// Whether the attempt makes a complete directory of nothing, or of one that was begun.
 fn completes(site: &Site) -> bool {
     matches!(site.stage(), None | Some(Stage::Begun))
@@ -161,8 +152,8 @@ fn contended(share: &Share, wanted: &Wanted) -> OperationError {
     OperationError::Contended(share.at(wanted.record.path.as_str()))
 }
 
-/// What is still to be done at a site. `split`: it takes more than one request.
-fn steps(folders: &Folders, wanted: &Wanted, site: &Site, split: bool) -> Steps {
+/// What is still to be done at a site.
+fn steps(folders: &Folders, wanted: &Wanted, site: &Site) -> Steps {
     let (key, path) = (wanted.id.key().as_str(), &wanted.record.path);
     let at = |handle: &FileHandle| At::Handle(handle.clone());
     let mut steps = Steps::default().alone_until(Step::Mode);
@@ -180,8 +171,9 @@ fn steps(folders: &Folders, wanted: &Wanted, site: &Site, split: bool) -> Steps 
             let compound = Compound::new().create_dir(name, SetAttributes::mode(PARENT_MODE));
             steps = steps.make(Step::Parents, std::mem::replace(&mut parent, At::Made), compound);
         }
-        let compound = Compound::new().create_dir(path.leaf(), SetAttributes::mode(BEGUN_MODE));
-        steps = steps.make(Step::Place, parent, if split { compound.get_attr() } else { compound });
+        // Its state is of use where a later request goes on: the server may end this one at any step.
+        let compound = Compound::new().create_dir(path.leaf(), SetAttributes::mode(BEGUN_MODE)).get_attr();
+        steps = steps.make(Step::Place, parent, compound);
     }
     if !site.recorded {
         let compound = Compound::new().create_symlink(key, wanted.text.as_bytes());

@@ -3,7 +3,7 @@
 //! Only what a record names is ever moved, and only where nothing contradicts the record. The record goes last: as long
 //! as there is one, a repetition finds what is left to do.
 
-use nfs_client::{Compound, Error, FileHandle, NfsStatus, OpCode};
+use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, ObjectState, OpCode};
 use volume::{OnDelete, PlaceKey, Record, RecordKey, SubPath, VolumeId};
 
 use super::faults::Step;
@@ -23,6 +23,8 @@ const ATTEMPTS: u32 = 4;
 pub(crate) struct Located {
     pub(crate) record: Record,
     pub(super) place: Place,
+    /// State of its record.
+    state: Option<ObjectState>,
     /// Whether a claim on the place is the volume's.
     claimed: bool,
 }
@@ -62,13 +64,14 @@ pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Locate
 async fn find_in(share: &Share, folders: &Folders, key: &RecordKey) -> Result<Option<Located>, OperationError> {
     let default = key.default_place();
     let claim = PlaceKey::new(&default);
-    let request = Compound::new().put_handle(&folders.records).lookup(key.as_str()).read_link();
+    let request = Compound::new().put_handle(&folders.records).lookup(key.as_str()).read_link().get_attr();
     let request = request.put_handle(&folders.root).lookup(key.as_str()).get_attr();
     // Expected to fail: nobody should have claimed another volume's default place.
     let claimed = Compound::new().put_handle(&folders.places).lookup(claim.as_str());
     let (completed, error) = call_both(share, request, claimed).await;
+    let state = completed.attributes(0).and_then(Attributes::state);
     let Some(error) = error else {
-        return located(share, folders, key, completed.target(0).unwrap_or_default(), None).await;
+        return located(share, folders, key, completed.target(0).unwrap_or_default(), state, None).await;
     };
     let Some(text) = completed.target(0) else {
         return match error.failed_op() {
@@ -79,13 +82,13 @@ async fn find_in(share: &Share, folders: &Folders, key: &RecordKey) -> Result<Op
     if !error.is_status(NfsStatus::NoEnt) {
         return Err(share.failed("look up", default.as_str(), error));
     }
-    let place = match completed.attributes(0) {
+    let place = match completed.attributes(1) {
         None => Place::Gone,
         Some(attributes) if attributes.is_directory() => Place::Here(folders.root.clone()),
         Some(attributes) if attributes.is_symlink() => Place::Other(Occupied::Symlink),
         Some(_) => Place::Other(Occupied::Other),
     };
-    located(share, folders, key, text, Some(place)).await
+    located(share, folders, key, text, state, Some(place)).await
 }
 
 /// Reads the record; `default` is what is in the default place, unless somebody else has claimed that.
@@ -94,16 +97,17 @@ async fn located(
     folders: &Folders,
     key: &RecordKey,
     text: &[u8],
+    state: Option<ObjectState>,
     default: Option<Place>,
 ) -> Result<Option<Located>, OperationError> {
     let record = records::parse(share, key, text)?;
     if record.path == key.default_place() {
-        return Ok(Some(Located { record, place: default.unwrap_or(Place::Lost), claimed: false }));
+        return Ok(Some(Located { record, place: default.unwrap_or(Place::Lost), state, claimed: false }));
     }
     let claim = records::claim(share, folders, &PlaceKey::new(&record.path), key).await?;
     let claimed = matches!(claim, Claim::Us(_));
     let place = custom(share, folders, &record.path, claimed).await?;
-    Ok(Some(Located { record, place, claimed }))
+    Ok(Some(Located { record, place, state, claimed }))
 }
 
 /// What is in a custom place, and whether it is still the volume's.
@@ -164,8 +168,9 @@ async fn remove(
     let (key, record) = (id.key(), &located.record);
     let directory = share.at(record.path.as_str());
     // A delete that comes late, from a controller that has lost its lease meanwhile, must not touch the next volume in the
-    // same place: without the record nothing of this request happens.
+    // same place, be it of the same name: without the record that was seen nothing of a request happens.
     let recorded = Compound::new().put_handle(&folders.records).lookup(key.as_str());
+    let recorded = located.state.into_iter().fold(recorded, Compound::verify);
     let mut steps = Steps::default().only_if(recorded, None);
     match (&located.place, record.on_delete) {
         (Place::Other(by), OnDelete::Delete) => {

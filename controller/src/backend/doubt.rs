@@ -59,7 +59,7 @@ impl Doubt {
         // What has been changed between two requests somebody else has completed.
         let changed = failure.error.is_status(NfsStatus::NotSame);
         let made = [Step::Place, Step::Mode].iter().any(|step| failure.done.contains(step)) && !changed;
-        self.left |= unknown || !failure.done.is_empty();
+        self.left |= unknown || failure.is_half_done() || !failure.done.is_empty();
         self.ours |= completes && (made || (unknown && looked));
         self.perhaps_ours |= completes && unknown;
         if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {

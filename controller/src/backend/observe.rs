@@ -4,8 +4,8 @@ use nfs_client::{Attributes, Compound, FileHandle, NfsStatus, ObjectState};
 use volume::{PlaceKey, Record};
 
 use super::folders::Folders;
-use super::layout::PLACES;
-use super::layout::ROOT;
+use super::layout::{PLACES, ROOT, unique_tree};
+use super::pair::call_both;
 use super::place::{Leaf, Walk, is_begun, walk};
 use super::records::{self, Claim};
 use super::share::Share;
@@ -233,20 +233,27 @@ async fn refuse_default_holder(share: &Share, folders: &Folders, wanted: &Wanted
     }
 }
 
-/// Puts a claim of ours in the place of that of a volume that was begun and given up, if it is still the one that was seen. In
-/// one request: without a claim of ours, what the other volume has begun there would be somebody else's for ever.
+/// Puts a claim of ours in the place of that of a volume that was begun and given up, if it is still the one that was seen. At
+/// no moment is the place without a claim: what the other volume has begun there would be somebody else's for ever then.
 async fn take_over(share: &Share, folders: &Folders, wanted: &Wanted, seen: ObjectState) -> Result<(), OperationError> {
-    let place = PlaceKey::new(&wanted.record.path);
+    let (place, name) = (PlaceKey::new(&wanted.record.path), unique_tree());
     tracing::warn!(
         place = share.at(wanted.record.path.as_str()),
         "taking over a place whose volume was never finished"
     );
-    let request = Compound::new().put_handle(&folders.places).lookup(place.as_str()).verify(seen);
-    let request = request.put_handle(&folders.places).remove(place.as_str());
-    match share.client().call(request.create_symlink(place.as_str(), wanted.id.key().as_str())).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_status(NfsStatus::NoEnt) || error.is_status(NfsStatus::NotSame) => Ok(()),
-        Err(error) => Err(share.failed("take over the claim", format!("{ROOT}/{PLACES}/{place}"), error)),
+    let make = Compound::new().put_handle(&folders.trash).create_symlink(&name, wanted.id.key().as_str());
+    let put = Compound::new().put_handle(&folders.places).lookup(place.as_str()).verify(seen);
+    let put = put.put_handle(&folders.trash).save_handle().put_handle(&folders.places).rename(&name, place.as_str());
+    let ended = call_both(share, make, put).await;
+    if ended.1.is_some() {
+        // What stays there all the same is removed with the rest of the trash.
+        let _either_way = share.client().call(Compound::new().put_handle(&folders.trash).remove(&name)).await;
+    }
+    match ended {
+        (_, Some(error)) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => {
+            Err(share.failed("take over the claim", format!("{ROOT}/{PLACES}/{place}"), error))
+        }
+        _ => Ok(()),
     }
 }
 

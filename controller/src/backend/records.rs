@@ -9,8 +9,8 @@ use super::share::Share;
 use crate::error::{Occupied, OperationError};
 
 /// A claim whose volume has no record is left alone for so many seconds: its volume may be in the making. Longer than any
-/// call of the NFS client goes on.
-const UNFINISHED: i64 = 120;
+/// attempt goes on, be it that each of its requests takes all of the time that the NFS client gives it.
+const UNFINISHED: i64 = 1800;
 
 /// Who has claimed a place.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,8 +129,8 @@ mod tests {
     #[test]
     fn only_a_claim_that_is_older_than_any_attempt_is_abandoned() {
         assert!(!is_abandoned(10_000, 10_000));
-        assert!(!is_abandoned(9_880, 10_000));
-        assert!(is_abandoned(9_879, 10_000));
+        assert!(!is_abandoned(8_200, 10_000));
+        assert!(is_abandoned(8_199, 10_000));
         assert!(!is_abandoned(20_000, 10_000), "a clock that was put back");
         assert!(!is_abandoned(i64::MAX, i64::MIN));
     }

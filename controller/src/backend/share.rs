@@ -141,7 +141,7 @@ impl Share {
         &self,
         work: impl Future<Output = Result<T, OperationError>>,
     ) -> Result<T, OperationError> {
-        self.breaker.run(|| self.location(), work).await
+        self.breaker.run(|| self.location(), || Box::pin(self.client.probe()), work).await
     }
 
     /// The driver's folders, made if need be.

@@ -3,7 +3,7 @@
 //! What the steps before one have done is a state that a crash may leave as well, so a request may end after any of them.
 //! Most servers take all of them in one; some take 16 operations in a compound, or 8.
 
-use nfs_client::protocol::{ChannelLimits, Reply};
+use nfs_client::protocol::Reply;
 use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, Replies};
 
 use super::faults::{Faults, Step};
@@ -58,6 +58,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// Whether the server may have done a part of the step that failed: it found no room for what the part was to answer.
+    pub(super) fn is_half_done(&self) -> bool {
+        is_too_long(&self.error)
+    }
+
     /// Whether nobody knows what the server did.
     pub(super) fn is_outcome_unknown(&self) -> bool {
         matches!(self.error, Error::OutcomeUnknown { .. } | Error::Protocol { .. })
@@ -131,11 +136,6 @@ impl Steps {
             before.extend(last);
         }
         self
-    }
-
-    /// Whether a session with these limits takes all of them in one request.
-    pub(super) fn fit(&self, limits: ChannelLimits) -> bool {
-        limits.admits(&Request::new(&Faults::default(), self.guard.as_ref(), &self.groups, None).compound)
     }
 
     /// Sends the steps, in one request if the server takes it.

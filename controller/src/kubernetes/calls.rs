@@ -125,7 +125,7 @@ where
         };
         async move {
             let (fate, result) = match within(call.kind.deadline(), whole).await {
-                Ok(Ok(answer)) if answer.status().is_server_error() => (Fate::ServerError, Ok(answer)),
+                Ok(Ok(answer)) if is_failure(answer.status()) => (Fate::ServerError, Ok(answer)),
                 Ok(Ok(answer)) => (Fate::Answered, Ok(answer)),
                 Ok(Err(source)) => (Fate::Failed, Err(call.failed(source))),
                 Err(_) => (Fate::Late, Err(call.late())),
@@ -138,6 +138,12 @@ where
         }
         .boxed()
     }
+}
+
+/// Whether the server says that it cannot serve anybody. 500 is an answer: it is what an admission webhook that does not work
+/// comes to, among other things that another leader would be told as well.
+fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error() && status != StatusCode::INTERNAL_SERVER_ERROR
 }
 
 /// What a call is, as far as its time goes.

@@ -52,13 +52,13 @@ impl Operations {
         let (id, operation) = (wanted.id.to_string(), super::counts::Operation::CreateVolume);
         let share = self.share(wanted.id.server(), wanted.id.share());
         let (inner, volume) = (Arc::clone(&self.inner), id.clone());
-        // On the heap: whoever waits for a volume need not be as large as what makes it.
-        let work = Box::pin(async move {
+        let work = async move {
             let mut doubt = inner.doubts.of(&volume);
-            let made = share.run(backend::create(&share, &wanted, &mut doubt)).await;
+            // On the heap: whoever waits for a volume need not be as large as what makes it.
+            let made = share.run(Box::pin(backend::create(&share, &wanted, &mut doubt))).await;
             inner.doubts.note(volume, if made.is_ok() { Doubt::default() } else { doubt });
             made.map_err(|error| if doubt.is_raised() && !error.is_retried() { error.in_doubt() } else { error })
-        });
+        };
         let record = self.job(operation, id.clone(), work).await?;
         Ok(Created { id, capacity_bytes: record.size_bytes, context: context.to_map() })
     }

@@ -25,7 +25,8 @@ impl Operations {
         };
         let share = self.share(id.server(), id.share());
         let name = id.to_string();
-        let work = Box::pin(async move { share.run(backend::delete(&share, &id)).await });
+        // On the heap: whoever waits for it need not be as large as what does it.
+        let work = async move { share.run(Box::pin(backend::delete(&share, &id))).await };
         self.job(Operation::DeleteVolume, name, work).await
     }
 }

@@ -48,7 +48,7 @@ impl Operations {
         let unknown = || OperationError::NoVolume(request.id.clone());
         let id: VolumeId = request.id.parse().map_err(|_| unknown())?;
         let share = self.share(id.server(), id.share());
-        let found = share.run(backend::find(&share, id.key())).await?;
+        let found = share.run(Box::pin(backend::find(&share, id.key()))).await?;
         let volume = found.filter(backend::Located::exists).ok_or_else(unknown)?;
         let truth = VolumeContext {
             server: id.server().clone(),

@@ -176,7 +176,8 @@ mod fake {
             whatever_happens_to_a_request_there_is_one_volume,
             handles_are_looked_up_again,
             what_another_controller_completes_is_not_taken_back,
-            a_late_delete_does_not_touch_the_next_volume;
+            a_late_delete_does_not_touch_the_next_volume,
+            a_late_delete_does_not_touch_the_next_volume_of_its_name;
         doubt:
             a_failure_is_not_final_before_what_was_begun_is_taken_back,
             a_refusal_to_look_is_not_final_after_a_lost_answer,

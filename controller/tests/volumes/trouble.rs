@@ -170,3 +170,26 @@ pub(crate) async fn a_late_delete_does_not_touch_the_next_volume(world: &World) 
     assert!(world.folder("records").contains(&"pvc-2".to_owned()));
     assert_eq!(world.folder("places").len(), 1, "the place is still claimed");
 }
+
+/// The same, and the next volume has the same name: it is not the one that was to go.
+pub(crate) async fn a_late_delete_does_not_touch_the_next_volume_of_its_name(world: &World) {
+    let server = world.as_fake();
+    let (late, leader) = (world.controller(), world.controller());
+    let place = [("subDir", "team/data")];
+    late.create("ours", &[]).await.unwrap();
+    let first = leader.create("pvc-1", &place).await.unwrap();
+    server.inject(Fault::on(OpCode::Lookup, Effect::Delay(Duration::from_secs(1))).skip(2));
+    let deleting = tokio::spawn({
+        let id = first.id.clone();
+        async move { late.delete(&id).await }
+    });
+    while server.pending_faults() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    leader.delete(&first.id).await.unwrap();
+    leader.create("pvc-1", &place).await.unwrap();
+    world.until_reaped().await;
+    let tree = world.tree();
+    assert_eq!(deleting.await.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
+    assert_eq!(world.tree(), tree);
+}

@@ -2,7 +2,8 @@
 //!
 //! Server and share are written as in the first form, with escapes of a letter for what makes such names long: suffixes
 //! that a cloud gives to all of its servers, UUIDs, and the first label of the server where it is a directory of the share
-//! as well. No letter ever changes its meaning; later releases may add some.
+//! as well. Letters and rules are as they are for ever: an id is only read if it is written as it would be written now, so
+//! another word would make ids that exist unreadable. What is to be packed otherwise needs another form.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
@@ -157,6 +158,11 @@ mod tests {
                 "/vol1",
                 "svm-0123456789abcdef0.fs-0123456789abcdef0%mus-gov-west-1%n/vol1",
             ),
+            ("a.file.core.windows.net", "/a/a.b", "a%h/%s/a.b"),
+            ("a.privatelink.file.core.usgovcloudapi.net", "/b", "a%i/b"),
+            ("a.file.core.usgovcloudapi.net", "/b", "a%j/b"),
+            ("a.privatelink.file.core.chinacloudapi.cn", "/b", "a%k/b"),
+            ("a.file.core.chinacloudapi.cn", "/b", "a%l/b"),
             ("fs-1.fsx.cn-north-1.amazonaws.com.cn", "/", "fs-1%mcn-north-1%o/"),
             ("nfs.storage.svc.cluster.local:20049", "/é#", "nfs.storage%p:20049/%c3%a9%23"),
             ("10.0.0.2", "/%u/10", "10.0.0.2/%25u/%s"),

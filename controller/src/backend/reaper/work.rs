@@ -85,7 +85,9 @@ pub(super) fn of_one(trouble: Trouble) -> Result<Emptied, OperationError> {
     match error.nfs_status() {
         Some(NfsStatus::NoEnt) => Ok(Emptied::Gone),
         Some(status) if status.is_lost_handle() => Ok(Emptied::Lost),
-        Some(status) if !status.asks_to_wait() && !status.is_lost_session() => Ok(Emptied::Stuck(error.message())),
+        // A server in its grace period puts everybody off; one that says DELAY speaks of this object alone, which a client that
+        // is gone may still hold.
+        Some(status) if status != NfsStatus::Grace && !status.is_lost_session() => Ok(Emptied::Stuck(error.message())),
         _ => Err(error),
     }
 }
