@@ -272,6 +272,21 @@ mod tests {
         assert!(reason.contains("owner user-1000") && reason.contains("nfs4_disable_idmapping=1"), "{reason}");
     }
 
+    /// Speaking for its owner, the controller could change what is mounted there.
+    #[tokio::test]
+    async fn another_file_system_is_not_touched_where_root_is_nobody() {
+        let (server, share) = world(|options| options.squashes_root = true).await;
+        let mounted = format!("{TRASH}/pvc-1/mounted");
+        server.make_file(&format!("{mounted}/file"), "x");
+        server.change(&format!("{TRASH}/pvc-1"), owned_by(65534, 0o755));
+        server.change(&mounted, owned_by(1000, 0o100));
+        server.mount_at(&mounted);
+        let pass = emptied(&share).await;
+        assert!(pass.reason.unwrap().contains("another file system of the server is mounted there"));
+        assert_eq!(server.mode(&mounted), Some(0o100));
+        assert!(server.exists(&format!("{mounted}/file")));
+    }
+
     /// The server does not know the handle of what lies in `.berth`, which is closed to users, when a user comes with it.
     #[tokio::test]
     async fn a_directory_that_its_owner_does_not_reach_stays_and_is_named() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join;
-use nfs_client::{Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus, check_name};
+use nfs_client::{Attributes, Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus, check_name};
 
 use super::inside::{Inside, Trouble, is_refusal};
 use crate::backend::folders::Folders;
@@ -168,9 +168,7 @@ pub(super) async fn list(
             Ok(replies) => {
                 let attributes = replies.attributes(0);
                 attributes.inspect(|attributes| inside.remember(attributes));
-                let fsid = attributes.and_then(|attributes| attributes.fsid);
-                let same = fsid.is_none() || folders.fsid.is_none() || fsid == folders.fsid;
-                return Ok((replies.page().cloned().unwrap_or_default(), same));
+                return Ok((replies.page().cloned().unwrap_or_default(), is_same(folders, attributes)));
             }
             Err(error) => error,
         };
@@ -178,11 +176,21 @@ pub(super) async fn list(
             Some(status) => {
                 let seen = error.completed().and_then(|completed| completed.attributes(0));
                 seen.inspect(|attributes| inside.remember(attributes));
+                if !is_same(folders, seen) {
+                    // Whoever speaks for its owner must not change what is mounted there.
+                    return Ok((DirectoryPage::default(), false));
+                }
                 inside.open(share, &speaker, status).await?;
             }
             None => return Err(failed(error).into()),
         }
     }
+}
+
+/// Whether a directory lies on the file system of the share, as far as the server says.
+fn is_same(folders: &Folders, seen: Option<&Attributes>) -> bool {
+    let fsid = seen.and_then(|attributes| attributes.fsid);
+    fsid.is_none() || folders.fsid.is_none() || fsid == folders.fsid
 }
 
 /// Why an entry stays that has a name which no request may have, such as one that was written by another protocol and is
