@@ -1,7 +1,8 @@
 //! Items that are ready, in one lane for each server that they need.
 //!
-//! Lanes take turns, and none of them gets more than half of the places that the others leave: whatever waits for a server
-//! that does not answer, there is a place for the first item of another one.
+//! Lanes take turns, and none of them gets more than half of the places that the others leave: however many items wait for a
+//! server that does not answer, there is a place for another one's. A hundred places are gone when seven servers are silent
+//! at once, and only until each has kept its first items waiting for as long as a connection is tried.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use super::api::explain_watch;
 use super::claim::ClaimError;
 use super::context::Context;
 use super::delete::{self, Step, VolumeOutcome};
-use super::provision::{self, ClaimOutcome, source_kind};
+use super::provision::{self, Attempt, ClaimOutcome, Finality, source_kind};
 use super::queue::{Backoff, Queue, Verdict};
 use super::state::{ClaimStep, Key, State, VolumeStep};
 use super::watch::Change;
@@ -41,7 +41,7 @@ enum Done {
 
 /// What a task is working on.
 enum Item {
-    Claim(String),
+    Claim(String, Attempt),
     Volume(String),
 }
 
@@ -49,7 +49,7 @@ impl Item {
     /// What its work is called where a panic is told.
     fn task(&self) -> &'static str {
         match self {
-            Self::Claim(_) => "work on a claim",
+            Self::Claim(..) => "work on a claim",
             Self::Volume(_) => "work on a volume",
         }
     }
@@ -162,11 +162,12 @@ impl<V: Volumes> Worker<V> {
                 self.refuse(&uid, &error);
                 self.claims.finish(&uid, Verdict::Retry, now);
             }
-            ClaimStep::Provision(attempt) => self
-                .spawn(Item::Claim(uid), async move { Done::Claim(id, provision::provision(context, attempt).await) }),
-            ClaimStep::Save(unsaved) => {
-                self.spawn(Item::Claim(uid), async move { Done::Claim(id, provision::save(context, unsaved).await) });
-            }
+            ClaimStep::Provision(attempt) => self.spawn(Item::Claim(uid, attempt.clone()), async move {
+                Done::Claim(id, provision::provision(context, attempt).await)
+            }),
+            ClaimStep::Save(unsaved) => self.spawn(Item::Claim(uid, unsaved.attempt.clone()), async move {
+                Done::Claim(id, provision::save(context, unsaved).await)
+            }),
         }
     }
 
@@ -203,7 +204,12 @@ impl<V: Volumes> Worker<V> {
                 let verdict = self.state.volume_done(&name, &uid, &outcome);
                 self.volumes.finish(&name, verdict, now);
             }
-            Ok(Done::Lost(Item::Claim(uid))) => self.claims.finish(&uid, Verdict::Retry, now),
+            // Nobody knows how far it came, be it that the claim is gone by now.
+            Ok(Done::Lost(Item::Claim(uid, attempt))) => {
+                let lost = ClaimOutcome::Failed(attempt, Finality::InBackground);
+                let verdict = self.state.claim_done(&uid, lost, now);
+                self.claims.finish(&uid, verdict, now);
+            }
             Ok(Done::Lost(Item::Volume(name))) => self.volumes.finish(&name, Verdict::Retry, now),
             // Panics are contained, and nobody aborts one of them while this runs.
             Err(failure) => error!(%failure, "work ended without an outcome"),

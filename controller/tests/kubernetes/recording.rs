@@ -21,6 +21,8 @@ pub(crate) enum Act {
     MakeSmall,
     /// It panics.
     Panic,
+    /// The volume is made, and it panics then.
+    MakeAndPanic,
     /// It waits until the gate is `true`, then succeeds.
     Wait(watch::Receiver<bool>),
 }
@@ -142,9 +144,10 @@ impl Volumes for Recording {
             Some(Act::Wait(ref gate)) => {
                 gate.clone().wait_for(|open| *open).await.expect("an open gate");
             }
-            Some(Act::MakeAndFail(_) | Act::MakeSmall) | None => {}
+            Some(Act::MakeAndFail(_) | Act::MakeAndPanic | Act::MakeSmall) | None => {}
         }
         self.inner.lock().unwrap().volumes.insert(request.name.clone(), request.clone());
+        assert!(!matches!(act, Some(Act::MakeAndPanic)), "on purpose");
         if let Some(Act::MakeAndFail(code)) = act {
             return Err(refusal(code));
         }

@@ -23,6 +23,7 @@ macro_rules! every_flow {
             claims a_claim_for_a_populator_is_left_to_it
             claims a_claim_that_cannot_be_asked_for_is_told_why_and_calls_nothing
             claims work_on_a_claim_that_panics_costs_no_other_and_is_repeated
+            claims what_was_made_before_a_panic_is_followed_up_without_its_claim
             volumes the_finalizer_follows_the_reclaim_policy
             volumes a_volume_deleted_before_its_claim_goes_with_the_claim
             volumes foreign_finalizers_survive
