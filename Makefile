@@ -20,6 +20,7 @@ help: ## print this list
 check: $(CARGO_DENY) ## formatting, lints, documentation, licences, chart and rendered manifests; changes nothing
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
 	$(CARGO_DENY) --locked --all-features check bans licenses sources
