@@ -5,18 +5,19 @@
 //! Together they make each volume created once and deleted once as long as nothing fails: what we finished is remembered
 //! until a watch shows it.
 
+mod places;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ::volume::names::parameter;
-use ::volume::{Server, SharePath, VolumeId};
+use ::volume::{Server, SharePath};
 use kube::runtime::watcher::Event;
 use tokio::time::Instant;
 
+use self::places::{share_of_class, share_of_volume};
 use super::claim::{self, ClaimError};
 use super::config::Config;
 use super::delete::{self, Step, VolumeOutcome};
-use super::lanes::Lane;
 use super::objects::{Claim, Class, Volume};
 use super::provision::{Attempt, ClaimOutcome, Finality, Unsaved, is_our_class};
 use super::queue::Verdict;
@@ -359,23 +360,6 @@ impl State {
         others.next().map(|(other, _)| other.as_str())
     }
 
-    /// The server that the work on an item needs.
-    pub(crate) fn lane(&self, key: &Key) -> Lane {
-        let server = match key {
-            Key::Claim(uid) => match self.progress.get(uid) {
-                Some(Progress::InBackground(attempts)) => attempts.first().map(|attempt| &attempt.class),
-                _ => self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim))),
-            }
-            .and_then(|class| share_of_class(class))
-            .map(|(server, _)| server),
-            Key::Volume(name) => {
-                let id: Option<VolumeId> = self.volumes.get(name).and_then(|known| known.handle.as_ref()?.parse().ok());
-                id.map(|id| id.server().clone())
-            }
-        };
-        server.map(|server| server.to_string()).unwrap_or_default().into()
-    }
-
     /// Notes what came of the work on the volume `name` with this UID.
     pub(crate) fn volume_done(&mut self, name: &str, uid: &str, outcome: &VolumeOutcome) -> Verdict {
         let known = self.volumes.get_mut(name).filter(|known| *known.uid == *uid);
@@ -397,19 +381,6 @@ impl State {
             }
         }
     }
-}
-
-/// The share that a class makes volumes on, if it says so in a way that can be read.
-fn share_of_class(class: &Class) -> Option<(Server, SharePath)> {
-    let server = class.parameters.get(parameter::SERVER)?.parse().ok()?;
-    let share = class.parameters.get(parameter::SHARE)?.parse().ok()?;
-    Some((server, share))
-}
-
-/// The share that a volume is on, if its id is one that this driver makes.
-fn share_of_volume(volume: &Volume) -> Option<(Server, SharePath)> {
-    let id: VolumeId = volume.spec.csi.as_ref()?.volume_handle.parse().ok()?;
-    Some((id.server().clone(), id.share().clone()))
 }
 
 #[cfg(test)]
