@@ -205,7 +205,7 @@ pub enum Occupied {
     Volume(String),
     /// Another volume lies around it, by its path below the share.
     Inside(String),
-    /// Another volume has claimed it and is not there yet.
+    /// Another volume holds it and is not there yet.
     Unfinished(String),
 }
 

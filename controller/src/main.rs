@@ -82,7 +82,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     };
     let settings = Settings::new(&identity, args.nfs_reserved_port.into());
     #[cfg(feature = "fault-points")]
-    let settings = Settings { faults: controller::backend::faults::Faults::from_environment(), ..settings };
+    let settings = Settings { faults: controller::backend::directory::faults::Faults::from_environment(), ..settings };
     let servers = Servers::new(settings);
     register_servers(&metrics, servers.clone());
     let operations = Operations::new(args.driver_name.clone(), servers.clone(), Counts::new(&metrics));

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use volume::{Server, SharePath};
 
 use self::breaker::Breaker;
-use crate::backend::Share;
-use crate::backend::faults::Faults;
+use crate::backend::directory::faults::Faults;
+use crate::backend::directory::{Share, Site};
 
 /// Makes the client of a server, which connects when it is first used.
 pub type Connect = Box<dyn Fn(&Server) -> Client + Send + Sync>;
@@ -130,7 +130,8 @@ impl Servers {
         }
         let faults = self.inner.settings.faults.clone();
         let (client, breaker) = (connected.client.clone(), Arc::clone(&connected.breaker));
-        let share = Arc::new(Share::new(server.clone(), path.clone(), client, breaker, faults));
+        let site = Site::new(server.clone(), path.clone(), client, faults);
+        let share = Arc::new(Share::new(site, breaker));
         connected.shares.insert(path.clone(), Arc::clone(&share));
         (share, true)
     }
@@ -163,8 +164,8 @@ impl Servers {
         let known = self.lock();
         let connected = known.values().filter_map(|known| known.connected.as_ref());
         let shares = connected.flat_map(|connected| connected.shares.values());
-        let backlog = |share: &Share| Backlog { trees: share.backlog(), stuck: share.stuck() };
-        shares.map(|share| (share.server().clone(), share.path().clone(), backlog(share))).collect()
+        let backlog = |share: &Share| Backlog { trees: share.traffic().backlog(), stuck: share.traffic().stuck() };
+        shares.map(|share| (share.site().server().clone(), share.site().path().clone(), backlog(share))).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Server, Known>> {
@@ -185,7 +186,7 @@ impl Known {
     fn take_idle(&mut self, idle: Duration) -> Option<Client> {
         let connected = self.connected.as_ref()?;
         // A share that somebody holds is in use; a reaper holds one only while it works.
-        let quiet = |share: &Arc<Share>| Arc::strong_count(share) == 1 && share.backlog() == 0;
+        let quiet = |share: &Arc<Share>| Arc::strong_count(share) == 1 && share.traffic().backlog() == 0;
         if connected.used.elapsed() < idle || !connected.shares.values().all(quiet) {
             return None;
         }
@@ -221,11 +222,11 @@ mod tests {
         let server = FakeServer::new();
         let pool = pool(&server, Duration::from_mins(10));
         for share in ["/a", "/b", "/a"] {
-            open(&pool, "nfs", share).client().probe().await.unwrap();
+            open(&pool, "nfs", share).site().client().probe().await.unwrap();
         }
         assert_eq!(server.connections(), 1);
         assert!(Arc::ptr_eq(&open(&pool, "nfs", "/a"), &open(&pool, "nfs", "/a")));
-        open(&pool, "other", "/a").client().probe().await.unwrap();
+        open(&pool, "other", "/a").site().client().probe().await.unwrap();
         assert_eq!(server.connections(), 2);
     }
 
@@ -234,7 +235,7 @@ mod tests {
         let server = FakeServer::new();
         let pool = pool(&server, Duration::ZERO);
         let share = open(&pool, "nfs", "/a");
-        share.client().probe().await.unwrap();
+        share.site().client().probe().await.unwrap();
         pool.close_idle().await;
         assert_eq!(server.sessions(), 1, "somebody holds the share");
         drop(share);
@@ -242,7 +243,7 @@ mod tests {
         pool.close_idle().await;
         assert_eq!(server.sessions(), 0);
         assert!(pool.sent()[0].1.round_trips >= before[0].1.round_trips);
-        open(&pool, "nfs", "/a").client().probe().await.unwrap();
+        open(&pool, "nfs", "/a").site().client().probe().await.unwrap();
         assert_eq!(server.sessions(), 1);
         assert!(pool.sent()[0].1.round_trips > before[0].1.round_trips);
         pool.close().await;
@@ -253,13 +254,13 @@ mod tests {
     async fn a_server_with_something_in_the_trash_or_in_recent_use_is_kept() {
         let server = FakeServer::new();
         let recent = pool(&server, Duration::from_mins(10));
-        open(&recent, "nfs", "/a").client().probe().await.unwrap();
+        open(&recent, "nfs", "/a").site().client().probe().await.unwrap();
         recent.close_idle().await;
         assert_eq!(server.sessions(), 1);
         let trashy = pool(&server, Duration::ZERO);
         let share = open(&trashy, "nfs", "/a");
-        share.client().probe().await.unwrap();
-        share.ring();
+        share.site().client().probe().await.unwrap();
+        share.traffic().ring();
         drop(share);
         trashy.close_idle().await;
         assert_eq!(server.sessions(), 2);

@@ -123,8 +123,8 @@ async fn it_dies_between_any_two_steps_and_its_successor_finishes() {
     let directory = tempfile::tempdir().unwrap();
     let folder = |name: &str| std::fs::read_dir(server.export().join(".berth").join(name)).unwrap().count();
     let mut successor = Process::start(directory.path(), None);
-    let create = ["Claim", "Parents", "Place", "Record", "Owner", "Mode", "Created"];
-    for step in create.into_iter().chain(["Trash", "Unclaim", "Forget", "Deleted"]) {
+    let create = ["Hold", "Parents", "Place", "Record", "Owner", "Mode", "Created"];
+    for step in create.into_iter().chain(["Trash", "GiveUp", "Forget", "Deleted"]) {
         let name = format!("pvc-{}", step.to_lowercase());
         let deletes = !create.contains(&step);
         let mut id = None;

@@ -75,7 +75,7 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// File name of the claim on a custom place: 26 characters of the SHA-256 of the path below the share.
+/// File name of the hold on a custom place: 26 characters of the SHA-256 of the path below the share.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlaceKey(String);
 

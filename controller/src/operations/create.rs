@@ -7,7 +7,7 @@ use volume::{ClaimRef, Parameters, Record, VolumeContext, VolumeId};
 
 use super::jobs::Operations;
 use super::{CreateVolume, Created};
-use crate::backend::{self, Doubt, Wanted};
+use crate::backend::directory::{self, Doubt, Wanted};
 use crate::error::OperationError;
 
 /// Everything that can be said of a request without asking a server.
@@ -55,7 +55,7 @@ impl Operations {
         let work = async move {
             let mut doubt = inner.doubts.of(&volume);
             // On the heap: whoever waits for a volume need not be as large as what makes it.
-            let made = share.run(Box::pin(backend::create(&share, &wanted, &mut doubt))).await;
+            let made = share.run(Box::pin(directory::create(&share, &wanted, &mut doubt))).await;
             inner.doubts.note(volume, if made.is_ok() { Doubt::default() } else { doubt });
             made.map_err(|error| if doubt.is_raised() && !error.is_retried() { error.in_doubt() } else { error })
         };

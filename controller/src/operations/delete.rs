@@ -4,7 +4,7 @@ use volume::VolumeId;
 
 use super::counts::Operation;
 use super::jobs::Operations;
-use crate::backend;
+use crate::backend::directory;
 use crate::error::OperationError;
 
 impl Operations {
@@ -26,7 +26,7 @@ impl Operations {
         let share = self.share(id.server(), id.share());
         let name = id.to_string();
         // On the heap: whoever waits for it need not be as large as what does it.
-        let work = async move { share.run(Box::pin(backend::delete(&share, &id))).await };
+        let work = async move { share.run(Box::pin(directory::delete(&share, &id))).await };
         self.job(Operation::DeleteVolume, name, work).await
     }
 }

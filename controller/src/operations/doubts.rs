@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::backend::Doubt;
+use crate::backend::directory::Doubt;
 
 /// By id. A volume stays here until it is made, or an attempt has failed for good and nothing of it is left: callers that
 /// repeat a call until its answer is final, as the CSI specification asks of them, leave nothing behind. One whose

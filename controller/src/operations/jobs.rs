@@ -9,7 +9,7 @@ use volume::{Server, SharePath};
 
 use super::counts::{Counts, Operation};
 use super::doubts::Doubts;
-use crate::backend::{Share, reaper};
+use crate::backend::directory::{Share, reaper};
 use crate::error::OperationError;
 use crate::servers::Servers;
 

@@ -8,7 +8,7 @@ use volume::{Capability, Parameters, VolumeContext, VolumeId};
 
 use super::counts::Operation;
 use super::jobs::Operations;
-use crate::backend;
+use crate::backend::directory;
 use crate::error::OperationError;
 
 /// A question about a volume.
@@ -48,8 +48,8 @@ impl Operations {
         let unknown = || OperationError::NoVolume(request.id.clone());
         let id: VolumeId = request.id.parse().map_err(|_| unknown())?;
         let share = self.share(id.server(), id.share());
-        let found = share.run(Box::pin(backend::find(&share, id.key()))).await?;
-        let volume = found.filter(backend::Located::exists).ok_or_else(unknown)?;
+        let found = share.run(Box::pin(directory::find(&share, id.key()))).await?;
+        let volume = found.filter(directory::Located::exists).ok_or_else(unknown)?;
         let truth = VolumeContext {
             server: id.server().clone(),
             share: id.share().clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controller::backend::faults::Step;
+use controller::backend::directory::Step;
 
 use crate::world::{Controller, Object, World};
 
@@ -41,8 +41,8 @@ async fn create_and_die(world: &World, name: &str, custom: bool, step: Step) {
 pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &World) {
     world.controller().create("first", &[]).await.unwrap();
     for custom in [false, true] {
-        let claim: &[Step] = if custom { &[Step::Claim, Step::Parents] } else { &[] };
-        for &step in claim.iter().chain(&[Step::Place, Step::Record, Step::Owner, Step::Mode, Step::Created]) {
+        let hold: &[Step] = if custom { &[Step::Hold, Step::Parents] } else { &[] };
+        for &step in hold.iter().chain(&[Step::Place, Step::Record, Step::Owner, Step::Mode, Step::Created]) {
             let name = format!("pvc-{step:?}").to_lowercase();
             let before = (world.folder("records").len(), world.folder("places").len());
             create_and_die(world, &name, custom, step).await;
@@ -71,8 +71,8 @@ pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &W
 pub(crate) async fn a_create_is_finished_where_root_is_nobody(world: &World) {
     world.controller().create("first", &[]).await.unwrap();
     for custom in [false, true] {
-        let claim: &[Step] = if custom { &[Step::Claim, Step::Parents] } else { &[] };
-        for &step in claim.iter().chain(&[Step::Place, Step::Record, Step::Mode, Step::Created]) {
+        let hold: &[Step] = if custom { &[Step::Hold, Step::Parents] } else { &[] };
+        for &step in hold.iter().chain(&[Step::Place, Step::Record, Step::Mode, Step::Created]) {
             let place = if custom { format!("{step:?}/data") } else { "pvc-1".to_owned() };
             let controller = world.controller();
             let (doomed, path) = (controller.clone(), place.clone());
@@ -112,8 +112,8 @@ pub(crate) async fn a_closed_directory_that_holds_something_is_kept_where_root_i
 pub(crate) async fn a_delete_is_finished_after_a_crash_before_any_step(world: &World) {
     for (custom, retain) in [(false, false), (true, false), (false, true), (true, true)] {
         let moved = if retain { vec![Step::Retain] } else { vec![Step::Trash, Step::Forget] };
-        let unclaim = if custom { vec![Step::Unclaim] } else { Vec::new() };
-        for step in moved.into_iter().chain(unclaim).chain([Step::Deleted]) {
+        let given_up = if custom { vec![Step::GiveUp] } else { Vec::new() };
+        for step in moved.into_iter().chain(given_up).chain([Step::Deleted]) {
             let name = format!("pvc-{step:?}-{}{}", u8::from(custom), u8::from(retain)).to_lowercase();
             let controller = world.controller();
             let mut parameters = parameters(&name, custom);
@@ -176,7 +176,7 @@ pub(crate) async fn what_a_crash_left_is_never_taken_for_a_foreign_directory(wor
     assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
     assert_eq!(world.tree(), tree);
 
-    // In a custom place the claim is given up.
+    // In a custom place the place is given up.
     create_and_die(world, "pvc-2", true, Step::Record).await;
     world.make_file("all/pvc-2/pvc-2/precious");
     let error = world.controller().create("pvc-2", &parameters("pvc-2", true)).await.unwrap_err();

@@ -32,7 +32,7 @@ pub(crate) async fn a_volume_is_a_directory_with_mode_owner_and_record(world: &W
     for folder in [".berth", ".berth/records", ".berth/places", ".berth/trash", ".berth/retained"] {
         assert!(matches!(world.object(folder), Some(Object::Directory { mode: 0o700, .. })), "{folder}");
     }
-    assert!(world.folder("places").is_empty(), "a default place needs no claim");
+    assert!(world.folder("places").is_empty(), "a default place needs no hold");
 }
 
 /// Round trips of `count` creates after a first one.
@@ -114,7 +114,7 @@ pub(crate) async fn another_directory_or_end_is_another_volume(world: &World) {
         let error = controller.create("pvc-1", &parameters).await.unwrap_err();
         assert_eq!(error.code(), Code::AlreadyExists, "{}", error.message());
     }
-    // What a refused attempt made above its place may stay; the place itself, claims and records may not.
+    // What a refused attempt made above its place may stay; the place itself, holds and records may not.
     let mut after = world.tree();
     after.remove("deep");
     assert_eq!(after, tree);

@@ -140,11 +140,11 @@ pub(crate) async fn a_retained_directory_stays_and_its_record_is_kept(world: &Wo
     assert_eq!(controller.create("pvc-1", &[retain]).await.unwrap_err().code(), Code::FailedPrecondition);
 }
 
-pub(crate) async fn a_claim_removed_by_hand_leaves_the_directory(world: &World) {
+pub(crate) async fn a_hold_removed_by_hand_leaves_the_directory(world: &World) {
     let controller = world.controller();
     let id = controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap().id;
-    let claim = world.folder("places").remove(0);
-    world.remove(&format!(".berth/places/{claim}")).await;
+    let hold = world.folder("places").remove(0);
+    world.remove(&format!(".berth/places/{hold}")).await;
     controller.delete(&id).await.unwrap();
     assert_eq!(world.places(), ["team", "team/data"]);
     assert!(world.folder("records").is_empty());

@@ -14,7 +14,7 @@ pub(crate) async fn a_full_disk_is_named_and_nothing_is_left(world: &World) {
     let tree = world.tree();
     for status in [NfsStatus::NoSpc, NfsStatus::DQuot] {
         for (name, parameters) in [("pvc-1", &[][..]), ("pvc-2", &[("subDir", "team/data")])] {
-            let faults = [(OpCode::Create, "a directory, record or claim"), (OpCode::SetAttr, "an owner or mode")];
+            let faults = [(OpCode::Create, "a directory, record or hold"), (OpCode::SetAttr, "an owner or mode")];
             for (op, what) in faults {
                 server.inject(Fault::on(op, Effect::Status(status)));
                 let error = controller.create(name, parameters).await.unwrap_err();

@@ -56,7 +56,7 @@ macro_rules! common_volume_tests {
                 no_volume_lies_inside_another,
                 a_place_whose_directory_is_missing_stays_taken,
                 a_custom_place_cannot_be_anothers_default,
-                an_abandoned_claim_is_taken_over,
+                an_abandoned_hold_is_taken_over,
                 an_abandoned_place_is_taken_over_with_what_was_begun_there;
             delete:
                 a_volume_ends_in_the_trash_and_is_removed,
@@ -67,7 +67,7 @@ macro_rules! common_volume_tests {
                 a_directory_removed_by_hand_is_forgotten,
                 what_took_the_directorys_place_is_not_touched,
                 a_retained_directory_stays_and_its_record_is_kept,
-                a_claim_removed_by_hand_leaves_the_directory,
+                a_hold_removed_by_hand_leaves_the_directory,
                 a_deleted_volume_frees_its_place,
                 a_record_that_cannot_be_read_stops_everything;
             refusals:

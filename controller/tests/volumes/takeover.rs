@@ -8,14 +8,14 @@ use tonic::Code;
 
 use crate::world::{Object, World};
 
-/// Two controllers find the same abandoned claim: the slower one must not remove the claim that the faster one has by then.
+/// Two controllers find the same abandoned hold: the slower one must not remove the hold that the faster one has by then.
 pub(crate) async fn a_place_that_was_taken_over_meanwhile_is_left(world: &World) {
     let server = world.as_fake();
     let (late, leader) = (world.controller(), world.controller());
     late.create("late", &[]).await.unwrap();
     leader.create("leader", &[]).await.unwrap();
-    let claim = format!(".berth/places/{}", volume::PlaceKey::new(&"team/data".parse().unwrap()));
-    world.make_old_symlink(&claim, "pvc-1");
+    let hold = format!(".berth/places/{}", volume::PlaceKey::new(&"team/data".parse().unwrap()));
+    world.make_old_symlink(&hold, "pvc-1");
 
     // The server's clock is read last of all, by something that is made and removed; its answer comes late.
     server.inject(Fault::on(OpCode::Remove, Effect::Delay(Duration::from_secs(1))));
@@ -25,7 +25,7 @@ pub(crate) async fn a_place_that_was_taken_over_meanwhile_is_left(world: &World)
     }
     leader.create("pvc-3", &[("subDir", "team/data")]).await.unwrap();
     let tree = world.tree();
-    assert_eq!(tree[&claim], Object::Link("pvc-3".to_owned()));
+    assert_eq!(tree[&hold], Object::Link("pvc-3".to_owned()));
 
     let error = creating.await.unwrap().unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());

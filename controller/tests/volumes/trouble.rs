@@ -153,7 +153,7 @@ async fn delete_late(world: &World, next: &str) -> (Controller, JoinHandle<Resul
     late.create("ours", &[]).await.unwrap();
     let first = leader.create("pvc-1", &place).await.unwrap();
 
-    // Record, claim and place are looked at in this order; the answer about the place comes late.
+    // Record, hold and place are looked at in this order; the answer about the place comes late.
     server.inject(Fault::on(OpCode::Lookup, Effect::Delay(Duration::from_secs(1))).skip(2));
     let deleting = tokio::spawn({
         let id = first.id.clone();
@@ -175,7 +175,7 @@ pub(crate) async fn a_late_delete_does_not_touch_the_next_volume(world: &World) 
     world.until_reaped().await;
     assert!(world.places().contains(&"team/data/precious".to_owned()), "{:?}", world.places());
     assert!(world.folder("records").contains(&"pvc-2".to_owned()));
-    assert_eq!(world.folder("places").len(), 1, "the place is still claimed");
+    assert_eq!(world.folder("places").len(), 1, "the place is still held");
 }
 
 /// Of the same name, it is still not the one that was to go.

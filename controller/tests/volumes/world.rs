@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::controller::backend::faults::Faults;
+use ::controller::backend::directory::faults::Faults;
 use ::controller::operations::{Counts, Operations};
 use ::controller::servers::{Servers, Settings};
 use csi_runtime::metrics::Metrics;

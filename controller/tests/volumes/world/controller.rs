@@ -1,6 +1,6 @@
 //! A controller of a test.
 
-use ::controller::backend::faults::Faults;
+use ::controller::backend::directory::faults::Faults;
 use ::controller::operations::{CreateVolume, Created, OperationError, Operations, Volumes};
 use ::controller::servers::Servers;
 use volume::capacity::Range;

@@ -3,14 +3,12 @@
 use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, OpCode, Replies};
 use volume::SubPath;
 
-use super::folders::Folders;
-use super::layout::PERMISSIONS;
-use super::share::Share;
+use crate::backend::directory::store::{PERMISSIONS, Site, Store};
 use crate::error::{Occupied, OperationError};
 
 /// What is in a place.
 #[derive(Debug)]
-pub(super) enum Leaf {
+pub(crate) enum Leaf {
     /// Nothing.
     Free,
     /// A directory.
@@ -21,31 +19,32 @@ pub(super) enum Leaf {
 
 /// A place, as far as it exists.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// The deepest directory on the way that exists; with nothing missing, the one that holds the place.
-    pub(super) parent: FileHandle,
+    pub(crate) parent: FileHandle,
     /// The directories on the way that exist, outermost first, without the share itself.
-    pub(super) ancestors: Vec<FileHandle>,
+    pub(crate) ancestors: Vec<FileHandle>,
     /// Names of the directories on the way that do not exist.
-    pub(super) missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// What is there.
-    pub(super) leaf: Leaf,
+    pub(crate) leaf: Leaf,
 }
 
 /// Looks what is in a place. One round trip, or as many as the server's limit of operations demands.
-pub(super) async fn walk(share: &Share, folders: &Folders, path: &SubPath) -> Result<Walk, OperationError> {
+pub(crate) async fn walk(store: &Store, path: &SubPath) -> Result<Walk, OperationError> {
+    let site = &*store.site;
     let names: Vec<&str> = path.components().collect();
-    let refused = |error| share.failed("look up", path.as_str(), error);
+    let refused = |error| site.failed("look up", path.as_str(), error);
     let mut found: Vec<FileHandle> = Vec::new();
     let leaf = loop {
-        let limits = share.client().limits().await.map_err(refused)?;
-        let (from, left) = (found.last().unwrap_or(&folders.root), &names[found.len()..]);
+        let limits = site.client().limits().await.map_err(refused)?;
+        let (from, left) = (found.last().unwrap_or(&store.root), &names[found.len()..]);
         let request = |count: usize| {
             let request = Compound::new().put_handle(from);
             left[..count].iter().fold(request, |request, name| request.lookup(name).get_handle()).get_attr()
         };
         let count = (1..=left.len()).rev().find(|count| limits.admits(&request(*count))).unwrap_or(1);
-        let (replies, error) = match share.client().call(request(count)).await {
+        let (replies, error) = match site.client().call(request(count)).await {
             Ok(replies) => (replies, None),
             Err(error) => (error.completed().cloned().unwrap_or_default(), Some(error)),
         };
@@ -53,24 +52,24 @@ pub(super) async fn walk(share: &Share, folders: &Folders, path: &SubPath) -> Re
         match error {
             None if names.len() == found.len() => {
                 let handle = found.pop();
-                break leaf(handle, &replies).ok_or_else(|| incomplete(share, path))?;
+                break leaf(handle, &replies).ok_or_else(|| incomplete(site, path))?;
             }
             // A server that leaves handles out would be asked for ever.
-            None if left.len() - count != names.len() - found.len() => return Err(incomplete(share, path)),
+            None if left.len() - count != names.len() - found.len() => return Err(incomplete(site, path)),
             None => {}
             Some(error) => {
                 let Some((_, OpCode::Lookup)) = error.failed_op() else { return Err(refused(error)) };
-                misled(share, &names, found.len(), error)?;
+                misled(site, &names, found.len(), error)?;
                 break Leaf::Free;
             }
         }
     };
     let missing = names[found.len()..names.len() - 1].iter().map(|&name| name.to_owned()).collect();
-    Ok(Walk { parent: found.last().unwrap_or(&folders.root).clone(), ancestors: found, missing, leaf })
+    Ok(Walk { parent: found.last().unwrap_or(&store.root).clone(), ancestors: found, missing, leaf })
 }
 
 /// Whether the directory has the mark of one that was begun and not completed.
-pub(super) fn is_begun(attributes: &Attributes) -> bool {
+pub(crate) fn is_begun(attributes: &Attributes) -> bool {
     attributes.mode.is_some_and(|mode| mode & PERMISSIONS == 0)
 }
 
@@ -86,20 +85,20 @@ fn leaf(handle: Option<FileHandle>, replies: &Replies) -> Option<Leaf> {
 }
 
 /// Nothing of that name is what a walk hopes for; every other failure of a LOOKUP is an error.
-fn misled(share: &Share, names: &[&str], found: usize, error: Error) -> Result<(), OperationError> {
+fn misled(site: &Site, names: &[&str], found: usize, error: Error) -> Result<(), OperationError> {
     let by = match error.status() {
         Some(NfsStatus::NoEnt) => return Ok(()),
         Some(NfsStatus::Symlink) => Occupied::Symlink,
         Some(NfsStatus::NotDir) => Occupied::Other,
-        _ => return Err(share.failed("look up", names[..=found].join("/"), error)),
+        _ => return Err(site.failed("look up", names[..=found].join("/"), error)),
     };
-    Err(OperationError::Occupied { location: share.at(names[..found].join("/")), by })
+    Err(OperationError::Occupied { location: site.at(names[..found].join("/")), by })
 }
 
-fn incomplete(share: &Share, path: &SubPath) -> OperationError {
+fn incomplete(site: &Site, path: &SubPath) -> OperationError {
     let error = Error::Protocol {
-        server: share.server().to_string().into(),
+        server: site.server().to_string().into(),
         detail: "a reply lacks the result of GETATTR".to_owned(),
     };
-    share.failed("look up", path.as_str(), error)
+    site.failed("look up", path.as_str(), error)
 }

@@ -7,69 +7,7 @@
 #[cfg(feature = "fault-points")]
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One step of an operation: what is changed on the share, in the order in which it is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Step {
-    /// Create: claim a custom place.
-    Claim,
-    /// Create: make the parents of a custom place that are missing.
-    Parents,
-    /// Create: make the directory, without any permission: it is begun.
-    Place,
-    /// Create: write the record: the volume exists.
-    Record,
-    /// Create: set owner and group.
-    Owner,
-    /// Create: set the mode: the directory is complete.
-    Mode,
-    /// Create: answer.
-    Created,
-    /// Delete: move the directory to the trash.
-    Trash,
-    /// Delete, with the directory kept: move the record to the retained ones.
-    Retain,
-    /// Delete: give the claim on a custom place up.
-    Unclaim,
-    /// Delete: remove the record: the volume is gone.
-    Forget,
-    /// Delete: answer.
-    Deleted,
-}
-
-impl Step {
-    /// Every step.
-    #[cfg(feature = "fault-points")]
-    const ALL: [Self; 12] = [
-        Self::Claim,
-        Self::Parents,
-        Self::Place,
-        Self::Record,
-        Self::Owner,
-        Self::Mode,
-        Self::Created,
-        Self::Trash,
-        Self::Retain,
-        Self::Unclaim,
-        Self::Forget,
-        Self::Deleted,
-    ];
-
-    /// What it does, as the middle of "cannot … server:path".
-    pub(crate) fn doing(self) -> &'static str {
-        match self {
-            Self::Claim => "claim the place",
-            Self::Parents => "make the parents of",
-            Self::Place => "make the directory",
-            Self::Record => "write the record of",
-            Self::Owner => "set the owner of",
-            Self::Mode | Self::Created => "set the mode of",
-            Self::Trash => "move to the trash",
-            Self::Retain => "move to the retained records the record of",
-            Self::Unclaim => "give up the place",
-            Self::Forget | Self::Deleted => "remove the record of",
-        }
-    }
-}
+use super::step::Step;
 
 /// Where to stop; nowhere by default.
 #[derive(Debug, Clone, Default)]

@@ -8,13 +8,12 @@ use std::time::Duration;
 use nfs_client::{Error, NfsStatus};
 use tokio::time::Instant;
 
-use super::faults::Step;
 use super::observe::{is_empty, remove_closed};
-use super::place::{Leaf, is_begun, walk};
-use super::records::{self, Claim};
-use super::share::Share;
-use super::steps::Failure;
 use super::wanted::Wanted;
+use crate::backend::directory::place::{Leaf, is_begun, walk};
+use crate::backend::directory::step::Step;
+use crate::backend::directory::steps::Failure;
+use crate::backend::directory::store::{Hold, Share};
 use crate::error::OperationError;
 
 /// A request that the client has given up may be executed for so long.
@@ -38,23 +37,23 @@ impl Doubt {
     }
 
     /// Whether a complete directory is one that no call was answered for. Any other one may be in use.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.ours
     }
 
     /// Something was seen.
-    pub(super) fn raise(&mut self, left: bool) {
+    pub(crate) fn raise(&mut self, left: bool) {
         self.left |= left;
     }
 
     /// The directory was made or completed by an attempt that was not answered for.
-    pub(super) fn claim(&mut self) {
+    pub(crate) fn own(&mut self) {
         (self.left, self.ours) = (true, true);
     }
 
     /// What a request that failed may have done, and may still do. `completes` is whether it was to complete the directory,
     /// `looked` whether somebody had looked that it was not complete.
-    pub(super) fn note(&mut self, failure: &Failure, completes: bool, looked: bool) {
+    pub(crate) fn note(&mut self, failure: &Failure, completes: bool, looked: bool) {
         let unknown = failure.is_outcome_unknown();
         // What has been changed between two requests somebody else has completed.
         let changed = failure.error.is_status(NfsStatus::NotSame);
@@ -68,7 +67,7 @@ impl Doubt {
     }
 
     /// Looks whether anything is left after an attempt that failed for good. Without a result the doubt stays as it is.
-    pub(super) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
+    pub(crate) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
         match is_anything_left(share, wanted, self.ours || self.perhaps_ours).await {
             Ok(left) => {
                 self.left = left;
@@ -77,33 +76,33 @@ impl Doubt {
                 }
             }
             Err(error) => {
-                let (directory, error) = (share.at(wanted.record.path.as_str()), error.message());
+                let (directory, error) = (share.site().at(wanted.record.path.as_str()), error.message());
                 tracing::debug!(directory, error, "cannot see what is left of a volume that was not made");
             }
         }
     }
 }
 
-/// Whether there is a record, a claim, or a directory that was begun. A volume that exists is not: if the attempts did not
+/// Whether there is a record, a hold, or a directory that was begun. A volume that exists is not: if the attempts did not
 /// make it, no repetition makes it the one that is asked for.
 async fn is_anything_left(share: &Share, wanted: &Wanted, ours: bool) -> Result<bool, OperationError> {
-    let Some(folders) = share.existing_folders().await? else { return Ok(false) };
+    let Some(store) = share.existing_store().await? else { return Ok(false) };
     let (key, path) = (wanted.id.key(), &wanted.record.path);
-    let record = records::record(share, &folders, key).await?;
-    if record.as_ref().is_some_and(|record| record.path == *path && wanted.accept(share, record).is_err()) {
+    let record = store.record(key).await?;
+    if record.as_ref().is_some_and(|record| record.path == *path && wanted.accept(&store.site, record).is_err()) {
         return Ok(false);
     }
     let recorded = record.is_some_and(|record| record.path == *path);
-    if let Some(place) = wanted.claim().filter(|_| !recorded) {
-        return Ok(matches!(records::claim(share, &folders, &place, key).await?, Claim::Us(_)));
+    if let Some(place) = wanted.hold().filter(|_| !recorded) {
+        return Ok(matches!(store.hold(&place, key).await?, Hold::Us(_)));
     }
-    let walk = walk(share, &folders, path).await?;
+    let walk = walk(&store, path).await?;
     match walk.leaf {
         Leaf::Directory(place, attributes) if is_begun(&attributes) && !recorded => {
-            match is_empty(share, wanted, &place).await? {
+            match is_empty(&store, wanted, &place).await? {
                 Some(empty) => Ok(empty),
                 // It was ours if it can be removed.
-                None => remove_closed(share, wanted, &walk.parent, &attributes).await.map(|_| false),
+                None => remove_closed(&store, wanted, &walk.parent, &attributes).await.map(|_| false),
             }
         }
         Leaf::Directory(_, attributes) if is_begun(&attributes) => Ok(true),

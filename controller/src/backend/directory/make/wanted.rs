@@ -4,7 +4,7 @@ use nfs_client::{Attributes, Principal, SetAttributes};
 use volume::capacity::Range;
 use volume::{PlaceKey, Record, VolumeId};
 
-use super::share::Share;
+use crate::backend::directory::store::Site;
 use crate::error::OperationError;
 
 /// Names that servers give to an owner they do not want to name.
@@ -30,25 +30,25 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// The claim that its place needs; a default place needs none, because the key is the place.
-    pub(super) fn claim(&self) -> Option<PlaceKey> {
+    /// The hold that its place needs; a default place needs none, because the key is the place.
+    pub(crate) fn hold(&self) -> Option<PlaceKey> {
         (self.record.path != self.id.key().default_place()).then(|| PlaceKey::new(&self.record.path))
     }
 
     /// The owner to set, if any.
-    pub(super) fn owner(&self) -> Option<SetAttributes> {
+    pub(crate) fn owner(&self) -> Option<SetAttributes> {
         let owner = SetAttributes::owner(self.uid, self.gid);
         (!owner.is_empty()).then_some(owner)
     }
 
     /// `uid:gid`, with `-` for what stays as it is.
-    pub(super) fn owner_text(&self) -> String {
+    pub(crate) fn owner_text(&self) -> String {
         let text = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         format!("{}:{}", text(self.uid), text(self.gid))
     }
 
     /// Whether a volume that exists answers the request.
-    pub(super) fn accept(&self, share: &Share, found: &Record) -> Result<(), OperationError> {
+    pub(crate) fn accept(&self, site: &Site, found: &Record) -> Result<(), OperationError> {
         let (what, found, wanted) = if found.name != self.record.name {
             ("the name", format!("{:?}", found.name), format!("{:?}", self.record.name))
         } else if !self.range.admits(found.size_bytes) {
@@ -62,7 +62,7 @@ impl Wanted {
         };
         Err(OperationError::Different {
             name: self.record.name.clone(),
-            location: share.location(),
+            location: site.location(),
             what,
             found,
             wanted,
@@ -79,9 +79,9 @@ impl Wanted {
     }
 
     /// Whether the server did what it said it did.
-    pub(super) fn verify(&self, share: &Share, found: &Attributes) -> Result<(), OperationError> {
+    pub(crate) fn verify(&self, site: &Site, found: &Attributes) -> Result<(), OperationError> {
         let refuse = |what, wanted: String, found: String| {
-            let location = share.at(self.record.path.as_str());
+            let location = site.at(self.record.path.as_str());
             Err(OperationError::NotKept { location, what, wanted, found })
         };
         if let Some(mode) = found.mode.filter(|mode| *mode != self.mode) {

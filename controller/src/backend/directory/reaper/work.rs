@@ -6,9 +6,7 @@ use futures::future::try_join;
 use nfs_client::{Attributes, Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus, check_name};
 
 use super::inside::{Inside, Trouble, is_refusal};
-use crate::backend::folders::Folders;
-use crate::backend::layout::{ROOT, TRASH, unique_tree};
-use crate::backend::share::Share;
+use crate::backend::directory::store::{ROOT, Share, Store, TRASH, unique_tree};
 use crate::error::OperationError;
 
 /// Bytes of entries that are read at a time, where the session allows; some hundred entries, which several requests then
@@ -68,8 +66,8 @@ impl Directory {
 /// Removes a directory and what is in it, unless that has directories. What the server says of this directory, or of
 /// something in it, is no reason to stop anywhere else. An error is what concerns all of them: the connection or the session
 /// has failed, or the server asks everybody to wait.
-pub(super) async fn empty(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, OperationError> {
-    match work(share, folders, directory).await.or_else(of_one)? {
+pub(super) async fn empty(share: &Share, store: &Store, directory: &Directory) -> Result<Emptied, OperationError> {
+    match work(share, store, directory).await.or_else(of_one)? {
         // Linux calls a handle stale where it checks the directories above (subtree_check) and finds one closed to the user.
         Emptied::Lost => Ok(directory.inside.unknown_to_owner(share).await.map_or(Emptied::Lost, Emptied::Stuck)),
         emptied => Ok(emptied),
@@ -92,11 +90,11 @@ pub(super) fn of_one(trouble: Trouble) -> Result<Emptied, OperationError> {
     }
 }
 
-async fn work(share: &Share, folders: &Folders, directory: &Directory) -> Result<Emptied, Trouble> {
+async fn work(share: &Share, store: &Store, directory: &Directory) -> Result<Emptied, Trouble> {
     let (mut rounds, mut pages_kept) = (0, 0);
     let (mut previous, mut reason) = (directory.kept.clone(), None);
     while rounds < ROUNDS && pages_kept < PAGES_KEPT {
-        let (mut page, same) = list(share, folders, &directory.inside, previous.as_ref()).await?;
+        let (mut page, same) = list(share, store, &directory.inside, previous.as_ref()).await?;
         if !same {
             return Ok(Emptied::Stuck(format!(
                 "{}: another file system of the server is mounted there",
@@ -154,12 +152,12 @@ async fn work(share: &Share, folders: &Folders, directory: &Directory) -> Result
 /// The first entries, or those after `previous`, and whether the directory is on the trash's own file system.
 pub(super) async fn list(
     share: &Share,
-    folders: &Folders,
+    store: &Store,
     inside: &Inside,
     previous: Option<&DirectoryPage>,
 ) -> Result<(DirectoryPage, bool), Trouble> {
     let failed = |error| failed(share, "list", &inside.path, error);
-    share.give_way().await;
+    share.traffic().give_way().await;
     loop {
         let speaker = inside.speaker();
         let size = speaker.client.page_size(PAGE).await.map_err(failed)?;
@@ -168,7 +166,7 @@ pub(super) async fn list(
             Ok(replies) => {
                 let attributes = replies.attributes(0);
                 attributes.inspect(|attributes| inside.remember(attributes));
-                return Ok((replies.page().cloned().unwrap_or_default(), is_same(folders, attributes)));
+                return Ok((replies.page().cloned().unwrap_or_default(), is_same(store, attributes)));
             }
             Err(error) => error,
         };
@@ -176,7 +174,7 @@ pub(super) async fn list(
             Some(status) => {
                 let seen = error.completed().and_then(|completed| completed.attributes(0));
                 seen.inspect(|attributes| inside.remember(attributes));
-                if !is_same(folders, seen) {
+                if !is_same(store, seen) {
                     // Whoever speaks for its owner must not change what is mounted there.
                     return Ok((DirectoryPage::default(), false));
                 }
@@ -188,9 +186,9 @@ pub(super) async fn list(
 }
 
 /// Whether a directory lies on the file system of the share, as far as the server says.
-fn is_same(folders: &Folders, seen: Option<&Attributes>) -> bool {
+fn is_same(store: &Store, seen: Option<&Attributes>) -> bool {
     let fsid = seen.and_then(|attributes| attributes.fsid);
-    fsid.is_none() || folders.fsid.is_none() || fsid == folders.fsid
+    fsid.is_none() || store.fsid.is_none() || fsid == store.fsid
 }
 
 /// Why an entry stays that has a name which no request may have, such as one that was written by another protocol and is
@@ -233,7 +231,7 @@ async fn remove(share: &Share, inside: &Inside, names: &[Vec<u8>]) -> Result<Opt
     if names.is_empty() {
         return Ok(None);
     }
-    share.give_way().await;
+    share.traffic().give_way().await;
     let (one, other) = names.split_at(names.len() / 2);
     let mut kept = Kept::default();
     let both = try_join(remove_part(share, inside, one), remove_part(share, inside, other)).await?;
@@ -294,7 +292,7 @@ pub(super) async fn remove_part(share: &Share, inside: &Inside, mut names: &[Vec
 
 /// Removes the directory itself; `None` if it has entries again.
 async fn rmdir(share: &Share, directory: &Directory) -> Result<Option<Emptied>, Trouble> {
-    share.give_way().await;
+    share.traffic().give_way().await;
     let parent = &directory.parent;
     loop {
         let speaker = parent.speaker();
@@ -336,13 +334,13 @@ pub(super) enum Hoisted {
 /// owner may write to: nobody but the controller may write to the trash itself.
 pub(super) async fn hoist(
     share: &Share,
-    folders: &Folders,
+    store: &Store,
     directory: &Directory,
     above: &[Arc<Inside>],
 ) -> Result<Hoisted, OperationError> {
     let name = unique_tree();
     let from = (&directory.parent.handle, &directory.name);
-    let moved = share.client().rename(from, (&folders.trash, &name)).await;
+    let moved = share.site().client().rename(from, (&store.trash, &name)).await;
     let error = match moved {
         Ok(()) => return Ok(Hoisted::ToTheTop),
         Err(error) if is_refusal(&error) => error,
@@ -396,5 +394,5 @@ fn not_moved(trouble: Trouble) -> Result<Hoisted, OperationError> {
 }
 
 pub(super) fn failed(share: &Share, doing: &'static str, path: &str, error: Error) -> OperationError {
-    share.failed(doing, format!("{ROOT}/{TRASH}/{path}"), error)
+    share.site().failed(doing, format!("{ROOT}/{TRASH}/{path}"), error)
 }

@@ -13,8 +13,7 @@ use super::named::Named;
 use super::work::{
     After, Directory, Emptied, Hoisted, empty, hoist, inner_directory, list, of_one, remove_part, unsendable,
 };
-use crate::backend::folders::Folders;
-use crate::backend::share::Share;
+use crate::backend::directory::store::{Share, Store};
 use crate::error::OperationError;
 
 /// Directories that are worked on at once. More in one directory would be slower: servers lock it.
@@ -44,7 +43,7 @@ struct Node {
 /// Directories that are to go, each with those it waits for.
 struct Forest<'a> {
     share: &'a Share,
-    folders: &'a Folders,
+    store: &'a Store,
     named: &'a mut Named,
     /// The trash.
     top: Arc<Inside>,
@@ -78,17 +77,17 @@ impl Sweep {
 }
 
 /// Removes every tree that is in the trash now.
-pub(super) async fn clear(share: &Share, folders: &Folders, named: &mut Named) -> Result<Pass, OperationError> {
-    let top = Inside::trash(share, folders.trash.clone());
+pub(super) async fn clear(share: &Share, store: &Store, named: &mut Named) -> Result<Pass, OperationError> {
+    let top = Inside::trash(share, store.trash.clone());
     let (sweep, nodes, ready) = (Sweep::default(), BTreeMap::new(), Vec::new());
-    let mut forest = Forest { share, folders, named, top, sweep, nodes, ready, next: 0, pass: Pass::default() };
+    let mut forest = Forest { share, store, named, top, sweep, nodes, ready, next: 0, pass: Pass::default() };
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < PARALLEL {
             if let Some(id) = forest.ready.pop() {
                 let Some(node) = forest.nodes.get(&id) else { continue };
                 let directory = node.directory.clone();
-                running.push(async move { (id, empty(share, folders, &directory).await) });
+                running.push(async move { (id, empty(share, store, &directory).await) });
             } else if forest.sweep.ended {
                 break;
             } else {
@@ -105,15 +104,15 @@ pub(super) async fn clear(share: &Share, folders: &Folders, named: &mut Named) -
             }
         }
     }
-    share.set_backlog(forest.pass.left);
-    share.set_stuck(forest.pass.stuck);
+    share.traffic().set_backlog(forest.pass.left);
+    share.traffic().set_stuck(forest.pass.stuck);
     Ok(forest.pass)
 }
 
 impl Forest<'_> {
     /// Takes up a page of the trash: directories are worked on, everything else is removed.
     async fn plant(&mut self) -> Result<(), OperationError> {
-        let (mut page, _same) = match list(self.share, self.folders, &self.top, self.sweep.page.as_ref()).await {
+        let (mut page, _same) = match list(self.share, self.store, &self.top, self.sweep.page.as_ref()).await {
             Ok(listed) => listed,
             Err(Trouble::Refused(refusal)) => {
                 self.sweep.ended = true;
@@ -155,7 +154,7 @@ impl Forest<'_> {
             }
         }
         let trees = self.nodes.values().filter(|node| node.above.is_none()).count();
-        self.share.set_backlog(self.share.backlog().max(self.pass.left + trees + others.len()));
+        self.share.traffic().set_backlog(self.share.traffic().backlog().max(self.pass.left + trees + others.len()));
         let kept = remove_part(self.share, &self.top, &others).await?;
         self.gone(others.len() - kept.count);
         self.pass.left += kept.count;
@@ -215,7 +214,7 @@ impl Forest<'_> {
     async fn hoist(&mut self, id: u64, inner: Vec<Directory>) -> Result<(), OperationError> {
         let above = self.highest_above(id);
         for directory in inner {
-            match hoist(self.share, self.folders, &directory, &above).await? {
+            match hoist(self.share, self.store, &directory, &above).await? {
                 Hoisted::ToTheTop => self.sweep.hoisted = true,
                 Hoisted::Elsewhere => {}
                 Hoisted::Stuck(reason) => {
@@ -286,7 +285,7 @@ impl Forest<'_> {
         self.pass.stuck += 1;
         if self.named.is_new(&reason) {
             self.pass.named += 1;
-            tracing::warn!(share = self.share.location(), reason, "something in the trash cannot be removed");
+            tracing::warn!(share = self.share.site().location(), reason, "something in the trash cannot be removed");
         }
         self.pass.reason.get_or_insert(reason);
     }

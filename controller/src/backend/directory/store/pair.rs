@@ -2,12 +2,12 @@
 
 use nfs_client::{Compound, Error, Replies};
 
-use super::share::Share;
+use super::site::Site;
 
 /// Sends both in one request if the server takes it, in two otherwise. Returns the results of the first, as far as it got,
 /// and what ended either.
-pub(super) async fn call_both(share: &Share, first: Compound, second: Compound) -> (Replies, Option<Error>) {
-    let client = share.client();
+pub(crate) async fn call_both(site: &Site, first: Compound, second: Compound) -> (Replies, Option<Error>) {
+    let client = site.client();
     let whole = first.clone().append(second.clone());
     let split = match client.limits().await {
         Ok(limits) => !first.is_empty() && !second.is_empty() && !limits.admits(&whole),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use csi_runtime::panics::vital;
 
 use self::named::Named;
-use super::share::Share;
+use super::store::Share;
 use crate::error::OperationError;
 
 /// The trash of a share in use is looked at so often, even if nothing rang.
@@ -51,7 +51,7 @@ pub(super) struct Pass {
 /// Empties the trash of a share as long as the share is in use: now, whenever something is put into it, and every few
 /// minutes.
 pub(crate) fn spawn(share: &Arc<Share>) {
-    let trashed = share.trashed();
+    let trashed = share.traffic().trashed();
     let share = Arc::downgrade(share);
     let emptying = async move {
         let (mut failures, mut named) = (0, Named::default());
@@ -80,7 +80,7 @@ fn pause_after(failures: u32) -> Duration {
 /// One pass; whether it has to be repeated. `None` if nobody uses the share any more.
 async fn pass(share: &Weak<Share>, named: &mut Named) -> Option<bool> {
     let share = share.upgrade()?;
-    let (location, began) = (share.location(), std::time::Instant::now());
+    let (location, began) = (share.site().location(), std::time::Instant::now());
     match empty(&share, named).await {
         Ok(Pass { removed, left: 0, held, .. }) => {
             named.forget();
@@ -111,10 +111,10 @@ async fn pass(share: &Weak<Share>, named: &mut Named) -> Option<bool> {
 async fn empty(share: &Share, named: &mut Named) -> Result<Pass, OperationError> {
     let mut attempt = 1;
     loop {
-        let Some(folders) = share.existing_folders().await? else { return Ok(Pass::default()) };
-        match forest::clear(share, &folders, named).await {
+        let Some(store) = share.existing_store().await? else { return Ok(Pass::default()) };
+        match forest::clear(share, &store, named).await {
             // The server has other handles now: look at what is left.
-            Err(error) if error.is_lost_handle() && attempt < ATTEMPTS => share.forget(&folders).await,
+            Err(error) if error.is_lost_handle() && attempt < ATTEMPTS => share.forget(&store).await,
             // If the server has other handles, that of the trash is lost too.
             Ok(pass) if pass.lost && attempt < ATTEMPTS => {}
             result => return result,
@@ -129,7 +129,8 @@ mod tests {
     use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
 
     use super::*;
-    use crate::backend::faults::Faults;
+    use crate::backend::directory::faults::Faults;
+    use crate::backend::directory::store::Site;
 
     const TRASH: &str = "/export/.berth/trash";
 
@@ -142,8 +143,8 @@ mod tests {
         server.change("/export", SetAttributes::mode(0o777));
         let client = Client::with_connector(Config::new("fake", 2049), server.connector());
         let (name, path) = ("fake".parse().unwrap(), "/export".parse().unwrap());
-        let share = Share::new(name, path, client, Arc::default(), Faults::default());
-        share.folders().await.unwrap();
+        let share = Share::new(Site::new(name, path, client, Faults::default()), Arc::default());
+        share.store().await.unwrap();
         (server, share)
     }
 
@@ -229,7 +230,7 @@ mod tests {
         for new in [2, 0] {
             let pass = empty(&share, &mut named).await.unwrap();
             assert_eq!((pass.removed, pass.left, pass.stuck), (new / 2, 2, 2));
-            assert_eq!((share.backlog(), share.stuck()), (2, 2));
+            assert_eq!((share.traffic().backlog(), share.traffic().stuck()), (2, 2));
             assert_eq!(pass.named, new);
             let reason = pass.reason.unwrap();
             let [path, because] = match &reason {
@@ -331,10 +332,10 @@ mod tests {
                 server.change(&format!("{tree}/d{directory}"), owned_by(1000, mode));
             }
             server.change(&tree, owned_by(65534, 0o777));
-            let before = share.client().round_trips();
+            let before = share.site().client().round_trips();
             assert_eq!(emptied(&share).await.removed, 1);
             // The trash is listed, the tree before and after, and it is removed.
-            let (needed, used) = (DIRECTORIES * each + 5, share.client().round_trips() - before);
+            let (needed, used) = (DIRECTORIES * each + 5, share.site().client().round_trips() - before);
             assert!(
                 used <= needed,
                 "{used} requests, not {needed}, for mode {mode:o} where root is squashed: {squashes}"

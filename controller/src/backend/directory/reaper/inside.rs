@@ -12,7 +12,7 @@ use nfs_client::{Attributes, Client, Error, FileHandle, NfsStatus, Principal, Se
 use tokio::sync::Mutex;
 
 use super::work::failed;
-use crate::backend::share::Share;
+use crate::backend::directory::store::Share;
 use crate::error::OperationError;
 
 /// What the owner of a directory needs to list and empty it.
@@ -96,7 +96,7 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 impl Inside {
     /// The trash of a share.
     pub(super) fn trash(share: &Share, handle: FileHandle) -> Arc<Self> {
-        Self::new(String::new(), handle, true, share.client().clone())
+        Self::new(String::new(), handle, true, share.site().client().clone())
     }
 
     /// A directory in this one.
@@ -138,7 +138,7 @@ impl Inside {
         }
         let attributes = match self.seen.get() {
             Some(attributes) => attributes.clone(),
-            None => match share.client().getattr(&self.handle).await {
+            None => match share.site().client().getattr(&self.handle).await {
                 Ok(attributes) => attributes,
                 Err(error) if is_refusal(&error) => return Err(Trouble::Refused(self.refusal(status, None, ""))),
                 Err(error) => return Err(failed(share, "look at", &self.path, error).into()),
@@ -158,7 +158,7 @@ impl Inside {
             None => return closed("the server does not tell whose it is"),
         };
         let gid = attributes.group.as_ref().and_then(Principal::id).unwrap_or(uid);
-        let owner = share.client().on_behalf_of(uid, gid);
+        let owner = share.site().client().on_behalf_of(uid, gid);
         let mode = attributes.mode.unwrap_or(0);
         if mode & OWNERS != OWNERS {
             match owner.setattr(&self.handle, SetAttributes::mode(mode | OWNERS)).await {
@@ -181,7 +181,7 @@ impl Inside {
     /// Why the directory stays, if its handle leads nowhere for its owner alone.
     pub(super) async fn unknown_to_owner(&self, share: &Share) -> Option<String> {
         self.owner.get()?;
-        let attributes = share.client().getattr(&self.handle).await.ok()?;
+        let attributes = share.site().client().getattr(&self.handle).await.ok()?;
         let why = "its handle means nothing when its owner uses it, as where the export has subtree_check";
         Some(self.refusal(NfsStatus::Stale, Some(&attributes), why).reason())
     }
@@ -211,7 +211,7 @@ impl Inside {
         };
         let Some(uid) = found.owner.as_ref().and_then(Principal::id).filter(|uid| *uid != 0) else { return Ok(false) };
         let gid = found.group.as_ref().and_then(Principal::id).unwrap_or(uid);
-        match share.client().on_behalf_of(uid, gid).remove(&self.handle, name).await {
+        match share.site().client().on_behalf_of(uid, gid).remove(&self.handle, name).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(true),
             Err(error) if is_refusal(&error) => Ok(false),

@@ -6,12 +6,13 @@
 use nfs_client::protocol::Reply;
 use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, Replies};
 
-use super::faults::{Faults, Step};
-use super::share::Share;
+use super::faults::Faults;
+use super::step::Step;
+use super::store::Site;
 
 /// Where a step begins.
 #[derive(Debug, Clone)]
-pub(super) enum At {
+pub(crate) enum At {
     /// In this directory.
     Handle(FileHandle),
     /// In the directory that a step before it made last.
@@ -39,7 +40,7 @@ struct Guard {
 
 /// Steps of one operation, in their order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     guard: Option<Guard>,
     /// The step up to which nobody else touches what was made.
     alone_until: Option<Step>,
@@ -49,41 +50,41 @@ pub(super) struct Steps {
 
 /// A request that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// The step that failed; none: the server saw nothing of it, or nobody knows what it did.
-    pub(super) step: Option<Step>,
+    pub(crate) step: Option<Step>,
     /// The steps that have been done before it.
-    pub(super) done: Vec<Step>,
-    pub(super) error: Error,
+    pub(crate) done: Vec<Step>,
+    pub(crate) error: Error,
 }
 
 impl Failure {
     /// Whether the server may have done a part of the step that failed: it found no room for what the part was to answer.
-    pub(super) fn is_half_done(&self) -> bool {
+    pub(crate) fn is_half_done(&self) -> bool {
         is_too_long(&self.error)
     }
 
     /// Whether nobody knows what the server did.
-    pub(super) fn is_outcome_unknown(&self) -> bool {
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
         matches!(self.error, Error::OutcomeUnknown { .. } | Error::Protocol { .. })
     }
 }
 
 /// What the server answered to the steps.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     attributes: Vec<(Step, Attributes)>,
     made: Vec<(Step, FileHandle)>,
 }
 
 impl Answers {
     /// The attributes that a step asked for.
-    pub(super) fn attributes(&self, step: Step) -> Option<&Attributes> {
+    pub(crate) fn attributes(&self, step: Step) -> Option<&Attributes> {
         self.attributes.iter().find(|(of, _)| *of == step).map(|(_, attributes)| attributes)
     }
 
     /// The directories that a step made.
-    pub(super) fn made(&self, step: Step) -> impl Iterator<Item = &FileHandle> {
+    pub(crate) fn made(&self, step: Step) -> impl Iterator<Item = &FileHandle> {
         self.made.iter().filter(move |(of, _)| *of == step).map(|(_, handle)| handle)
     }
 
@@ -98,30 +99,30 @@ impl Answers {
 impl Steps {
     /// What has to hold before any step is taken, and before each that goes in a later request, until one was taken that
     /// ends it.
-    pub(super) fn only_if(mut self, compound: Compound, until: Option<Step>) -> Self {
+    pub(crate) fn only_if(mut self, compound: Compound, until: Option<Step>) -> Self {
         self.guard = Some(Guard { compound, until });
         self
     }
 
     /// Where the steps need several requests, what one has made has to be as it was for the next, until this step is taken.
     /// The step that makes it asks for its attributes.
-    pub(super) fn alone_until(mut self, step: Step) -> Self {
+    pub(crate) fn alone_until(mut self, step: Step) -> Self {
         self.alone_until = Some(step);
         self
     }
 
     /// Adds a step.
-    pub(super) fn then(self, step: Step, at: At, compound: Compound) -> Self {
+    pub(crate) fn then(self, step: Step, at: At, compound: Compound) -> Self {
         self.group(Planned { step, at: Some(at), compound, makes: false })
     }
 
     /// Adds a step whose compound ends with the making of a directory.
-    pub(super) fn make(self, step: Step, at: At, compound: Compound) -> Self {
+    pub(crate) fn make(self, step: Step, at: At, compound: Compound) -> Self {
         self.group(Planned { step, at: Some(at), compound: compound.get_handle(), makes: true })
     }
 
     /// Adds a step that asks the server for nothing.
-    pub(super) fn finally(self, step: Step) -> Self {
+    pub(crate) fn finally(self, step: Step) -> Self {
         self.group(Planned { step, at: None, compound: Compound::new(), makes: false })
     }
 
@@ -131,7 +132,7 @@ impl Steps {
     }
 
     /// Lets the last step go in the same request as the one before it.
-    pub(super) fn together(mut self) -> Self {
+    pub(crate) fn together(mut self) -> Self {
         if let (Some(last), Some(before)) = (self.groups.pop(), self.groups.last_mut()) {
             before.extend(last);
         }
@@ -139,26 +140,26 @@ impl Steps {
     }
 
     /// Sends the steps, in one request if the server takes it.
-    pub(super) async fn send(mut self, share: &Share) -> Result<Answers, Failure> {
+    pub(crate) async fn send(mut self, site: &Site) -> Result<Answers, Failure> {
         let (mut answers, mut done) = (Answers::default(), Vec::new());
         let mut left = self.groups.as_slice();
         while !left.is_empty() {
-            let limits = match share.client().limits().await {
+            let limits = match site.client().limits().await {
                 Ok(limits) => limits,
                 Err(error) => return Err(Failure { step: None, done, error }),
             };
             let made = answers.made.last().map(|(_, handle)| handle);
-            let request = |groups: usize| Request::new(share.faults(), self.guard.as_ref(), &left[..groups], made);
+            let request = |groups: usize| Request::new(site.faults(), self.guard.as_ref(), &left[..groups], made);
             // A single group that is too long for the server is refused by the client, which names the limit.
             let fits = |request: &Request| request.groups == 1 || limits.admits(&request.compound);
             let Some(request) = (1..=left.len()).rev().map(request).find(fits) else { break };
             let called = if request.is_empty() {
                 Ok(Replies::default())
             } else {
-                share.client().call(request.compound.clone()).await
+                site.client().call(request.compound.clone()).await
             };
             if request.stopped {
-                share.faults().die().await;
+                site.faults().die().await;
             }
             let groups = match called {
                 Ok(replies) => {

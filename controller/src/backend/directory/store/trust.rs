@@ -6,7 +6,7 @@
 use nfs_client::{Attributes, Error, FileHandle, Found, NfsStatus, Principal, SetAttributes};
 
 use super::layout::{CLOSED, FOLDER_MODE, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
-use super::share::Share;
+use super::site::Site;
 use crate::error::OperationError;
 
 /// What others may do. The driver has always made its folders for its own use alone; directories that it makes for others
@@ -15,7 +15,7 @@ const OTHERS: u32 = 0o077;
 
 /// Why the folders are not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Distrust {
+pub(crate) enum Distrust {
     NoDirectory,
     OpenToOthers,
     /// Somebody else's than the user's for whom the server takes the controller.
@@ -23,13 +23,13 @@ pub(super) enum Distrust {
 }
 
 impl Distrust {
-    pub(super) fn into_error(self, share: &Share, folder: &str) -> OperationError {
+    pub(crate) fn into_error(self, site: &Site, folder: &str) -> OperationError {
         let problem = match self {
             Self::NoDirectory => "is no directory",
             Self::OpenToOthers => "is open to others",
             Self::Anothers => "belongs to another user than the controller",
         };
-        OperationError::Untrusted { location: share.at(folder), problem }
+        OperationError::Untrusted { location: site.at(folder), problem }
     }
 }
 
@@ -37,7 +37,7 @@ impl Distrust {
 /// another user is, if the server takes the controller for that user.
 ///
 /// Nothing is made but, the first time, one directory: a full disk must not stand in the way of a delete.
-pub(super) async fn judge(share: &Share, ours: &Found) -> Result<Option<Distrust>, OperationError> {
+pub(crate) async fn judge(site: &Site, ours: &Found) -> Result<Option<Distrust>, OperationError> {
     if !ours.attributes.is_directory() {
         return Ok(Some(Distrust::NoDirectory));
     }
@@ -47,16 +47,16 @@ pub(super) async fn judge(share: &Share, ours: &Found) -> Result<Option<Distrust
     if ours.attributes.owner.as_ref().is_none_or(is_root) {
         return Ok(None);
     }
-    match is_owner_there(share, &ours.handle).await {
+    match is_owner_there(site, &ours.handle).await {
         Ok(true) => Ok(None),
         Ok(false) => Ok(Some(Distrust::Anothers)),
         Err(error) if is_refused(&error) => Ok(Some(Distrust::Anothers)),
-        Err(error) => Err(share.failed("look into", format!("{ROOT}/{CLOSED}"), error)),
+        Err(error) => Err(site.failed("look into", format!("{ROOT}/{CLOSED}"), error)),
     }
 }
 
 /// Judges a folder in `.berth`.
-pub(super) fn judge_folder(ours: &Found, folder: &Found) -> Option<Distrust> {
+pub(crate) fn judge_folder(ours: &Found, folder: &Found) -> Option<Distrust> {
     if is_open(&folder.attributes) {
         return Some(Distrust::OpenToOthers);
     }
@@ -76,8 +76,8 @@ fn is_root(owner: &Principal) -> bool {
 
 /// Whether the server takes the controller for the owner, who is not root: only root may look into a directory that nobody
 /// may enter, and nobody else but the owner may set the mode. NFS has no way to ask.
-async fn is_owner_there(share: &Share, ours: &FileHandle) -> Result<bool, Error> {
-    let client = share.client();
+async fn is_owner_there(site: &Site, ours: &FileHandle) -> Result<bool, Error> {
+    let client = site.client();
     let closed = client.ensure_dir(ours, CLOSED, 0).await?;
     if closed.attributes.mode.is_none_or(|mode| mode & PERMISSIONS != 0) {
         return Ok(false);
@@ -96,27 +96,27 @@ fn is_refused(error: &Error) -> bool {
 
 /// Removes folders that hold nothing, as an export leaves them that was made to take the controller for somebody else:
 /// nothing can be forged there, so they may be made anew. Says nothing of what it could not remove.
-pub(super) async fn remove_empty(share: &Share, root: &FileHandle, ours: &FileHandle) {
-    match are_empty(share, ours).await {
+pub(crate) async fn remove_empty(site: &Site, root: &FileHandle, ours: &FileHandle) {
+    match are_empty(site, ours).await {
         Ok(Some(names)) => {
-            let client = share.client();
+            let client = site.client();
             for name in names {
                 if client.remove(ours, &name).await.is_err() {
                     return;
                 }
             }
             if client.remove(root, ROOT).await.is_ok() {
-                tracing::warn!(folder = share.at(ROOT), "made anew: it was another user's, and empty");
+                tracing::warn!(folder = site.at(ROOT), "made anew: it was another user's, and empty");
             }
         }
         Ok(None) => {}
-        Err(error) => tracing::debug!(folder = share.at(ROOT), %error, "cannot see what is in it"),
+        Err(error) => tracing::debug!(folder = site.at(ROOT), %error, "cannot see what is in it"),
     }
 }
 
 /// The names of what is in `.berth`, if that is nothing but folders of the driver in which nothing is.
-async fn are_empty(share: &Share, ours: &FileHandle) -> Result<Option<Vec<Vec<u8>>>, Error> {
-    let client = share.client();
+async fn are_empty(site: &Site, ours: &FileHandle) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    let client = site.client();
     let mut names = Vec::new();
     for entry in client.read_dir(ours).await? {
         let known = [RECORDS, PLACES, RETAINED, TRASH, CLOSED].iter().any(|name| name.as_bytes() == entry.name);

@@ -1,0 +1,118 @@
+//! Deleting a volume: its directory is moved to the trash, then its hold and its record go.
+//!
+//! Only what a record names is ever moved, and only where nothing contradicts the record. The record goes last: as long
+//! as there is one, a repetition finds what is left to do.
+
+use nfs_client::{Compound, Error, NfsStatus};
+use volume::{OnDelete, PlaceKey, VolumeId};
+
+use super::locate::{ATTEMPTS, Located, Place, find};
+use crate::backend::directory::place::{Leaf, walk};
+use crate::backend::directory::step::Step;
+use crate::backend::directory::steps::{At, Failure, Steps};
+use crate::backend::directory::store::{Share, Store, unique};
+use crate::error::OperationError;
+
+/// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
+///
+/// Two round trips for a volume in its default place: what there is, and its end.
+pub(crate) async fn delete(share: &Share, id: &VolumeId) -> Result<(), OperationError> {
+    let _waiting = share.traffic().wait();
+    let mut unsure = None;
+    for _ in 0..ATTEMPTS {
+        let found = find(share, id.key()).await?;
+        let Some(store) = share.existing_store().await? else {
+            // A server that came up without its disk would have everything counted as deleted that is on it.
+            return Err(OperationError::ShareEmpty { location: share.site().location() });
+        };
+        let Some(located) = found else { return absent(&store, id).await };
+        let _busy = share.occupy(&located.record.path)?;
+        let Err(failure) = remove(share, &store, id, &located).await? else { return Ok(()) };
+        let lost = failure.error.status().is_some_and(NfsStatus::is_lost_handle);
+        // Something that was there a moment ago is gone: somebody else deletes the same volume, or did so before us. Or it is
+        // a folder of ours, which a server that still has it open lets nothing be moved into.
+        let gone = failure.error.is_status(NfsStatus::NoEnt);
+        if lost || gone {
+            share.forget(&store).await;
+        }
+        let again = lost || gone || matches!(failure.error, Error::OutcomeUnknown { may_still_happen: false, .. });
+        let doing = failure.step.map_or("remove the record of", Step::doing);
+        let error = store.site.failed(doing, located.record.path.as_str(), failure.error);
+        if !again {
+            return Err(error);
+        }
+        unsure = Some(error);
+    }
+    Err(unsure.unwrap_or_else(|| OperationError::Contended(share.site().location())))
+}
+
+async fn remove(
+    share: &Share,
+    store: &Store,
+    id: &VolumeId,
+    located: &Located,
+) -> Result<Result<(), Failure>, OperationError> {
+    let (key, record) = (id.key(), &located.record);
+    let directory = store.site.at(record.path.as_str());
+    // A delete that comes late, from a controller that has lost its lease meanwhile, must not touch the next volume in the
+    // same place, be it of the same name: without the record that was seen nothing of a request happens.
+    let recorded = Compound::new().put_handle(&store.records).lookup(key.as_str());
+    let recorded = located.state.into_iter().fold(recorded, Compound::verify);
+    let mut steps = Steps::default().only_if(recorded, None);
+    match (&located.place, record.on_delete) {
+        (Place::Other(by), OnDelete::Delete) => {
+            return Err(OperationError::Occupied { location: directory, by: by.clone() });
+        }
+        (Place::Here(parent), OnDelete::Delete) => {
+            let compound = Compound::new().save_handle().put_handle(&store.trash);
+            let compound = compound.rename(record.path.leaf(), unique(key));
+            steps = steps.then(Step::Trash, At::Handle(parent.clone()), compound);
+        }
+        (Place::Gone, _) => tracing::info!(volume = %id, directory, "the directory is gone already"),
+        (Place::Lost, _) => {
+            tracing::warn!(volume = %id, directory, "the directory is left: its hold is not this volume's");
+        }
+        (_, OnDelete::Retain) => tracing::info!(volume = %id, directory, "the directory is retained"),
+    }
+    if located.held {
+        let compound = Compound::new().remove(PlaceKey::new(&record.path).as_str());
+        steps = steps.then(Step::GiveUp, At::Handle(store.places.clone()), compound);
+    }
+    let records = At::Handle(store.records.clone());
+    steps = match record.on_delete {
+        OnDelete::Delete => steps.then(Step::Forget, records, Compound::new().remove(key.as_str())),
+        OnDelete::Retain => {
+            let compound = Compound::new().save_handle().put_handle(&store.retained);
+            steps.then(Step::Retain, records, compound.rename(key.as_str(), unique(key)))
+        }
+    };
+    let sent = steps.finally(Step::Deleted).send(&store.site).await.map(drop);
+    match &sent {
+        Ok(()) if matches!((&located.place, record.on_delete), (Place::Here(_), OnDelete::Delete)) => {
+            share.traffic().ring();
+        }
+        Ok(()) => {}
+        // The directory may have been moved, and nobody may learn of it later.
+        Err(_) => share.traffic().nudge(),
+    }
+    Ok(sent)
+}
+
+/// A volume without a record: nothing is removed. A directory under its name is named in the log, because whoever
+/// removed the record by hand gave it up.
+async fn absent(store: &Store, id: &VolumeId) -> Result<(), OperationError> {
+    let path = id.key().default_place();
+    match walk(store, &path).await {
+        Ok(found) if !matches!(found.leaf, Leaf::Free) => tracing::warn!(
+            volume = %id,
+            directory = store.site.at(path.as_str()),
+            "there is no record of the volume, so what lies under its name is not touched; remove it by hand if it is not needed"
+        ),
+        Ok(_) => {}
+        // The answer does not depend on it.
+        Err(error) => {
+            tracing::debug!(volume = %id, error = error.message(), "cannot look for a directory without a record");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Finding what there is of a volume that exists.
+
+use nfs_client::{Attributes, Compound, FileHandle, NfsStatus, ObjectState, OpCode};
+use volume::{PlaceKey, Record, RecordKey, SubPath};
+
+use crate::backend::directory::place::{Leaf, walk};
+use crate::backend::directory::store::{Hold, Share, Store, call_both, parse, unreadable};
+use crate::error::{Occupied, OperationError};
+
+/// How often an operation starts over when a handle was stale or a session was lost.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// A volume as its record tells, and what is in its place.
+pub(crate) struct Located {
+    pub(crate) record: Record,
+    pub(super) place: Place,
+    /// State of its record.
+    pub(super) state: Option<ObjectState>,
+    /// Whether a hold on the place is the volume's.
+    pub(super) held: bool,
+}
+
+/// What is where a record says that a volume's directory is.
+pub(super) enum Place {
+    /// The directory, in this parent.
+    Here(FileHandle),
+    /// Nothing.
+    Gone,
+    /// A directory, but the place is held by another volume, or its hold is gone: not ours to touch.
+    Lost,
+    /// Something that is no directory.
+    Other(Occupied),
+}
+
+impl Located {
+    /// Whether the volume can be used.
+    pub(crate) fn exists(&self) -> bool {
+        matches!(self.place, Place::Here(_))
+    }
+}
+
+/// Finds a volume; `None` if there is no record of it. One round trip for a volume in its default place.
+pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Located>, OperationError> {
+    let mut round = 1;
+    loop {
+        let Some(store) = share.existing_store().await? else { return Ok(None) };
+        match find_in(&store, key).await {
+            Err(error) if error.is_lost_handle() && round < ATTEMPTS => share.forget(&store).await,
+            result => return result,
+        }
+        round += 1;
+    }
+}
+
+async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, OperationError> {
+    let default = key.default_place();
+    let place = PlaceKey::new(&default);
+    let request = Compound::new().put_handle(&store.records).lookup(key.as_str()).read_link().get_attr();
+    let request = request.put_handle(&store.root).lookup(key.as_str()).get_attr();
+    // Expected to fail: nobody should hold another volume's default place.
+    let held = Compound::new().put_handle(&store.places).lookup(place.as_str());
+    let (completed, error) = call_both(&store.site, request, held).await;
+    let state = completed.attributes(0).and_then(Attributes::state);
+    let Some(error) = error else {
+        return located(store, key, completed.target(0).unwrap_or_default(), state, None).await;
+    };
+    let Some(text) = completed.target(0) else {
+        return match error.failed_op() {
+            Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
+            _ => Err(unreadable(&store.site, key, error)),
+        };
+    };
+    if !error.is_status(NfsStatus::NoEnt) {
+        return Err(store.site.failed("look up", default.as_str(), error));
+    }
+    let place = match completed.attributes(1) {
+        None => Place::Gone,
+        Some(attributes) if attributes.is_directory() => Place::Here(store.root.clone()),
+        Some(attributes) if attributes.is_symlink() => Place::Other(Occupied::Symlink),
+        Some(_) => Place::Other(Occupied::Other),
+    };
+    located(store, key, text, state, Some(place)).await
+}
+
+/// Reads the record; `default` is what is in the default place, unless somebody else has held that.
+async fn located(
+    store: &Store,
+    key: &RecordKey,
+    text: &[u8],
+    state: Option<ObjectState>,
+    default: Option<Place>,
+) -> Result<Option<Located>, OperationError> {
+    let record = parse(&store.site, key, text)?;
+    if record.path == key.default_place() {
+        return Ok(Some(Located { record, place: default.unwrap_or(Place::Lost), state, held: false }));
+    }
+    let held = matches!(store.hold(&PlaceKey::new(&record.path), key).await?, Hold::Us(_));
+    let place = custom(store, &record.path, held).await?;
+    Ok(Some(Located { record, place, state, held }))
+}
+
+/// What is in a custom place, and whether it is still the volume's.
+async fn custom(store: &Store, path: &SubPath, held: bool) -> Result<Place, OperationError> {
+    let walk = match walk(store, path).await {
+        Ok(walk) => walk,
+        Err(OperationError::Occupied { by, .. }) => return Ok(Place::Other(by)),
+        Err(error) => return Err(error),
+    };
+    match walk.leaf {
+        Leaf::Free => return Ok(Place::Gone),
+        Leaf::Other(by) => return Ok(Place::Other(by)),
+        Leaf::Directory(..) => {}
+    }
+    let ours = held && store.default_holder(path).await?.is_none();
+    Ok(if ours { Place::Here(walk.parent) } else { Place::Lost })
+}

@@ -1,0 +1,17 @@
+//! What a share offers to the driver, and what the driver keeps there.
+
+mod folders;
+mod layout;
+mod pair;
+mod registry;
+mod share;
+mod site;
+mod traffic;
+mod trust;
+
+pub(crate) use self::folders::Store;
+pub(crate) use self::layout::{BEGUN_MODE, PARENT_MODE, PERMISSIONS, ROOT, TRASH, unique, unique_tree};
+pub(crate) use self::pair::call_both;
+pub(crate) use self::registry::{Hold, parse, unreadable};
+pub(crate) use self::share::Share;
+pub(crate) use self::site::Site;

@@ -1,0 +1,155 @@
+//! The links in which the driver keeps records, and holds on custom places.
+
+use nfs_client::{Attributes, Compound, NfsStatus, ObjectState};
+use volume::{PlaceKey, Record, RecordKey, SubPath};
+
+use super::folders::Store;
+use super::layout::{PLACES, RECORDS, ROOT, unique_tree};
+use super::pair::call_both;
+use super::site::Site;
+use crate::error::{Occupied, OperationError};
+
+/// A hold whose volume has no record is left alone for so many seconds: its volume may be in the making. Longer than any
+/// attempt goes on, be it that each of its requests takes all of the time that the NFS client gives it.
+const UNFINISHED: i64 = 1800;
+
+/// Who holds a custom place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Nobody,
+    /// Our volume, by a link that was in this state.
+    Us(Option<ObjectState>),
+    /// Another volume, which exists or is being made.
+    Other(Occupied),
+    /// Another volume, which was begun and given up; its link was in this state.
+    Abandoned(ObjectState),
+}
+
+impl Store {
+    /// The record of a volume.
+    pub(crate) async fn record(&self, key: &RecordKey) -> Result<Option<Record>, OperationError> {
+        match self.site.client().read_link(&self.records, key.as_str()).await {
+            Ok(text) => parse(&self.site, key, &text).map(Some),
+            Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(None),
+            Err(error) => Err(unreadable(&self.site, key, error)),
+        }
+    }
+
+    /// Who holds a custom place, seen from the volume `ours`.
+    pub(crate) async fn hold(&self, place: &PlaceKey, ours: &RecordKey) -> Result<Hold, OperationError> {
+        let request = Compound::new().put_handle(&self.places).lookup(place.as_str()).read_link().get_attr();
+        let replies = match self.site.client().call(request).await {
+            Ok(replies) => replies,
+            Err(error) if error.is_status(NfsStatus::NoEnt) => return Ok(Hold::Nobody),
+            Err(error) => return Err(self.site.failed("read the hold", hold_path(place), error)),
+        };
+        let text = String::from_utf8_lossy(replies.target(0).unwrap_or_default()).into_owned();
+        let Ok(key) = text.parse::<RecordKey>() else {
+            let location = self.site.at(hold_path(place));
+            return Err(OperationError::Untrusted { location, problem: "holds something that is no hold on a place" });
+        };
+        let state = replies.attributes(0).and_then(Attributes::state);
+        if key == *ours {
+            return Ok(Hold::Us(state));
+        }
+        if self.record(&key).await?.is_some() {
+            return Ok(Hold::Other(Occupied::Volume(key.to_string())));
+        }
+        let made = replies.attributes(0).and_then(|attributes| attributes.modified);
+        if let (Some(state), Some((made, _))) = (state, made)
+            && self.server_time().await.is_some_and(|now| is_abandoned(made, now))
+        {
+            return Ok(Hold::Abandoned(state));
+        }
+        Ok(Hold::Other(Occupied::Unfinished(key.to_string())))
+    }
+
+    /// Puts a hold of `ours` in the place of that of a volume that was begun and given up, if it is still the one that was
+    /// seen. At no moment is the place without a hold: what the other volume has begun there would be somebody else's for
+    /// ever then.
+    pub(crate) async fn take_over(
+        &self,
+        place: &PlaceKey,
+        ours: &RecordKey,
+        seen: ObjectState,
+    ) -> Result<(), OperationError> {
+        let name = unique_tree();
+        let make = Compound::new().put_handle(&self.trash).create_symlink(&name, ours.as_str());
+        let put = Compound::new().put_handle(&self.places).lookup(place.as_str()).verify(seen);
+        let put = put.put_handle(&self.trash).save_handle().put_handle(&self.places).rename(&name, place.as_str());
+        let ended = call_both(&self.site, make, put).await;
+        if ended.1.is_some() {
+            // What stays there all the same is removed with the rest of the trash.
+            let _either_way = self.site.client().call(Compound::new().put_handle(&self.trash).remove(&name)).await;
+        }
+        match ended {
+            (_, Some(error)) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => {
+                Err(self.site.failed("take over the hold", hold_path(place), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The volume whose default place is this path, if there is one: it needs no hold, its key is the path.
+    pub(crate) async fn default_holder(&self, path: &SubPath) -> Result<Option<RecordKey>, OperationError> {
+        let Ok(key) = path.as_str().parse::<RecordKey>() else { return Ok(None) };
+        let record = self.record(&key).await?;
+        Ok(record.filter(|record| record.path == *path).map(|_| key))
+    }
+
+    /// What time it is on the server, in seconds since 1970: NFS has no operation for that, so something is made and removed.
+    /// The controller's own clock may be minutes off. None where that fails, as on a full disk: nobody is hurried then.
+    async fn server_time(&self) -> Option<i64> {
+        let name = unique_tree();
+        let request = Compound::new().put_handle(&self.trash).create_symlink(&name, "clock").get_attr();
+        match self.site.client().call(request.put_handle(&self.trash).remove(&name)).await {
+            Ok(replies) => replies.attributes(0)?.modified.map(|(seconds, _)| seconds),
+            Err(error) => {
+                tracing::debug!(share = self.site.location(), %error, "cannot read the server's clock");
+                None
+            }
+        }
+    }
+}
+
+/// Reads a record's text.
+pub(crate) fn parse(site: &Site, key: &RecordKey, text: &[u8]) -> Result<Record, OperationError> {
+    Record::from_text(&String::from_utf8_lossy(text))
+        .map_err(|source| OperationError::Record { location: site.at(path(key)), source })
+}
+
+/// The error for a record that is not even a link, or cannot be reached.
+pub(crate) fn unreadable(site: &Site, key: &RecordKey, error: nfs_client::Error) -> OperationError {
+    match error.status() {
+        Some(NfsStatus::Inval | NfsStatus::BadType | NfsStatus::WrongType) => {
+            OperationError::Untrusted { location: site.at(path(key)), problem: "holds something that is no record" }
+        }
+        _ => site.failed("read the record", path(key), error),
+    }
+}
+
+fn path(key: &RecordKey) -> String {
+    format!("{ROOT}/{RECORDS}/{key}")
+}
+
+fn hold_path(place: &PlaceKey) -> String {
+    format!("{ROOT}/{PLACES}/{place}")
+}
+
+fn is_abandoned(made: i64, now: i64) -> bool {
+    now.saturating_sub(made) > UNFINISHED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hold_that_is_older_than_any_attempt_is_abandoned() {
+        assert!(!is_abandoned(10_000, 10_000));
+        assert!(!is_abandoned(8_200, 10_000));
+        assert!(is_abandoned(8_199, 10_000));
+        assert!(!is_abandoned(20_000, 10_000), "a clock that was put back");
+        assert!(!is_abandoned(i64::MAX, i64::MIN));
+    }
+}

@@ -1,0 +1,151 @@
+//! A share that is in use: where it is, what of the driver's is open there, and what is going on.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use csi_runtime::InFlight;
+use csi_runtime::inflight::Guard;
+use nfs_client::FileHandle;
+use tokio::time::Instant;
+use volume::SubPath;
+
+use super::folders::Store;
+use super::site::Site;
+use super::traffic::Traffic;
+use crate::error::OperationError;
+use crate::servers::breaker::Breaker;
+
+/// Most directories that are remembered to be no volume.
+const REMEMBERED: usize = 4096;
+
+/// A share in use.
+pub(crate) struct Share {
+    site: Arc<Site>,
+    breaker: Arc<Breaker>,
+    /// Held while the folders are looked up or made, so that it is done once.
+    store: tokio::sync::Mutex<Known>,
+    /// Directories that are no volume and can become none: a volume's directory is always made, never adopted.
+    plain: Mutex<HashSet<FileHandle>>,
+    /// Places on which an operation is working.
+    busy: InFlight<SubPath>,
+    traffic: Traffic,
+}
+
+/// What is known of a share's folders.
+#[derive(Default)]
+struct Known {
+    store: Option<Arc<Store>>,
+    /// When the server did not answer the last one who looked, and what he was told.
+    failed: Option<(Instant, Arc<OperationError>)>,
+}
+
+impl Known {
+    /// The failure of an attempt that ended after `asked`: whoever waited for it need not wait for the same again.
+    fn failed_since(&self, asked: Instant) -> Result<(), OperationError> {
+        match &self.failed {
+            Some((when, error)) if *when >= asked => Err(OperationError::Shared(Arc::clone(error))),
+            _ => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, error: OperationError) -> OperationError {
+        if error.silence().is_none() {
+            return error;
+        }
+        let error = Arc::new(error);
+        self.failed = Some((Instant::now(), Arc::clone(&error)));
+        OperationError::Shared(error)
+    }
+}
+
+impl Share {
+    pub(crate) fn new(site: Site, breaker: Arc<Breaker>) -> Self {
+        Self {
+            site: Arc::new(site),
+            breaker,
+            store: tokio::sync::Mutex::default(),
+            plain: Mutex::new(HashSet::new()),
+            busy: InFlight::new(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Does `work` on the share, unless its server does not answer.
+    pub(crate) async fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
+        self.breaker.run(|| self.site.location(), || Box::pin(self.site.client().probe()), work).await
+    }
+
+    /// The driver's folders, made if need be.
+    pub(crate) async fn store(&self) -> Result<Arc<Store>, OperationError> {
+        let asked = Instant::now();
+        let mut known = self.store.lock().await;
+        if let Some(store) = &known.store {
+            return Ok(Arc::clone(store));
+        }
+        known.failed_since(asked)?;
+        let store = Arc::new(Store::make(&self.site).await.map_err(|error| known.fail(error))?);
+        known.store = Some(Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// The driver's folders, if the share has any: a share without is left without.
+    pub(crate) async fn existing_store(&self) -> Result<Option<Arc<Store>>, OperationError> {
+        let asked = Instant::now();
+        let mut known = self.store.lock().await;
+        if known.store.is_none() {
+            known.failed_since(asked)?;
+            let found = Store::find(&self.site).await.map_err(|error| known.fail(error))?;
+            known.store = found.map(Arc::new);
+        }
+        Ok(known.store.clone())
+    }
+
+    /// Looks the folders up anew at the next use, unless somebody has done so since `stale` was handed out.
+    pub(crate) async fn forget(&self, stale: &Arc<Store>) {
+        let mut known = self.store.lock().await;
+        if known.store.as_ref().is_some_and(|store| Arc::ptr_eq(store, stale)) {
+            known.store = None;
+        }
+        self.lock_plain().clear();
+    }
+
+    /// Keeps a place to one operation at a time.
+    pub(crate) fn occupy(&self, place: &SubPath) -> Result<Guard<SubPath>, OperationError> {
+        self.busy.try_acquire(place.clone()).ok_or_else(|| OperationError::InProgress(self.site.at(place.as_str())))
+    }
+
+    /// Whether a directory is known to be no volume.
+    pub(crate) fn is_plain(&self, directory: &FileHandle) -> bool {
+        self.lock_plain().contains(directory)
+    }
+
+    /// Remembers that a directory is no volume.
+    pub(crate) fn remember_plain(&self, directory: FileHandle) {
+        let mut plain = self.lock_plain();
+        if plain.len() >= REMEMBERED {
+            plain.clear();
+        }
+        plain.insert(directory);
+    }
+
+    fn lock_plain(&self) -> std::sync::MutexGuard<'_, HashSet<FileHandle>> {
+        self.plain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Share").field(&self.site.location()).finish()
+    }
+}
