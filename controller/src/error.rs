@@ -15,6 +15,7 @@ use csi_runtime::Coded;
 use csi_runtime::status::message;
 use nfs_client::NfsStatus;
 use tonic::Code;
+use volume::ShareIdentity;
 use volume::capacity::CapacityError;
 use volume::id::IdError;
 use volume::mount_options::MountOptionError;
@@ -113,11 +114,24 @@ pub enum OperationError {
         #[source]
         source: nfs_client::Error,
     },
-    /// The share holds nothing of the driver's, although a volume was made there.
-    #[error("the share {location} has no folder .berth, so nobody can tell what became of the volume")]
+    /// The share holds nothing of the driver's, although volumes were made there.
+    #[error("the share {location} has no folder .berth, although the driver has volumes there")]
     ShareEmpty {
         /// `server:share`.
         location: String,
+    },
+    /// Another share is where volumes were made.
+    #[error(
+        "the share {location} is another one than that on which the driver has volumes: its identity is {}, and theirs is {expected}",
+        .found.map_or_else(|| "not written".to_owned(), |found| found.to_string())
+    )]
+    ShareReplaced {
+        /// `server:share`.
+        location: String,
+        /// What lies there, if anything tells.
+        found: Option<ShareIdentity>,
+        /// What should.
+        expected: ShareIdentity,
     },
     /// The driver cannot keep its records on the share.
     #[error("the controller may not write to the share {location}")]
@@ -245,6 +259,7 @@ impl OperationError {
             | Self::Untrusted { .. }
             | Self::ShareMissing { .. }
             | Self::ShareEmpty { .. }
+            | Self::ShareReplaced { .. }
             | Self::ShareReadOnly { .. }
             | Self::OwnerRefused { .. }
             | Self::NotKept { .. }

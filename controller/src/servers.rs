@@ -1,6 +1,7 @@
 //! The servers that volumes are on: one connection to each, kept as long as it is of use.
 
 pub(crate) mod breaker;
+mod catalogue;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use volume::{Server, SharePath};
 
 use self::breaker::Breaker;
+pub use self::catalogue::{Catalogue, KnownVolume};
 use crate::backend::directory::faults::Faults;
 use crate::backend::directory::{Share, Site};
 
@@ -58,6 +60,7 @@ pub struct Servers {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
+    catalogue: Catalogue,
     known: Mutex<BTreeMap<Server, Known>>,
 }
 
@@ -111,7 +114,7 @@ struct Connected {
 impl Servers {
     /// No server yet.
     pub fn new(settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { settings, known: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { settings, catalogue: Catalogue::default(), known: Mutex::default() }) }
     }
 
     /// A share, and whether it was not in use before. Nothing is sent.
@@ -131,9 +134,14 @@ impl Servers {
         let faults = self.inner.settings.faults.clone();
         let (client, breaker) = (connected.client.clone(), Arc::clone(&connected.breaker));
         let site = Site::new(server.clone(), path.clone(), client, faults);
-        let share = Arc::new(Share::new(site, breaker));
+        let share = Arc::new(Share::new(site, breaker, self.inner.catalogue.expected(server, path)));
         connected.shares.insert(path.clone(), Arc::clone(&share));
         (share, true)
+    }
+
+    /// What is known of shares without looking at them.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.inner.catalogue
     }
 
     /// Disconnects servers that have not been used for the time of the settings and whose trash is empty.

@@ -73,7 +73,7 @@ impl Controller for ControllerService {
     }
 
     async fn delete_volume(&self, request: Request<csi::DeleteVolumeRequest>) -> Answer<csi::DeleteVolumeResponse> {
-        self.operations.delete(&request.into_inner().volume_id).await?;
+        self.operations.delete(&request.into_inner().volume_id, None).await?;
         Ok(Response::new(csi::DeleteVolumeResponse {}))
     }
 

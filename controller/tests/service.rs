@@ -96,9 +96,11 @@ impl Process {
 #[tokio::test]
 async fn a_volume_lives_from_create_to_delete() {
     let mut process = start().await;
-    let volume = process.create(request("pvc-1", &[("mountPermissions", "0750")])).await.unwrap();
+    let mut volume = process.create(request("pvc-1", &[("mountPermissions", "0750")])).await.unwrap();
     assert_eq!(volume.volume_id, "berth://fake/export#pvc-1");
     assert_eq!(volume.capacity_bytes, 10);
+    let identity = volume.volume_context.remove("shareIdentity").unwrap();
+    assert!(identity.parse::<volume::ShareIdentity>().is_ok(), "{identity}");
     assert_eq!(volume.volume_context, map(&[("server", "fake"), ("share", "/export"), ("subDir", "pvc-1")]));
     assert_eq!(process.server.mode("/export/pvc-1"), Some(0o750));
     process.delete(&volume.volume_id).await.unwrap();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use crate::{
+    identity::ShareIdentity,
     names::context,
     path::{PathError, SharePath, SubPath},
     quote::Quoted,
@@ -49,6 +50,8 @@ pub struct VolumeContext {
     /// Its directory below the share; none (also written as nothing, or `/`): the share itself, for volumes that people
     /// define by hand.
     pub sub_dir: Option<SubPath>,
+    /// Which share that is, if the controller said. Nothing is mounted or refused by it, so a text that is none counts as none.
+    pub identity: Option<ShareIdentity>,
 }
 
 impl VolumeContext {
@@ -60,6 +63,9 @@ impl VolumeContext {
         ]);
         if let Some(sub_dir) = &self.sub_dir {
             map.insert(context::SUB_DIR.to_owned(), sub_dir.to_string());
+        }
+        if let Some(identity) = &self.identity {
+            map.insert(context::SHARE_IDENTITY.to_owned(), identity.to_string());
         }
         map
     }
@@ -104,6 +110,7 @@ impl VolumeContext {
                 .map(|value| value.parse())
                 .transpose()
                 .map_err(ContextError::SubDir)?,
+            identity: single.get(context::SHARE_IDENTITY).and_then(|text| text.parse().ok()),
         };
         Ok((volume, unknown))
     }
@@ -119,11 +126,14 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for sub_dir in [None, Some("pvc-1"), Some("team/app")] {
+        for (sub_dir, identity) in
+            [(None, None), (Some("pvc-1"), Some(ShareIdentity::new(7))), (Some("team/app"), None)]
+        {
             let context = VolumeContext {
                 server: "nfs:20049".parse().expect("legal"),
                 share: "/exports".parse().expect("legal"),
                 sub_dir: sub_dir.map(|path| path.parse().expect("legal")),
+                identity,
             };
             assert_eq!(VolumeContext::from_map(&context.to_map()), Ok((context, Vec::new())));
         }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`names`] | every literal that appears in an object, a flag, a file name on a share |
 //! | [`server`], [`path`] | where a volume is: server, share, directory below the share |
+//! | [`identity`] | which share a share is, by whatever name |
 //! | [`id`], [`key`] | the volume id, and the names on a share that follow from it |
 //! | [`parameters`], [`template`] | what a StorageClass may say |
 //! | [`context`], [`capability`], [`mount_options`] | what the node plugin is told |
@@ -21,6 +22,7 @@ pub mod capability;
 pub mod capacity;
 pub mod context;
 pub mod id;
+pub mod identity;
 pub mod key;
 pub mod mount_options;
 pub mod names;
@@ -36,6 +38,7 @@ mod quote;
 pub use capability::{AccessMode, Capability};
 pub use context::VolumeContext;
 pub use id::VolumeId;
+pub use identity::ShareIdentity;
 pub use key::{PlaceKey, RecordKey};
 pub use mount_options::MountOptions;
 pub use parameters::{OnDelete, Parameters};

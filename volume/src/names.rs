@@ -75,9 +75,11 @@ pub mod context {
     pub const SHARE: &str = "share";
     /// Directory below the share; absent: the share itself.
     pub const SUB_DIR: &str = "subDir";
+    /// Which share it was made on, see [`crate::ShareIdentity`]: for the controller, which notices another disk by it.
+    pub const SHARE_IDENTITY: &str = "shareIdentity";
 
-    /// All three, in the order in which messages list them.
-    pub const ALL: [&str; 3] = [SERVER, SHARE, SUB_DIR];
+    /// All of the above, in the order in which messages list them.
+    pub const ALL: [&str; 4] = [SERVER, SHARE, SUB_DIR, SHARE_IDENTITY];
 
     /// Prefixes of keys that Kubernetes and provisioners add (`storage.kubernetes.io/csiProvisionerIdentity`,
     /// `csi.storage.k8s.io/pod.name`): never meant for the driver, so ignored without a warning.
@@ -100,6 +102,8 @@ pub mod layout {
     pub const PLACES: &str = "places";
     /// Directories that are being removed.
     pub const TRASH: &str = "trash";
+    /// A symlink whose target is the share's [`crate::ShareIdentity`].
+    pub const IDENTITY: &str = "identity";
     /// An empty directory without any permission, by which the controller learns whether the server takes it for root. Only
     /// where [`ROOT`] is not root's.
     pub const CLOSED: &str = "closed";

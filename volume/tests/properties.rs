@@ -114,7 +114,7 @@ proptest! {
         prop_assert_eq!(server.to_string().parse::<Server>(), Ok(server.clone()));
         prop_assert_eq!(share.as_str().parse::<SharePath>(), Ok(share.clone()));
         prop_assert_eq!(path.as_str().parse::<SubPath>(), Ok(path.clone()));
-        let context = VolumeContext { server, share, sub_dir: Some(path) };
+        let context = VolumeContext { server, share, sub_dir: Some(path), identity: None };
         prop_assert_eq!(VolumeContext::from_map(&context.to_map()), Ok((context, Vec::new())));
     }
 

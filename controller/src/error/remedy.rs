@@ -42,9 +42,15 @@ impl OperationError {
                 Some("export it, or correct \"share\" in the StorageClass; it is the path as NFSv4 clients mount it")
             }
             Self::ShareEmpty { .. } => Some(
-                "nothing was deleted; see whether the server has mounted the disk that belongs there, and whether it exports the same \
-                 directory as before; if everything on it was removed on purpose, set the PersistentVolume's reclaim policy to Retain \
-                 to let go of it",
+                "nothing was made or deleted; see whether the server has mounted the disk that belongs there, and whether it exports the \
+                 same directory as before; if everything on it was removed on purpose, set the reclaim policy of the PersistentVolumes \
+                 that were there to Retain and delete them",
+            ),
+            Self::ShareReplaced { .. } => Some(
+                "nothing was made or deleted; see whether the server has mounted the disk that belongs there, and whether it exports the \
+                 same directory as before; if this one holds the same volumes, as a restored copy does, write the identity that they \
+                 have there: ln -sfn IDENTITY .berth/identity; if it took the place of the other on purpose, set the reclaim policy of \
+                 the PersistentVolumes that were on that to Retain and delete them",
             ),
             Self::ShareReadOnly { .. } => Some(
                 "export it read-write with no_root_squash, or let the user that the server maps root to write to its \

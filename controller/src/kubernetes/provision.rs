@@ -199,7 +199,7 @@ async fn reject_small<V: Volumes>(
         if !context.term.is_held() {
             break;
         }
-        let Err(error) = context.volumes.delete(&created.id).await else { break };
+        let Err(error) = context.volumes.delete(&created.id, None).await else { break };
         if attempts == CLEANUP_ATTEMPTS {
             context.recorder.claim(claim, Reason::ProvisioningCleanupFailed, error.message());
             break;

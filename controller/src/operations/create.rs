@@ -7,7 +7,7 @@ use volume::{ClaimRef, Parameters, Record, VolumeContext, VolumeId};
 
 use super::jobs::Operations;
 use super::{CreateVolume, Created};
-use crate::backend::directory::{self, Doubt, Wanted};
+use crate::backend::directory::{self, Doubt, Volume, Wanted};
 use crate::error::OperationError;
 
 /// Everything that can be said of a request without asking a server.
@@ -42,13 +42,14 @@ pub(super) fn wanted(request: &CreateVolume, driver_name: &str) -> Result<(Wante
     };
     let text = record.to_text().map_err(OperationError::Unrecordable)?;
     let (mode, uid, gid) = (parameters.mode(), parameters.uid, parameters.gid);
-    let context = VolumeContext { server: parameters.server, share: parameters.share, sub_dir: Some(path) };
+    let context =
+        VolumeContext { server: parameters.server, share: parameters.share, sub_dir: Some(path), identity: None };
     Ok((Wanted { id, record, text, range: request.capacity, mode, uid, gid }, context))
 }
 
 impl Operations {
     pub(super) async fn make(&self, request: CreateVolume) -> Result<Created, OperationError> {
-        let (wanted, context) = wanted(&request, &self.inner.driver_name)?;
+        let (wanted, mut context) = wanted(&request, &self.inner.driver_name)?;
         let (id, operation) = (wanted.id.to_string(), super::counts::Operation::CreateVolume);
         let share = self.share(wanted.id.server(), wanted.id.share());
         let (inner, volume) = (Arc::clone(&self.inner), id.clone());
@@ -59,7 +60,8 @@ impl Operations {
             inner.doubts.note(volume, if made.is_ok() { Doubt::default() } else { doubt });
             made.map_err(|error| if doubt.is_raised() && !error.is_retried() { error.in_doubt() } else { error })
         };
-        let record = self.job(operation, id.clone(), work).await?;
+        let Volume { record, identity } = self.job(operation, id.clone(), work).await?;
+        context.identity = identity;
         Ok(Created { id, capacity_bytes: record.size_bytes, context: context.to_map() })
     }
 }

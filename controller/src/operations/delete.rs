@@ -1,6 +1,6 @@
 //! `DeleteVolume`
 
-use volume::VolumeId;
+use volume::{ShareIdentity, VolumeId};
 
 use super::counts::Operation;
 use super::jobs::Operations;
@@ -8,7 +8,7 @@ use crate::backend::directory;
 use crate::error::OperationError;
 
 impl Operations {
-    pub(super) async fn remove(&self, id: &str) -> Result<(), OperationError> {
+    pub(super) async fn remove(&self, id: &str, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
         if id.is_empty() {
             return Err(OperationError::Missing("volume_id"));
         }
@@ -26,7 +26,7 @@ impl Operations {
         let share = self.share(id.server(), id.share());
         let name = id.to_string();
         // On the heap: whoever waits for it need not be as large as what does it.
-        let work = async move { share.run(Box::pin(directory::delete(&share, &id))).await };
+        let work = async move { share.run(Box::pin(directory::delete(&share, &id, made_on))).await };
         self.job(Operation::DeleteVolume, name, work).await
     }
 }

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::Instant;
 
 use volume::capacity::Range;
-use volume::{Capability, Server, SharePath};
+use volume::{Capability, Server, ShareIdentity, SharePath};
 
 mod counts;
 mod create;
@@ -22,6 +22,7 @@ pub use self::counts::{Counts, Operation, register_servers};
 pub use self::jobs::Operations;
 pub use self::validate::{Validate, Validated};
 pub use crate::error::{Occupied, OperationError};
+pub use crate::servers::{Catalogue, KnownVolume};
 
 /// A request for a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +53,16 @@ pub trait Volumes: Send + Sync + 'static {
     /// The volume of that name: made, or found as an earlier call made it.
     fn create(&self, request: CreateVolume) -> impl Future<Output = Result<Created, OperationError>> + Send;
 
-    /// Deletes a volume. One that does not exist, or an id that no volume can have, is a success.
-    fn delete(&self, id: &str) -> impl Future<Output = Result<(), OperationError>> + Send;
+    /// Deletes a volume. One that does not exist, or an id that no volume can have, is a success. `made_on` is the identity of
+    /// the share on which it was made, where the caller knows it: on any other share nothing is deleted, nor counts as deleted.
+    fn delete(
+        &self,
+        id: &str,
+        made_on: Option<ShareIdentity>,
+    ) -> impl Future<Output = Result<(), OperationError>> + Send;
+
+    /// What the caller knows of shares: of the volumes on them, which it tells as they come and go.
+    fn catalogue(&self) -> &Catalogue;
 
     /// How many jobs run, those included whose callers are gone.
     fn running(&self) -> usize;
@@ -70,10 +79,14 @@ impl Volumes for Operations {
         self.counted(Operation::CreateVolume, started, result)
     }
 
-    async fn delete(&self, id: &str) -> Result<(), OperationError> {
+    async fn delete(&self, id: &str, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
         let started = Instant::now();
-        let result = self.remove(id).await;
+        let result = self.remove(id, made_on).await;
         self.counted(Operation::DeleteVolume, started, result)
+    }
+
+    fn catalogue(&self) -> &Catalogue {
+        self.inner.servers.catalogue()
     }
 
     fn running(&self) -> usize {

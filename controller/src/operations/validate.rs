@@ -54,6 +54,7 @@ impl Operations {
             server: id.server().clone(),
             share: id.share().clone(),
             sub_dir: Some(volume.record.path.clone()),
+            identity: volume.identity,
         };
         Ok(refusal(&request, &truth).map_or(Validated::Confirmed, Validated::Refused))
     }
@@ -68,8 +69,13 @@ fn refusal(request: &Validate, truth: &VolumeContext) -> Option<String> {
     }
     if !request.context.is_empty() {
         match VolumeContext::from_map(&request.context) {
-            Ok((context, _)) if context == *truth => {}
-            Ok(_) => return Some("the volume attributes are not those of the volume".to_owned()),
+            Ok((mut context, _)) => {
+                // Volumes of earlier releases do not say on which share they were made.
+                context.identity = context.identity.or(truth.identity);
+                if context != *truth {
+                    return Some("the volume attributes are not those of the volume".to_owned());
+                }
+            }
             Err(error) => return Some(message(&error)),
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 
-use controller::operations::{CreateVolume, Created, OperationError, Volumes};
+use controller::operations::{Catalogue, CreateVolume, Created, OperationError, Volumes};
 use tokio::sync::watch;
 use tonic::Code;
-use volume::{Server, SharePath};
+use volume::{Server, ShareIdentity, SharePath};
 
 use super::refusal::{full, refusal};
 
@@ -30,6 +30,7 @@ pub(crate) enum Act {
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     inner: Mutex<Inner>,
+    catalogue: Catalogue,
 }
 
 #[derive(Debug, Default)]
@@ -157,7 +158,11 @@ impl Volumes for Recording {
         Ok(Created { id: id(&request.name), capacity_bytes, context })
     }
 
-    async fn delete(&self, id: &str) -> Result<(), OperationError> {
+    fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    async fn delete(&self, id: &str, _made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
         let name = id.rsplit('#').next().unwrap_or_default().to_owned();
         let _running = Running::begin(self, &name);
         // A call that takes a moment: calls that overlap would be seen.

@@ -12,6 +12,7 @@ mod doubt;
 mod full;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod grace;
+mod identity;
 mod places;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod ports;
@@ -70,6 +71,13 @@ macro_rules! common_volume_tests {
                 a_hold_removed_by_hand_leaves_the_directory,
                 a_deleted_volume_frees_its_place,
                 a_record_that_cannot_be_read_stops_everything;
+            identity:
+                a_share_has_one_identity_whoever_uses_it_first,
+                another_disk_under_the_same_path_is_noticed,
+                what_a_controller_has_seen_is_what_it_expects,
+                no_folders_are_made_on_a_share_that_should_have_them,
+                a_share_without_an_identity_gets_one,
+                an_identity_that_cannot_be_read_is_named;
             refusals:
                 a_share_that_does_not_exist_is_named,
                 a_server_that_refuses_is_named,

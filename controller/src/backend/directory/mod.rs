@@ -17,6 +17,7 @@ mod steps;
 mod store;
 
 pub(crate) use self::end::{Located, delete, find};
-pub(crate) use self::make::{Doubt, Wanted, create};
+pub(crate) use self::make::{Doubt, Volume, Wanted, create};
 pub use self::step::Step;
-pub(crate) use self::store::{Share, Site};
+pub use self::store::KnownVolume;
+pub(crate) use self::store::{Expected, Share, Site};

@@ -35,7 +35,7 @@ impl Controller {
     }
 
     pub(crate) async fn delete(&self, id: &str) -> Result<(), OperationError> {
-        self.operations.delete(id).await
+        self.operations.delete(id, None).await
     }
 
     /// The id that a volume of this name has.

@@ -4,7 +4,7 @@
 //! as there is one, a repetition finds what is left to do.
 
 use nfs_client::{Compound, Error, NfsStatus};
-use volume::{OnDelete, PlaceKey, VolumeId};
+use volume::{OnDelete, PlaceKey, ShareIdentity, VolumeId};
 
 use super::locate::{ATTEMPTS, Located, Place, find};
 use crate::backend::directory::place::{Leaf, walk};
@@ -16,7 +16,9 @@ use crate::error::OperationError;
 /// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
 ///
 /// Two round trips for a volume in its default place: what there is, and its end.
-pub(crate) async fn delete(share: &Share, id: &VolumeId) -> Result<(), OperationError> {
+///
+/// `made_on` is the share's identity when the volume was made, as far as the caller knows it.
+pub(crate) async fn delete(share: &Share, id: &VolumeId, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
     let _waiting = share.traffic().wait();
     let mut unsure = None;
     for _ in 0..ATTEMPTS {
@@ -25,6 +27,8 @@ pub(crate) async fn delete(share: &Share, id: &VolumeId) -> Result<(), Operation
             // A server that came up without its disk would have everything counted as deleted that is on it.
             return Err(OperationError::ShareEmpty { location: share.site().location() });
         };
+        // On another disk under the same path the volume would count as deleted, too.
+        store.admits(made_on, share.expected())?;
         let Some(located) = found else { return absent(&store, id).await };
         let _busy = share.occupy(&located.record.path)?;
         let Err(failure) = remove(share, &store, id, &located).await? else { return Ok(()) };

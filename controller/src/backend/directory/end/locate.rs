@@ -1,7 +1,7 @@
 //! Finding what there is of a volume that exists.
 
 use nfs_client::{Attributes, Compound, FileHandle, NfsStatus, ObjectState, OpCode};
-use volume::{PlaceKey, Record, RecordKey, SubPath};
+use volume::{PlaceKey, Record, RecordKey, ShareIdentity, SubPath};
 
 use crate::backend::directory::place::{Leaf, walk};
 use crate::backend::directory::store::{Hold, Share, Store, call_both, parse, unreadable};
@@ -13,6 +13,8 @@ pub(super) const ATTEMPTS: u32 = 4;
 /// A volume as its record tells, and what is in its place.
 pub(crate) struct Located {
     pub(crate) record: Record,
+    /// The share on which it is.
+    pub(crate) identity: Option<ShareIdentity>,
     pub(super) place: Place,
     /// State of its record.
     pub(super) state: Option<ObjectState>,
@@ -92,11 +94,12 @@ async fn located(
 ) -> Result<Option<Located>, OperationError> {
     let record = parse(&store.site, key, text)?;
     if record.path == key.default_place() {
-        return Ok(Some(Located { record, place: default.unwrap_or(Place::Lost), state, held: false }));
+        let place = default.unwrap_or(Place::Lost);
+        return Ok(Some(Located { record, identity: store.identity, place, state, held: false }));
     }
     let held = matches!(store.hold(&PlaceKey::new(&record.path), key).await?, Hold::Us(_));
     let place = custom(store, &record.path, held).await?;
-    Ok(Some(Located { record, place, state, held }))
+    Ok(Some(Located { record, identity: store.identity, place, state, held }))
 }
 
 /// What is in a custom place, and whether it is still the volume's.

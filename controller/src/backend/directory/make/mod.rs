@@ -26,7 +26,7 @@ mod wanted;
 
 use std::time::Duration;
 
-use volume::Record;
+use volume::{Record, ShareIdentity};
 
 pub(crate) use self::doubt::Doubt;
 use self::judge::{TakeBack, Verdict, contended, judge};
@@ -42,13 +42,20 @@ const ATTEMPTS: u32 = 8;
 /// Pause after the second look; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Makes the volume, or finds it as it was made before. Returns its record.
+/// A volume that is made.
+pub(crate) struct Volume {
+    pub(crate) record: Record,
+    /// The share on which it is.
+    pub(crate) identity: Option<ShareIdentity>,
+}
+
+/// Makes the volume, or finds it as it was made before.
 ///
 /// One round trip where nothing exists yet and the volume lies in its default place; one more where it does not. On servers
 /// that take 16 operations in a compound there may be one more, on those that take 8 a few.
 ///
 /// `doubt` is what earlier attempts may have left on the share; after a failure, what they and this one may have left.
-pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Record, OperationError> {
+pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Volume, OperationError> {
     let _waiting = share.traffic().wait();
     let _busy = share.occupy(&wanted.record.path)?;
     let made = attempts(share, wanted, doubt).await;
@@ -58,14 +65,14 @@ pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) ->
     made
 }
 
-async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Record, OperationError> {
+async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Volume, OperationError> {
     let mut last = None;
     for round in 0..ATTEMPTS {
         if round > 1 {
             tokio::time::sleep(PAUSE * 2u32.pow(round - 2)).await;
         }
         match attempt(share, wanted, round == 0, doubt).await? {
-            Attempt::Made(record) => return Ok(record),
+            Attempt::Made(volume) => return Ok(volume),
             Attempt::Look(error) => last = Some(error),
         }
     }
@@ -74,7 +81,7 @@ async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<R
 
 /// How one attempt ended that did not fail.
 enum Attempt {
-    Made(Record),
+    Made(Volume),
     /// The state is not what it was taken for; the error is for the case that it never is.
     Look(OperationError),
 }
@@ -95,8 +102,9 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         }
         Ok(seen) => seen,
     };
+    let made = |record| Ok(Attempt::Made(Volume { record, identity: store.identity }));
     let draft = match seen {
-        Seen::Complete(record) => return Ok(Attempt::Made(record)),
+        Seen::Complete(record) => return made(record),
         Seen::Unclear => return Ok(Attempt::Look(contended(&store.site, wanted))),
         Seen::Draft(draft) => draft,
     };
@@ -105,7 +113,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         share.remember_plain(parent.clone());
     }
     match judge(&store.site, (wanted, &draft), sent, looks, doubt) {
-        Verdict::Made => Ok(Attempt::Made(wanted.record.clone())),
+        Verdict::Made => made(wanted.record.clone()),
         Verdict::Look { error, forget } => {
             if forget {
                 share.forget(&store).await;

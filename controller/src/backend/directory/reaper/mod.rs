@@ -143,7 +143,7 @@ mod tests {
         server.change("/export", SetAttributes::mode(0o777));
         let client = Client::with_connector(Config::new("fake", 2049), server.connector());
         let (name, path) = ("fake".parse().unwrap(), "/export".parse().unwrap());
-        let share = Share::new(Site::new(name, path, client, Faults::default()), Arc::default());
+        let share = Share::new(Site::new(name, path, client, Faults::default()), Arc::default(), Arc::default());
         share.store().await.unwrap();
         (server, share)
     }

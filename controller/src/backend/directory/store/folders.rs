@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use nfs_client::{Client, Error, FileHandle, Found, NfsStatus};
 
+use volume::ShareIdentity;
+
+use super::expected::Expected;
+use super::identity;
 use super::layout::{FOLDER_MODE, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 use super::site::Site;
 use super::trust::{self, Distrust};
@@ -20,6 +24,8 @@ pub(crate) struct Store {
     pub(crate) root: FileHandle,
     /// File system of the root, if the server says.
     pub(crate) fsid: Option<(u64, u64)>,
+    /// Which share this is; none as long as an earlier release made its folders and no volume was made since.
+    pub(crate) identity: Option<ShareIdentity>,
     pub(crate) records: FileHandle,
     pub(crate) places: FileHandle,
     pub(crate) retained: FileHandle,
@@ -27,9 +33,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Finds the folders and makes those that are missing.
-    pub(crate) async fn make(site: &Arc<Site>) -> Result<Self, OperationError> {
+    /// Finds the folders and makes those that are missing, unless volumes are expected there: then a share without any is not
+    /// the one that it should be.
+    pub(crate) async fn make(site: &Arc<Site>, expected: &Expected) -> Result<Self, OperationError> {
         let root = open(site).await?;
+        if expected.has_volumes() && look(site, &root).await?.is_none() {
+            return Err(OperationError::ShareEmpty { location: site.location() });
+        }
         let mut ours = ensure(site, &root).await?;
         let mut distrust = trust::judge(site, &ours).await?;
         if distrust == Some(Distrust::Anothers) {
@@ -37,26 +47,47 @@ impl Store {
             ours = ensure(site, &root).await?;
             distrust = trust::judge(site, &ours).await?;
         }
-        match distrust {
-            None => Self::below(site, root, &ours).await,
-            Some(distrust) => Err(distrust.into_error(site, ROOT)),
+        if let Some(distrust) = distrust {
+            return Err(distrust.into_error(site, ROOT));
         }
+        let found = identity::read(site, &ours.handle).await?;
+        expected.admits(found).map_err(|expected| replaced(site, found, expected))?;
+        let found = match found {
+            Some(found) => found,
+            None => identity::give(site, &ours.handle).await?,
+        };
+        expected.found(found);
+        Self::below(site, root, &ours, Some(found)).await
     }
 
     /// Finds the folders; `None` if the share has none.
     pub(crate) async fn find(site: &Arc<Site>) -> Result<Option<Self>, OperationError> {
         let root = open(site).await?;
-        match site.client().lookup(&root, ROOT).await {
-            Ok(found) => match trust::judge(site, &found).await? {
-                None => Self::below(site, root, &found).await.map(Some),
-                Some(distrust) => Err(distrust.into_error(site, ROOT)),
-            },
-            Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(None),
-            Err(error) => Err(not_usable(site, error)),
+        let Some(ours) = look(site, &root).await? else { return Ok(None) };
+        if let Some(distrust) = trust::judge(site, &ours).await? {
+            return Err(distrust.into_error(site, ROOT));
         }
+        let identity = identity::read(site, &ours.handle).await?;
+        Self::below(site, root, &ours, identity).await.map(Some)
     }
 
-    async fn below(site: &Arc<Site>, root: FileHandle, ours: &Found) -> Result<Self, OperationError> {
+    /// Whether the volume that was made on a share of the identity `made_on` can be on this one, where that is known, or else
+    /// whether the volumes `expected` there can.
+    pub(crate) fn admits(&self, made_on: Option<ShareIdentity>, expected: &Expected) -> Result<(), OperationError> {
+        match made_on {
+            Some(made_on) if self.identity == Some(made_on) => Ok(()),
+            Some(made_on) => Err(made_on),
+            None => expected.admits(self.identity),
+        }
+        .map_err(|expected| replaced(&self.site, self.identity, expected))
+    }
+
+    async fn below(
+        site: &Arc<Site>,
+        root: FileHandle,
+        ours: &Found,
+        identity: Option<ShareIdentity>,
+    ) -> Result<Self, OperationError> {
         let client = site.client();
         let attributes = client.getattr(&root).await;
         let attributes = attributes.map_err(|error| opening(site, error))?;
@@ -66,10 +97,24 @@ impl Store {
             retained: folder(site, client, ours, RETAINED).await?,
             trash: folder(site, client, ours, TRASH).await?,
             fsid: attributes.fsid,
+            identity,
             site: Arc::clone(site),
             root,
         })
     }
+}
+
+/// `.berth`, if the share has it.
+async fn look(site: &Site, root: &FileHandle) -> Result<Option<Found>, OperationError> {
+    match site.client().lookup(root, ROOT).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(None),
+        Err(error) => Err(not_usable(site, error)),
+    }
+}
+
+fn replaced(site: &Site, found: Option<ShareIdentity>, expected: ShareIdentity) -> OperationError {
+    OperationError::ShareReplaced { location: site.location(), found, expected }
 }
 
 async fn ensure(site: &Site, root: &FileHandle) -> Result<Found, OperationError> {

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use volume::RecordKey;
 use volume::names::layout::TRASH_SEPARATOR;
-pub(crate) use volume::names::layout::{CLOSED, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+pub(crate) use volume::names::layout::{CLOSED, IDENTITY, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 
 /// Mode of every folder of the driver: nobody else reads, writes or enters.
 pub(crate) const FOLDER_MODE: u32 = 0o700;

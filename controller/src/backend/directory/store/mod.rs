@@ -1,6 +1,8 @@
 //! What a share offers to the driver, and what the driver keeps there.
 
+mod expected;
 mod folders;
+mod identity;
 mod layout;
 mod pair;
 mod registry;
@@ -9,6 +11,8 @@ mod site;
 mod traffic;
 mod trust;
 
+pub(crate) use self::expected::Expected;
+pub use self::expected::KnownVolume;
 pub(crate) use self::folders::Store;
 pub(crate) use self::layout::{BEGUN_MODE, PARENT_MODE, PERMISSIONS, ROOT, TRASH, unique, unique_tree};
 pub(crate) use self::pair::call_both;

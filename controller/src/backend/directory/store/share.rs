@@ -9,6 +9,7 @@ use nfs_client::FileHandle;
 use tokio::time::Instant;
 use volume::SubPath;
 
+use super::expected::Expected;
 use super::folders::Store;
 use super::site::Site;
 use super::traffic::Traffic;
@@ -22,6 +23,7 @@ const REMEMBERED: usize = 4096;
 pub(crate) struct Share {
     site: Arc<Site>,
     breaker: Arc<Breaker>,
+    expected: Arc<Expected>,
     /// Held while the folders are looked up or made, so that it is done once.
     store: tokio::sync::Mutex<Known>,
     /// Directories that are no volume and can become none: a volume's directory is always made, never adopted.
@@ -59,10 +61,11 @@ impl Known {
 }
 
 impl Share {
-    pub(crate) fn new(site: Site, breaker: Arc<Breaker>) -> Self {
+    pub(crate) fn new(site: Site, breaker: Arc<Breaker>, expected: Arc<Expected>) -> Self {
         Self {
             site: Arc::new(site),
             breaker,
+            expected,
             store: tokio::sync::Mutex::default(),
             plain: Mutex::new(HashSet::new()),
             busy: InFlight::new(),
@@ -72,6 +75,11 @@ impl Share {
 
     pub(crate) fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// What is known of the share without looking at it.
+    pub(crate) fn expected(&self) -> &Expected {
+        &self.expected
     }
 
     pub(crate) fn traffic(&self) -> &Traffic {
@@ -86,15 +94,20 @@ impl Share {
         self.breaker.run(|| self.site.location(), || Box::pin(self.site.client().probe()), work).await
     }
 
-    /// The driver's folders, made if need be.
+    /// The driver's folders, made if need be, on a share that has an identity and is the one that it should be.
     pub(crate) async fn store(&self) -> Result<Arc<Store>, OperationError> {
         let asked = Instant::now();
         let mut known = self.store.lock().await;
-        if let Some(store) = &known.store {
+        // What was found without a wish to make anything may lack what is made for that.
+        if let Some(store) = &known.store
+            && let Some(identity) = store.identity
+        {
+            store.admits(None, &self.expected)?;
+            self.expected.found(identity);
             return Ok(Arc::clone(store));
         }
         known.failed_since(asked)?;
-        let store = Arc::new(Store::make(&self.site).await.map_err(|error| known.fail(error))?);
+        let store = Arc::new(Store::make(&self.site, &self.expected).await.map_err(|error| known.fail(error))?);
         known.store = Some(Arc::clone(&store));
         Ok(store)
     }

@@ -5,7 +5,7 @@
 
 use nfs_client::{Attributes, Error, FileHandle, Found, NfsStatus, Principal, SetAttributes};
 
-use super::layout::{CLOSED, FOLDER_MODE, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+use super::layout::{CLOSED, FOLDER_MODE, IDENTITY, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 use super::site::Site;
 use crate::error::OperationError;
 
@@ -114,11 +114,16 @@ pub(crate) async fn remove_empty(site: &Site, root: &FileHandle, ours: &FileHand
     }
 }
 
-/// The names of what is in `.berth`, if that is nothing but folders of the driver in which nothing is.
+/// The names of what is in `.berth`, if that is nothing but folders of the driver in which nothing is, and the
+/// share's identity.
 async fn are_empty(site: &Site, ours: &FileHandle) -> Result<Option<Vec<Vec<u8>>>, Error> {
     let client = site.client();
     let mut names = Vec::new();
     for entry in client.read_dir(ours).await? {
+        if entry.name == IDENTITY.as_bytes() && entry.attributes.is_symlink() {
+            names.push(entry.name);
+            continue;
+        }
         let known = [RECORDS, PLACES, RETAINED, TRASH, CLOSED].iter().any(|name| name.as_bytes() == entry.name);
         let Some(handle) = entry.attributes.handle.as_ref().filter(|_| known && entry.attributes.is_directory()) else {
             return Ok(None);
