@@ -6,12 +6,14 @@
 //! will help", so it is kept for requests that are wrong in themselves; everything else ends an attempt for good, so
 //! nothing of it may go on behind such an answer.
 
+mod finality;
 mod remedy;
+
+pub use self::finality::Finality;
 
 use std::fmt;
 use std::sync::Arc;
 
-use csi_runtime::Coded;
 use csi_runtime::status::message;
 use nfs_client::NfsStatus;
 use tonic::Code;
@@ -60,6 +62,9 @@ pub enum OperationError {
     /// An id that a release of this driver gave and that this one cannot read: nothing is done to what is not understood.
     #[error("the volume cannot be found by its id")]
     UnreadableId(#[source] IdError),
+    /// A volume of a driver whose name this one has, and whose volumes it cannot serve yet.
+    #[error("the volume is one of driver {0}, and this release cannot delete those")]
+    PeersVolume(&'static str),
     /// There is no such volume.
     #[error("there is no volume {0}")]
     NoVolume(String),
@@ -115,7 +120,7 @@ pub enum OperationError {
         source: nfs_client::Error,
     },
     /// The share holds nothing of the driver's, although volumes were made there.
-    #[error("the share {location} has no folder .berth, although the driver has volumes there")]
+    #[error("the share {location} has no folder .berth, so nobody can tell what became of the volumes there")]
     ShareEmpty {
         /// `server:share`.
         location: String,
@@ -255,6 +260,7 @@ impl OperationError {
             Self::Different { .. } => Code::AlreadyExists,
             Self::Occupied { .. }
             | Self::UnreadableId(_)
+            | Self::PeersVolume(_)
             | Self::Record { .. }
             | Self::Untrusted { .. }
             | Self::ShareMissing { .. }
@@ -291,7 +297,7 @@ impl OperationError {
 
     /// Whether a repetition goes on where this one ended, so that nothing may be undone.
     pub(crate) fn is_retried(&self) -> bool {
-        matches!(self.code(), Code::Aborted | Code::Unavailable | Code::DeadlineExceeded)
+        self.finality() == Finality::InBackground
     }
 
     /// Whether a handle that was kept leads nowhere any more.
@@ -328,12 +334,6 @@ pub(crate) fn silence(error: &nfs_client::Error) -> Option<String> {
         }
         Error::Unreachable { .. } | Error::Timeout { .. } => Some(message(error)),
         _ => None,
-    }
-}
-
-impl Coded for OperationError {
-    fn code(&self) -> Code {
-        self.code()
     }
 }
 

@@ -1,6 +1,6 @@
 //! An id is either refused or the only spelling of itself.
 
-use volume::{RecordKey, Server, SharePath, VolumeId, id::IdError, id::LONGEST_ID};
+use volume::{RecordKey, Server, SharePath, VolumeHandle, VolumeId, id::IdError, id::LONGEST_ID};
 
 use super::{assert_below_share, assert_readable, texts};
 
@@ -14,6 +14,13 @@ pub fn check(input: &[u8]) {
 }
 
 fn read(text: &str) {
+    for driver in ["csi.berth.dev", "efs.csi.aws.com", "nfs.csi.k8s.io"] {
+        match VolumeHandle::parse(driver, text) {
+            Ok(VolumeHandle::Directory(id)) => assert_eq!(id.to_string(), text),
+            Ok(peers) => assert!(peers.peer() == Some(driver) && !VolumeId::is_ours(text), "{peers:?}"),
+            Err(error) => assert_readable(&error),
+        }
+    }
     let id: VolumeId = match text.parse() {
         Ok(id) => id,
         Err(error) => return assert_readable(&error),

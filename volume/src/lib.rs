@@ -13,6 +13,7 @@
 //! | [`server`], [`path`] | where a volume is: server, share, directory below the share |
 //! | [`identity`] | which share a share is, by whatever name |
 //! | [`id`], [`key`] | the volume id, and the names on a share that follow from it |
+//! | [`handle`] | what a volume handle names, also one of another driver that is served under its name |
 //! | [`parameters`], [`template`] | what a StorageClass may say |
 //! | [`context`], [`capability`], [`mount_options`] | what the node plugin is told |
 //! | [`record`] | what a volume leaves on its share |
@@ -21,6 +22,7 @@
 pub mod capability;
 pub mod capacity;
 pub mod context;
+pub mod handle;
 pub mod id;
 pub mod identity;
 pub mod key;
@@ -37,6 +39,7 @@ mod quote;
 
 pub use capability::{AccessMode, Capability};
 pub use context::VolumeContext;
+pub use handle::{HandleError, VolumeHandle};
 pub use id::VolumeId;
 pub use identity::ShareIdentity;
 pub use key::{PlaceKey, RecordKey};

@@ -3,6 +3,14 @@
 /// Name of the CSI driver unless a flag says otherwise: `spec.driver` of a volume, `provisioner` of a class.
 pub const DRIVER_NAME: &str = "csi.berth.dev";
 
+/// Names of drivers whose volumes are served where this one is installed under them.
+pub mod peer {
+    /// aws-efs-csi-driver.
+    pub const EFS: &str = "efs.csi.aws.com";
+    /// csi-driver-nfs.
+    pub const CSI_DRIVER_NFS: &str = "nfs.csi.k8s.io";
+}
+
 /// Scheme of a volume id, see [`crate::VolumeId`].
 pub const ID_SCHEME: &str = "berth://";
 

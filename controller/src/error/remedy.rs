@@ -29,6 +29,9 @@ impl OperationError {
                 "nothing was deleted; a later release of the driver may have given the id, so delete the volume by that one, or set \
                  the PersistentVolume's reclaim policy to Retain to let go of it",
             ),
+            Self::PeersVolume(_) => Some(
+                "nothing was deleted; let that driver delete it, or set the PersistentVolume's reclaim policy to Retain to let go of it",
+            ),
             Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
             Self::Untrusted { .. } => Some(
                 "after checking what is in it, give it to the user for whom the server takes the controller (with no_root_squash: \

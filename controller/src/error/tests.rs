@@ -66,6 +66,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
         (OperationError::MountOptions(MountOptionError::Version("vers=3".to_owned())), Code::InvalidArgument),
         (OperationError::Unrecordable(record), Code::InvalidArgument),
         (OperationError::UnreadableId("berth3://x".parse::<volume::VolumeId>().unwrap_err()), Code::FailedPrecondition),
+        (OperationError::PeersVolume("efs.csi.aws.com"), Code::FailedPrecondition),
         (OperationError::NoVolume("berth://nfs.example/export#v".to_owned()), Code::NotFound),
         (
             OperationError::Different {
@@ -93,6 +94,14 @@ fn every_error() -> Vec<(OperationError, Code)> {
             Code::FailedPrecondition,
         ),
         (OperationError::ShareEmpty { location: location() }, Code::FailedPrecondition),
+        (
+            OperationError::ShareReplaced {
+                location: location(),
+                found: None,
+                expected: volume::ShareIdentity::new(1),
+            },
+            Code::FailedPrecondition,
+        ),
         (OperationError::ShareReadOnly { location: location(), source: source() }, Code::FailedPrecondition),
         (
             OperationError::OwnerRefused { location: location(), wanted: "1:1".to_owned(), source: source() },
@@ -137,7 +146,7 @@ fn every_error_has_its_code_and_a_sentence() {
 #[test]
 fn whatever_ends_an_attempt_on_a_server_names_the_place_and_most_say_what_to_do() {
     for (error, code) in every_error() {
-        let has_place = !matches!(error, OperationError::UnreadableId(_));
+        let has_place = !matches!(error, OperationError::UnreadableId(_) | OperationError::PeersVolume(_));
         if has_place && matches!(code, Code::FailedPrecondition | Code::PermissionDenied | Code::AlreadyExists) {
             assert!(error.message().contains(LOCATION), "{}", error.message());
         }
@@ -196,9 +205,12 @@ fn a_sentence_names_what_failed_where_why_and_the_remedy() {
 }
 
 #[test]
-fn what_a_repetition_goes_on_from_is_not_undone() {
+fn what_a_repetition_goes_on_from_is_not_undone_and_what_none_can_help_is_left_alone() {
     for (error, code) in every_error() {
+        let (message, finality) = (error.message(), error.finality());
         let retried = matches!(code, Code::Aborted | Code::Unavailable | Code::DeadlineExceeded);
-        assert_eq!(error.is_retried(), retried, "{}", error.message());
+        assert_eq!(finality == Finality::InBackground, retried, "{message}");
+        assert_eq!(finality == Finality::Infeasible, code == Code::InvalidArgument, "{message}");
+        assert_eq!(error.is_retried(), retried, "{message}");
     }
 }

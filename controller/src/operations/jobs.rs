@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use csi_runtime::{InFlight, panics};
 use tonic::Code;
-use volume::{Server, SharePath};
 
 use super::counts::{Counts, Operation};
-use super::doubts::Doubts;
-use crate::backend::directory::{Share, reaper};
+use crate::backend::Backends;
 use crate::error::OperationError;
 use crate::servers::Servers;
 
@@ -22,8 +20,7 @@ pub struct Operations {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) driver_name: String,
-    pub(super) servers: Servers,
-    pub(super) doubts: Doubts,
+    pub(super) backends: Backends,
     jobs: InFlight<String>,
     counts: Counts,
 }
@@ -31,23 +28,10 @@ pub(super) struct Inner {
 impl Operations {
     /// Operations under a driver's name, which records carry, on servers of a pool.
     pub fn new(driver_name: impl Into<String>, servers: Servers, counts: Counts) -> Self {
-        let inner = Inner {
-            driver_name: driver_name.into(),
-            servers,
-            doubts: Doubts::default(),
-            jobs: InFlight::new(),
-            counts,
-        };
+        let driver_name = driver_name.into();
+        let backends = Backends::new(driver_name.clone(), servers);
+        let inner = Inner { driver_name, backends, jobs: InFlight::new(), counts };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// A share, with somebody who empties its trash.
-    pub(super) fn share(&self, server: &Server, path: &SharePath) -> Arc<Share> {
-        let (share, new) = self.inner.servers.share(server, path);
-        if new {
-            reaper::spawn(&share);
-        }
-        share
     }
 
     /// How many jobs are running.

@@ -14,14 +14,13 @@ use volume::{Capability, Server, ShareIdentity, SharePath};
 mod counts;
 mod create;
 mod delete;
-mod doubts;
 mod jobs;
 mod validate;
 
 pub use self::counts::{Counts, Operation, register_servers};
 pub use self::jobs::Operations;
 pub use self::validate::{Validate, Validated};
-pub use crate::error::{Occupied, OperationError};
+pub use crate::error::{Finality, Occupied, OperationError};
 pub use crate::servers::{Catalogue, KnownVolume};
 
 /// A request for a volume.
@@ -86,7 +85,7 @@ impl Volumes for Operations {
     }
 
     fn catalogue(&self) -> &Catalogue {
-        self.inner.servers.catalogue()
+        self.inner.backends.directory().catalogue()
     }
 
     fn running(&self) -> usize {
@@ -95,6 +94,6 @@ impl Volumes for Operations {
 
     fn resume(&self, server: &Server, share: &SharePath) {
         // A share that is open empties its trash.
-        let _open = self.share(server, share);
+        let _open = self.inner.backends.directory().share(server, share);
     }
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use csi_runtime::status::message;
 use volume::mount_options::MountOptions;
-use volume::{Capability, Parameters, VolumeContext, VolumeId};
+use volume::{Capability, Parameters, VolumeContext, VolumeHandle};
 
 use super::counts::Operation;
 use super::jobs::Operations;
-use crate::backend::directory;
 use crate::error::OperationError;
 
 /// A question about a volume.
@@ -46,16 +45,8 @@ impl Operations {
             return Err(OperationError::Missing("volume_id"));
         }
         let unknown = || OperationError::NoVolume(request.id.clone());
-        let id: VolumeId = request.id.parse().map_err(|_| unknown())?;
-        let share = self.share(id.server(), id.share());
-        let found = share.run(Box::pin(directory::find(&share, id.key()))).await?;
-        let volume = found.filter(directory::Located::exists).ok_or_else(unknown)?;
-        let truth = VolumeContext {
-            server: id.server().clone(),
-            share: id.share().clone(),
-            sub_dir: Some(volume.record.path.clone()),
-            identity: volume.identity,
-        };
+        let handle = VolumeHandle::parse(&self.inner.driver_name, &request.id).map_err(|_| unknown())?;
+        let truth = self.inner.backends.find(handle).await?.ok_or_else(unknown)?.context;
         Ok(refusal(&request, &truth).map_or(Validated::Confirmed, Validated::Refused))
     }
 }

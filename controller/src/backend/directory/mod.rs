@@ -16,8 +16,87 @@ mod step;
 mod steps;
 mod store;
 
-pub(crate) use self::end::{Located, delete, find};
-pub(crate) use self::make::{Doubt, Volume, Wanted, create};
+use std::sync::Arc;
+
+use volume::{Server, ShareIdentity, SharePath, VolumeContext, VolumeId};
+
+pub(crate) use self::make::Plan;
+use self::make::{Doubt, Doubts, Made};
 pub use self::step::Step;
 pub use self::store::KnownVolume;
 pub(crate) use self::store::{Expected, Share, Site};
+use super::{Request, Volume};
+use crate::error::OperationError;
+use crate::servers::{Catalogue, Servers};
+
+/// Makes and ends volumes that are directories of a share. Clones share everything.
+///
+/// What its operations do is boxed: whoever waits for one need not be as large as what does it.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    driver_name: String,
+    servers: Servers,
+    doubts: Doubts,
+}
+
+impl Directory {
+    pub(crate) fn new(driver_name: String, servers: Servers) -> Self {
+        Self { inner: Arc::new(Inner { driver_name, servers, doubts: Doubts::default() }) }
+    }
+
+    /// A share, with somebody who empties its trash.
+    pub(crate) fn share(&self, server: &Server, path: &SharePath) -> Arc<Share> {
+        let (share, new) = self.inner.servers.share(server, path);
+        if new {
+            reaper::spawn(&share);
+        }
+        share
+    }
+
+    /// What is known of shares without looking at them.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        self.inner.servers.catalogue()
+    }
+
+    pub(crate) fn plan(&self, request: &Request) -> Result<Plan, OperationError> {
+        Plan::new(request, &self.inner.driver_name)
+    }
+
+    pub(crate) async fn create(&self, Plan { wanted, context }: Plan) -> Result<Volume, OperationError> {
+        let (share, id) = (self.share(wanted.id.server(), wanted.id.share()), wanted.id.to_string());
+        let mut doubt = self.inner.doubts.of(&id);
+        let made = share.run(Box::pin(make::create(&share, &wanted, &mut doubt))).await;
+        self.inner.doubts.note(id, if made.is_ok() { Doubt::default() } else { doubt });
+        match made {
+            Ok(Made { record, identity }) => {
+                Ok(Volume { size_bytes: record.size_bytes, context: VolumeContext { identity, ..context } })
+            }
+            Err(error) if doubt.is_raised() && !error.is_retried() => Err(error.in_doubt()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn delete(&self, id: &VolumeId, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
+        let share = self.share(id.server(), id.share());
+        share.run(Box::pin(end::delete(&share, id, made_on))).await
+    }
+
+    pub(crate) async fn find(&self, id: &VolumeId) -> Result<Option<Volume>, OperationError> {
+        let share = self.share(id.server(), id.share());
+        let found = share.run(Box::pin(end::find(&share, id.key()))).await?;
+        Ok(found.filter(end::Located::exists).map(|located| Volume {
+            size_bytes: located.record.size_bytes,
+            context: VolumeContext {
+                server: id.server().clone(),
+                share: id.share().clone(),
+                sub_dir: Some(located.record.path),
+                identity: located.identity,
+            },
+        }))
+    }
+}

@@ -18,9 +18,11 @@
 //! never names a directory that somebody else made.
 
 mod doubt;
+mod doubts;
 mod judge;
 mod observe;
 mod plan;
+mod request;
 mod undo;
 mod wanted;
 
@@ -29,8 +31,10 @@ use std::time::Duration;
 use volume::{Record, ShareIdentity};
 
 pub(crate) use self::doubt::Doubt;
+pub(crate) use self::doubts::Doubts;
 use self::judge::{TakeBack, Verdict, contended, judge};
 use self::observe::{Seen, observe, outset};
+pub(crate) use self::request::Plan;
 pub(crate) use self::wanted::Wanted;
 use super::place;
 use super::step::Step;
@@ -43,7 +47,7 @@ const ATTEMPTS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A volume that is made.
-pub(crate) struct Volume {
+pub(crate) struct Made {
     pub(crate) record: Record,
     /// The share on which it is.
     pub(crate) identity: Option<ShareIdentity>,
@@ -55,7 +59,7 @@ pub(crate) struct Volume {
 /// that take 16 operations in a compound there may be one more, on those that take 8 a few.
 ///
 /// `doubt` is what earlier attempts may have left on the share; after a failure, what they and this one may have left.
-pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Volume, OperationError> {
+pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Made, OperationError> {
     let _waiting = share.traffic().wait();
     let _busy = share.occupy(&wanted.record.path)?;
     let made = attempts(share, wanted, doubt).await;
@@ -65,14 +69,14 @@ pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) ->
     made
 }
 
-async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Volume, OperationError> {
+async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<Made, OperationError> {
     let mut last = None;
     for round in 0..ATTEMPTS {
         if round > 1 {
             tokio::time::sleep(PAUSE * 2u32.pow(round - 2)).await;
         }
         match attempt(share, wanted, round == 0, doubt).await? {
-            Attempt::Made(volume) => return Ok(volume),
+            Attempt::Made(made) => return Ok(made),
             Attempt::Look(error) => last = Some(error),
         }
     }
@@ -81,7 +85,7 @@ async fn attempts(share: &Share, wanted: &Wanted, doubt: &mut Doubt) -> Result<V
 
 /// How one attempt ended that did not fail.
 enum Attempt {
-    Made(Volume),
+    Made(Made),
     /// The state is not what it was taken for; the error is for the case that it never is.
     Look(OperationError),
 }
@@ -102,7 +106,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         }
         Ok(seen) => seen,
     };
-    let made = |record| Ok(Attempt::Made(Volume { record, identity: store.identity }));
+    let made = |record| Ok(Attempt::Made(Made { record, identity: store.identity }));
     let draft = match seen {
         Seen::Complete(record) => return made(record),
         Seen::Unclear => return Ok(Attempt::Look(contended(&store.site, wanted))),
