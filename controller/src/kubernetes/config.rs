@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use csi_runtime::metrics::Metrics;
 
-use super::standing::Standing;
+use super::lead::standing::Standing;
 
 /// Settings of the built-in provisioner. [`Config::new`] gives the field's defaults; every field may be changed after.
 #[derive(Debug, Clone)]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::answers::Answers;
+use super::api::answers::Answers;
 use super::config::Config;
-use super::elector::Term;
 use super::events::Recorder;
+use super::lead::elector::Term;
 use super::metrics::Counts;
 
 /// Shared by all work of one provisioner.

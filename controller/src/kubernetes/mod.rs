@@ -6,9 +6,9 @@
 //! controllers see no difference; it holds the same Lease, so the two never act at once.
 //!
 //! # Flow
-//! [`run`] waits for the Lease (`elector`, by the rules of `lease`, on a thread of its own: `leadership`), lists and
-//! watches claims, classes and volumes (`watch`), and works until it is told to stop or the Lease is lost. `worker` owns
-//! what is known (`state`) and what is to be done (`queue`); a piece of work is in `provision` or `delete`.
+//! [`run`] waits for the Lease (`lead`), lists and watches claims, classes and volumes (`api::watch`), and works until it is
+//! told to stop or the Lease is lost. `runner` owns what is known and what is to be done; a piece of work is in `provision`
+//! or `release`.
 //!
 //! # Guarantees
 //! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
@@ -17,8 +17,8 @@
 //!   way. So a claim that is deleted too early leaks nothing.
 //! - A volume that exists is never deleted because its object could not be saved; saving is repeated without limit.
 //! - Nothing is written once somebody else may hold the Lease.
-//! - Every call to the API server has a deadline (`calls`). A leader that has work, and none of whose calls is answered for
-//!   half a minute, gives the Lease up (`answers`).
+//! - Every call to the API server has a deadline (`api::calls`). A leader that has work, and none of whose calls is answered for
+//!   half a minute, gives the Lease up (`api::answers`).
 //!
 //! # Assumptions
 //! - Creating a volume is idempotent by name and deleting one by id: after a crash both are repeated.
@@ -28,39 +28,22 @@
 //!   before its object was saved, *and* the claim is deleted before the next start, nobody repeats the call. The record
 //!   on the share still names the volume and its claim: it is how such a volume is found.
 
-pub use clients::Clients;
+pub use api::clients::Clients;
 pub use config::Config;
-pub use standing::Standing;
+pub use error::Error;
+pub use lead::standing::Standing;
 
-mod answers;
 mod api;
-mod calls;
-mod claim;
-mod clients;
 mod config;
 mod context;
-mod delete;
-mod elector;
+mod error;
 mod events;
-mod finalizer;
-mod lanes;
-mod leadership;
-mod lease;
+mod lead;
 mod metrics;
-mod names;
-mod objects;
-mod persistent_volume;
 mod provision;
-mod quantity;
-mod queue;
-mod request;
-mod secrets;
-mod standing;
-mod state;
-mod store;
+mod release;
+mod runner;
 mod trouble;
-mod watch;
-mod worker;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -72,12 +55,14 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::answers::Hopeless;
+use self::api::answers::Hopeless;
+use self::api::watch;
 use self::context::Context;
 use self::events::Recorder;
-use self::leadership::Leadership;
+use self::lead::leadership::Leadership;
 use self::metrics::Counts;
-use self::worker::Worker;
+use self::provision::persistent_volume;
+use self::runner::worker::{self, Worker};
 use crate::operations::Volumes;
 
 /// How long jobs of the operations may go on when the Lease is given up. What still runs then leaves it to expire.
@@ -85,34 +70,6 @@ const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// How long events that still wait for the API server may take at the end.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
-
-/// Why the provisioner stopped without being told to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// Neither a kubeconfig nor the environment of a pod leads to an API server.
-    #[error("no Kubernetes API server is configured: {0}")]
-    Client(String),
-    /// The Lease needs a thread.
-    #[error("cannot start a thread for the lease")]
-    Thread(#[source] std::io::Error),
-    /// Somebody else may act now. The process must end, so that nothing of it goes on.
-    #[error("the lease \"{0}\" is lost")]
-    LeaseLost(String),
-    /// The API server answers those who look after the Lease and nobody else, so another replica shall try.
-    #[error(
-        "the lease \"{lease}\" is given up, because no other call to the API server was answered for {} s: {reason}",
-        .silence.as_secs()
-    )]
-    GivenUp {
-        /// Name of the Lease.
-        lease: String,
-        /// How long nothing was answered although there was work.
-        silence: Duration,
-        /// What was wrong with the last call.
-        reason: String,
-    },
-}
 
 /// Runs the provisioner against the API server that the environment names, until `shutdown`; see the module.
 ///

@@ -27,7 +27,7 @@ use tracing::debug;
 
 use self::waiting::{Told, Waiting};
 use self::writer::Writer;
-use super::objects::{Claim, Volume};
+use super::api::objects::{Claim, Volume};
 
 /// Events that are written at once, each about another object.
 const WRITERS: usize = 8;

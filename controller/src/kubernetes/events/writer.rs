@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::pace::Pace;
 use super::waiting::Told;
 use super::{Losses, Lost, Note, Sameness, namespace};
-use crate::kubernetes::api::{explain, is_code};
+use crate::kubernetes::api::errors::{explain, is_code};
 use crate::kubernetes::trouble::Trouble;
 
 /// An event that was written.

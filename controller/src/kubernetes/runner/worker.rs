@@ -14,14 +14,14 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::api::explain_watch;
-use super::claim::ClaimError;
-use super::context::Context;
-use super::delete::{self, Step, VolumeOutcome};
-use super::provision::{self, Attempt, ClaimOutcome, Finality, source_kind};
 use super::queue::{Backoff, Queue, Verdict};
 use super::state::{ClaimStep, Key, State, VolumeStep};
-use super::watch::Change;
+use crate::kubernetes::api::errors::explain_watch;
+use crate::kubernetes::api::watch::Change;
+use crate::kubernetes::context::Context;
+use crate::kubernetes::provision::attempt::{self, Attempt, ClaimOutcome, Finality, source_kind};
+use crate::kubernetes::provision::claim::ClaimError;
+use crate::kubernetes::release::delete::{self, Step, VolumeOutcome};
 use crate::operations::Volumes;
 
 /// How often jobs that go on are looked at.
@@ -163,10 +163,10 @@ impl<V: Volumes> Worker<V> {
                 self.claims.finish(&uid, Verdict::Retry, now);
             }
             ClaimStep::Provision(attempt) => self.spawn(Item::Claim(uid, attempt.clone()), async move {
-                Done::Claim(id, provision::provision(context, attempt).await)
+                Done::Claim(id, attempt::provision(context, attempt).await)
             }),
             ClaimStep::Save(unsaved) => self.spawn(Item::Claim(uid, unsaved.attempt.clone()), async move {
-                Done::Claim(id, provision::save(context, unsaved).await)
+                Done::Claim(id, attempt::save(context, unsaved).await)
             }),
         }
     }

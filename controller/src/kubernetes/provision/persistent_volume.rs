@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
 
 use super::claim::class_name;
-use super::names;
-use super::objects::{Claim, Class};
 use super::quantity;
 use super::request::Plan;
 use super::secrets::Secrets;
+use crate::kubernetes::api::names;
+use crate::kubernetes::api::objects::{Claim, Class};
 use crate::operations::Created;
 
 /// Makes the volume object. `process` is the identity of this process (see [`process_identity`]); the driver's own
@@ -107,9 +107,9 @@ pub(crate) fn process_identity(started: jiff::Timestamp, number: u64, driver: &s
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::request::build_request;
     use super::*;
     use crate::kubernetes::config::Config;
-    use crate::kubernetes::request::build_request;
 
     fn claim() -> Claim {
         serde_json::from_value(json!({

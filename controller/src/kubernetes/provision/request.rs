@@ -7,11 +7,11 @@ use ::volume::capacity::Range;
 use ::volume::names::metadata;
 use ::volume::{AccessMode, Capability};
 
-use super::config::Config;
-use super::names;
-use super::objects::{Claim, Class};
 use super::quantity::{self, QuantityError};
 use super::secrets::{self, SecretError, Secrets};
+use crate::kubernetes::api::names;
+use crate::kubernetes::api::objects::{Claim, Class};
+use crate::kubernetes::config::Config;
 use crate::operations::CreateVolume;
 
 /// Why no request can be made of a claim and its class. Nothing was called: what was known about the claim before stays
@@ -84,7 +84,7 @@ fn is_snapshot(kind: &str) -> bool {
     kind == "VolumeSnapshot"
 }
 
-fn is_claim(source: &super::objects::DataSource) -> bool {
+fn is_claim(source: &crate::kubernetes::api::objects::DataSource) -> bool {
     source.kind == "PersistentVolumeClaim" && source.api_group.as_deref().unwrap_or_default().is_empty()
 }
 

@@ -231,8 +231,8 @@ mod tests {
     use hyper::body::Frame;
     use tokio::time::sleep;
 
+    use super::super::errors::explain;
     use super::*;
-    use crate::kubernetes::api::explain;
 
     /// What a server does with a call.
     #[derive(Debug, Clone, Copy)]

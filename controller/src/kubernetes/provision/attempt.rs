@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep};
 use tonic::Code;
 use tracing::{info, warn};
 
-use super::api::{explain, is_code};
-use super::context::Context;
-use super::events::Reason;
-use super::objects::{Claim, Class};
 use super::persistent_volume::build_pv;
 use super::request::{self, Plan, RequestError};
+use crate::kubernetes::api::errors::{explain, is_code};
+use crate::kubernetes::api::objects::{Claim, Class};
+use crate::kubernetes::context::Context;
+use crate::kubernetes::events::Reason;
 use crate::operations::{Created, OperationError, Volumes};
 
 /// How often a volume that cannot be used is tried to be removed before its claim is retried.

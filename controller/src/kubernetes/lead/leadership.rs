@@ -13,10 +13,10 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::Error;
-use super::clients::LeaseClient;
-use super::config::Config;
 use super::elector::{Elector, Term};
+use crate::kubernetes::api::clients::LeaseClient;
+use crate::kubernetes::config::Config;
+use crate::kubernetes::error::Error;
 
 /// A candidacy, then a term.
 pub(crate) struct Leadership {

@@ -12,10 +12,10 @@ use tower::retry::RetryLayer;
 use tower::util::option_layer;
 use tower::{BoxError, Layer, ServiceBuilder};
 
-use super::Error;
 use super::answers::Answers;
-use super::api::explain;
 use super::calls::CallLayer;
+use super::errors::explain;
+use crate::kubernetes::error::Error;
 
 /// Requests under way at once, and so connections: each costs 60 KB while it is kept.
 const REQUESTS: usize = 32;

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::api::{explain, is_code};
-use super::config::Config;
 use super::lease::{Election, Move};
 use super::standing::Standing;
-use super::trouble::Trouble;
+use crate::kubernetes::api::errors::{explain, is_code};
+use crate::kubernetes::config::Config;
+use crate::kubernetes::trouble::Trouble;
 
 /// How often giving the Lease back is tried; after that it expires by itself.
 const RELEASE_ATTEMPTS: u32 = 3;

@@ -5,6 +5,7 @@
 //! Together they make each volume created once and deleted once as long as nothing fails: what we finished is remembered
 //! until a watch shows it.
 
+#[path = "places.rs"]
 mod places;
 
 use std::collections::{HashMap, HashSet};
@@ -15,15 +16,15 @@ use kube::runtime::watcher::Event;
 use tokio::time::Instant;
 
 use self::places::{share_of_class, share_of_volume};
-use super::claim::{self, ClaimError};
-use super::config::Config;
-use super::delete::{self, Step, VolumeOutcome};
-use super::objects::{Claim, Class, Volume};
-use super::provision::{Attempt, ClaimOutcome, Finality, Unsaved, is_our_class};
 use super::queue::Verdict;
-use super::request::volume_name;
 use super::store::Store;
-use super::watch::Change;
+use crate::kubernetes::api::objects::{Claim, Class, Volume};
+use crate::kubernetes::api::watch::Change;
+use crate::kubernetes::config::Config;
+use crate::kubernetes::provision::attempt::{Attempt, ClaimOutcome, Finality, Unsaved, is_our_class};
+use crate::kubernetes::provision::claim::{self, ClaimError};
+use crate::kubernetes::provision::request::volume_name;
+use crate::kubernetes::release::delete::{self, Step, VolumeOutcome};
 
 /// What a volume in the cluster is to us.
 #[derive(Debug)]

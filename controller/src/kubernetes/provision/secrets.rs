@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::SecretReference;
 
-use super::names::RESERVED_PREFIX;
-use super::objects::Claim;
+use crate::kubernetes::api::names::RESERVED_PREFIX;
+use crate::kubernetes::api::objects::Claim;
 
 /// Why the class's secrets cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::names;
-use super::objects::{Claim, Class};
+use crate::kubernetes::api::names;
+use crate::kubernetes::api::objects::{Claim, Class};
 
 /// Why a claim that is ours cannot be worked on now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,12 +15,12 @@ use kube::api::{DeleteParams, PatchParams, Preconditions};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::api::{explain, is_code};
-use super::context::Context;
-use super::events::Reason;
 use super::finalizer;
-use super::names;
-use super::objects::Volume;
+use crate::kubernetes::api::errors::{explain, is_code};
+use crate::kubernetes::api::names;
+use crate::kubernetes::api::objects::Volume;
+use crate::kubernetes::context::Context;
+use crate::kubernetes::events::Reason;
 use crate::operations::{OperationError, Volumes};
 
 /// What the rules say is to be done with a volume.

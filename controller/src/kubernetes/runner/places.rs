@@ -3,10 +3,10 @@
 use ::volume::names::parameter;
 use ::volume::{Server, SharePath, VolumeId};
 
+use super::super::lanes::Lane;
 use super::{Key, Progress, State};
-use crate::kubernetes::claim;
-use crate::kubernetes::lanes::Lane;
-use crate::kubernetes::objects::{Class, Volume};
+use crate::kubernetes::api::objects::{Class, Volume};
+use crate::kubernetes::provision::claim;
 
 impl State {
     /// The server that the work on an item needs.

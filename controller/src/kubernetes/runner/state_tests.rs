@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::names;
+use crate::kubernetes::api::names;
 
 const DRIVER: &str = "csi.berth.dev";
 

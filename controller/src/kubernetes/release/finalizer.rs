@@ -11,8 +11,8 @@
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use super::names::FINALIZER;
-use super::objects::Volume;
+use crate::kubernetes::api::names::FINALIZER;
+use crate::kubernetes::api::objects::Volume;
 
 /// Whether `volume` carries our finalizer.
 pub(crate) fn is_held(volume: &Volume) -> bool {

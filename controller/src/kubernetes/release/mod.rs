@@ -1,0 +1,4 @@
+//! From a released volume object to its end.
+
+pub(crate) mod delete;
+mod finalizer;
