@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use super::api::answers::Answers;
 use super::config::Config;
 use super::events::Recorder;
 use super::lead::elector::Term;
 use super::metrics::Counts;
 
-/// Shared by all work of one provisioner.
+/// Shared by all work of one process.
 pub(crate) struct Context<V> {
     pub(crate) client: kube::Client,
     pub(crate) volumes: Arc<V>,
     pub(crate) config: Config,
     pub(crate) recorder: Recorder,
     pub(crate) counts: Counts,
-    /// Told whether there is work.
-    pub(crate) answers: Answers,
     /// Asked before each write, so that nothing is written once somebody else may lead.
     pub(crate) term: Term,
     /// Identity of this process in the attributes of the volumes it makes.

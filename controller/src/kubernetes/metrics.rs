@@ -33,10 +33,6 @@ pub(crate) struct Counts {
     delete_duration: Durations<DeleteLabels>,
     /// 1 while the Lease is ours.
     pub(crate) leading: Gauge,
-    /// Claims that are ready or worked on.
-    pub(crate) claims: Gauge,
-    /// Volumes that are ready or worked on.
-    pub(crate) volumes: Gauge,
 }
 
 impl Counts {
@@ -50,8 +46,6 @@ impl Counts {
             delete_failed: Family::default(),
             delete_duration: Family::new_with_constructor(durations as fn() -> Histogram),
             leading: Gauge::default(),
-            claims: Gauge::default(),
-            volumes: Gauge::default(),
         };
         metrics.register(|registry| {
             let provision = |what: &str| format!("controller_persistentvolumeclaim_provision{what}");
@@ -65,8 +59,6 @@ impl Counts {
             let help = "Time of successful attempts to delete";
             registry.register(delete("_duration_seconds"), help, counts.delete_duration.clone());
             registry.register("leader_election_master_status", "1 while the lease is ours", counts.leading.clone());
-            registry.register("workqueue_depth_claims", "Claims ready or worked on", counts.claims.clone());
-            registry.register("workqueue_depth_volumes", "Volumes ready or worked on", counts.volumes.clone());
         });
         counts
     }

@@ -7,8 +7,8 @@
 //!
 //! # Flow
 //! [`run`] waits for the Lease (`lead`), lists and watches claims, classes and volumes (`api::watch`), and works until it is
-//! told to stop or the Lease is lost. `runner` owns what is known and what is to be done; a piece of work is in `provision`
-//! or `release`.
+//! told to stop or the Lease is lost. `runner` hands out the work of the controllers: `provision` (claims), `release` (volumes)
+//! and `shares`.
 //!
 //! # Guarantees
 //! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
@@ -40,9 +40,11 @@ mod error;
 mod events;
 mod lead;
 mod metrics;
+mod places;
 mod provision;
 mod release;
 mod runner;
+mod shares;
 mod trouble;
 
 use std::hash::{BuildHasher, RandomState};
@@ -51,22 +53,28 @@ use std::time::Duration;
 
 use csi_runtime::panics::vital;
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use self::api::answers::Hopeless;
+use self::api::answers::{Answers, Hopeless};
 use self::api::watch;
 use self::context::Context;
 use self::events::Recorder;
 use self::lead::leadership::Leadership;
 use self::metrics::Counts;
 use self::provision::persistent_volume;
-use self::runner::worker::{self, Worker};
+use self::provision::provisioner::Provisioner;
+use self::release::releaser::Releaser;
+use self::runner::Runner;
+use self::shares::Shares;
 use crate::operations::Volumes;
 
 /// How long jobs of the operations may go on when the Lease is given up. What still runs then leaves it to expire.
 const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// How often jobs that go on are looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long events that still wait for the API server may take at the end.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
@@ -90,7 +98,8 @@ pub async fn run_with<V: Volumes>(
     let counts = Counts::new(&config.metrics);
     answers.register(&config.metrics);
     config.standing.register(&config.metrics);
-    let mut leadership = Leadership::stand(lease, &config)?;
+    let lease_name = config.lease_name();
+    let mut leadership = Leadership::stand(lease, lease_name.clone(), &config)?;
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         acquired = leadership.acquired() => acquired?,
@@ -98,21 +107,19 @@ pub async fn run_with<V: Volumes>(
     counts.leading.set(1);
     let (recorder, writing) = Recorder::new(client.clone(), component(&config), &config.metrics);
     let writing = tokio::spawn(vital("the writer of events", writing));
-    let lease_name = config.lease_name();
     let process = persistent_volume::process_identity(Timestamp::now(), random(), &config.driver_name);
-    let changes = watch::changes(&client);
     let term = leadership.term();
     let context = Context {
-        client,
+        client: client.clone(),
         volumes: Arc::clone(&volumes),
-        config,
+        config: config.clone(),
         recorder,
         counts: counts.clone(),
-        answers: answers.clone(),
         term,
         process,
     };
-    let work = Worker::new(Arc::new(context)).run(changes, shutdown);
+    let mut runner = controllers(&config, &answers, &Arc::new(context));
+    let work = work(&mut runner, &client, &*volumes, config.drain, &shutdown);
     let end = tokio::select! {
         biased;
         () = leadership.lost() => End::Lost,
@@ -120,6 +127,8 @@ pub async fn run_with<V: Volumes>(
         idle = work => End::Worked { idle },
     };
     counts.leading.set(0);
+    // With it go the recorders.
+    drop(runner);
     let (idle, result) = match end {
         End::Lost => return Err(Error::LeaseLost(lease_name)),
         // The work is dropped by now; only jobs of the operations may go on.
@@ -130,7 +139,7 @@ pub async fn run_with<V: Volumes>(
                 reason,
                 "the lease is given up: no call is answered"
             );
-            let idle = worker::idle_by(&*volumes, Instant::now() + GIVE_UP).await;
+            let idle = idle_by(&*volumes, Instant::now() + GIVE_UP).await;
             (idle, Err(Error::GivenUp { lease: lease_name.clone(), silence, reason }))
         }
         End::Worked { idle } => (idle, Ok(())),
@@ -141,9 +150,42 @@ pub async fn run_with<V: Volumes>(
         warn!(lease = lease_name, "jobs are still running, so the lease is left to expire");
     }
     result?;
-    // The last events are worth a moment; the recorders are gone, so their task ends by itself.
+    // The last events are worth a moment; without recorders their task ends by itself.
     let _ended = timeout(LAST_EVENTS, writing).await;
     Ok(())
+}
+
+/// The runner with every controller of ours.
+fn controllers<V: Volumes>(config: &Config, answers: &Answers, context: &Arc<Context<V>>) -> Runner {
+    let driver = &config.driver_name;
+    Runner::new(config, answers.clone())
+        .with(Shares::new(driver), context)
+        .with(Provisioner::new(config.clone()), context)
+        .with(Releaser::new(driver), context)
+}
+
+/// Works until `shutdown`, then lets what goes on end within `drain`. `true` when nothing does any more.
+async fn work(
+    runner: &mut Runner,
+    client: &kube::Client,
+    volumes: &impl Volumes,
+    drain: Duration,
+    shutdown: &CancellationToken,
+) -> bool {
+    runner.run(watch::changes(client, runner.interests()), shutdown).await;
+    let deadline = Instant::now() + drain;
+    runner.drain(deadline).await;
+    idle_by(volumes, deadline).await
+}
+
+/// Waits for jobs of the operations, whoever asked for them; `true` when none is left at `deadline`.
+async fn idle_by(volumes: &impl Volumes, deadline: Instant) -> bool {
+    let idle = async {
+        while volumes.running() > 0 {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout_at(deadline, idle).await.is_ok()
 }
 
 /// How a term ends.

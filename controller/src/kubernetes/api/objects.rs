@@ -11,6 +11,8 @@ use kube::api::ObjectMeta;
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use serde::{Deserialize, Deserializer};
 
+use super::names;
+
 /// A `PersistentVolumeClaim`, slim.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Claim {
@@ -134,9 +136,25 @@ impl Class {
     pub(crate) fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
     }
+
+    /// Whether `driver` makes the volumes of this class.
+    pub(crate) fn is_of(&self, driver: &str) -> bool {
+        self.provisioner == driver
+    }
 }
 
 impl Volume {
+    /// Whether `driver` made this volume, or would have.
+    pub(crate) fn is_of(&self, driver: &str) -> bool {
+        let migrated = self.annotation(names::MIGRATED_TO) == Some(driver);
+        match (self.annotation(names::PROVISIONED_BY), &self.spec.csi) {
+            (Some(name), _) => name == driver || migrated,
+            // A volume that a person made: with policy Delete its content is deleted all the same.
+            (None, Some(csi)) => csi.driver == driver,
+            (None, None) => migrated,
+        }
+    }
+
     pub(crate) fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! The three watches, as one stream of changes.
+//! Watches, as one stream of changes.
 
 use std::fmt::Debug;
 
@@ -19,6 +19,14 @@ const PAGE: u32 = 250;
 /// keeps its connections, so nothing else would tell it from one without news.
 const WATCH: u32 = 150;
 
+/// A kind of objects that can be watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Claim,
+    Class,
+    Volume,
+}
+
 /// News of one of the watches.
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -27,10 +35,34 @@ pub(crate) enum Change {
     Volume(Event<Volume>),
 }
 
-/// Everything that happens to claims, classes and volumes. The stream never ends; after an error it goes on by itself,
-/// after a pause that grows.
-pub(crate) fn changes(client: &Client) -> impl Stream<Item = Result<Change, watcher::Error>> + Send + use<> {
-    select_all([one(client, Change::Claim), one(client, Change::Class), one(client, Change::Volume)])
+impl Change {
+    /// What it is news of.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Claim(_) => Kind::Claim,
+            Self::Class(_) => Kind::Class,
+            Self::Volume(_) => Kind::Volume,
+        }
+    }
+
+    /// Whether everything of its kind has been shown with it.
+    pub(crate) fn completes_a_list(&self) -> bool {
+        matches!(self, Self::Claim(Event::InitDone) | Self::Class(Event::InitDone) | Self::Volume(Event::InitDone))
+    }
+}
+
+/// Everything that happens to objects of these kinds. The stream never ends; after an error it goes on by itself, after a
+/// pause that grows.
+pub(crate) fn changes(
+    client: &Client,
+    kinds: impl IntoIterator<Item = Kind>,
+) -> impl Stream<Item = Result<Change, watcher::Error>> + Send {
+    let watch = |kind| match kind {
+        Kind::Claim => one(client, Change::Claim),
+        Kind::Class => one(client, Change::Class),
+        Kind::Volume => one(client, Change::Volume),
+    };
+    select_all(kinds.into_iter().map(watch).collect::<Vec<_>>())
 }
 
 fn one<K>(client: &Client, wrap: fn(Event<K>) -> Change) -> BoxStream<'static, Result<Change, watcher::Error>>

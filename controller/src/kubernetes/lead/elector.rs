@@ -63,11 +63,11 @@ pub(crate) struct Elector {
 }
 
 impl Elector {
-    /// A candidate that tells in `until` how long the Lease is surely ours.
-    pub(crate) fn new(client: kube::Client, config: &Config, until: watch::Sender<Instant>) -> Self {
+    /// A candidate for the Lease called `name` that tells in `until` how long the Lease is surely ours.
+    pub(crate) fn new(client: kube::Client, name: String, config: &Config, until: watch::Sender<Instant>) -> Self {
         Self {
             api: Api::namespaced(client, &config.namespace),
-            name: config.lease_name(),
+            name,
             election: Election::new(&config.identity, config.lease_duration),
             lease_duration: config.lease_duration,
             renew_deadline: config.renew_deadline,

@@ -30,6 +30,7 @@ pub(crate) struct Leadership {
 
 /// The other ends of a [`Leadership`].
 struct Seat {
+    lease: String,
     until: watch::Sender<Instant>,
     acquired: oneshot::Sender<Result<(), Error>>,
     release: oneshot::Receiver<()>,
@@ -37,13 +38,13 @@ struct Seat {
 }
 
 impl Leadership {
-    /// Becomes a candidate for the Lease of `config`.
-    pub(crate) fn stand(client: LeaseClient, config: &Config) -> Result<Self, Error> {
+    /// Becomes a candidate for the Lease of this name, on the terms of `config`.
+    pub(crate) fn stand(client: LeaseClient, lease: String, config: &Config) -> Result<Self, Error> {
         let (until, term) = watch::channel(Instant::now());
         let (acquired, is_acquired) = oneshot::channel();
         let (release, is_released) = oneshot::channel();
         let (over, is_over) = oneshot::channel();
-        let seat = Seat { until, acquired, release: is_released, over };
+        let seat = Seat { lease: lease.clone(), until, acquired, release: is_released, over };
         let own = config.clone();
         match client {
             LeaseClient::Shared(client) => {
@@ -67,7 +68,6 @@ impl Leadership {
                 thread::Builder::new().name("lease".to_owned()).spawn(work).map_err(Error::Thread)?;
             }
         }
-        let lease = config.lease_name();
         Ok(Self { lease, term: Term::new(term), acquired: is_acquired, release, over: is_over })
     }
 
@@ -108,8 +108,8 @@ fn tell(seat: Seat, error: Error) {
 /// The elector's life.
 async fn hold(client: kube::Client, config: Config, seat: Seat) {
     // `over` closes with the end of this.
-    let Seat { until, acquired, mut release, over: _over } = seat;
-    let mut elector = Elector::new(client, &config, until);
+    let Seat { lease, until, acquired, mut release, over: _over } = seat;
+    let mut elector = Elector::new(client, lease, &config, until);
     let wanted = tokio::select! {
         _nobody = &mut release => false,
         () = elector.acquire() => true,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Code;
 use tracing::{info, warn};
 
+use super::claim::ClaimError;
 use super::persistent_volume::build_pv;
 use super::request::{self, Plan, RequestError};
 use crate::kubernetes::api::errors::{explain, is_code};
@@ -74,8 +75,6 @@ pub(crate) enum ClaimOutcome {
     Saved {
         /// Its name.
         name: String,
-        /// Its UID; empty when somebody had saved it before.
-        uid: String,
     },
     /// The volume exists; saving its object failed.
     Unsaved(Unsaved),
@@ -133,9 +132,9 @@ pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved)
     let api: Api<PersistentVolume> = Api::all(context.client.clone());
     let name = unsaved.volume.metadata.name.clone().unwrap_or_default();
     let claim = &*unsaved.attempt.claim;
-    let uid = match api.create(&PostParams::default(), &unsaved.volume).await {
-        Ok(saved) => saved.metadata.uid.unwrap_or_default(),
-        Err(error) if is_code(&error, 409) => String::new(),
+    match api.create(&PostParams::default(), &unsaved.volume).await {
+        Ok(_) => {}
+        Err(error) if is_code(&error, 409) => {}
         Err(error) => {
             let text = format!("error saving volume {name}: {}", explain(&error));
             warn!(volume = name, error = text, "the volume exists; saving its object is retried");
@@ -143,10 +142,18 @@ pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved)
             context.counts.provision_failed(unsaved.attempt.class.name(), source_kind(claim));
             return ClaimOutcome::Unsaved(unsaved);
         }
-    };
+    }
     context.recorder.claim(claim, Reason::ProvisioningSucceeded, format!("Successfully provisioned volume {name}"));
     context.counts.provisioned(unsaved.attempt.class.name(), unsaved.started.elapsed());
-    ClaimOutcome::Saved { name, uid }
+    ClaimOutcome::Saved { name }
+}
+
+/// Tells that a claim cannot be worked on now.
+pub(crate) fn refuse_claim<V>(context: &Context<V>, claim: &Claim, error: &ClaimError) -> ClaimOutcome {
+    let ClaimError::ClassMissing(class) = error;
+    context.counts.provision_failed(class, source_kind(claim));
+    warn!(claim = %format_args!("{}/{}", claim.namespace(), claim.name()), %error, "a claim is retried");
+    ClaimOutcome::NoChange
 }
 
 fn refuse<V>(context: &Context<V>, attempt: &Attempt, error: &RequestError) -> ClaimOutcome {
@@ -211,13 +218,8 @@ async fn reject_small<V: Volumes>(
 }
 
 /// Label of the metrics: what the claim is to be filled from.
-pub(crate) fn source_kind(claim: &Claim) -> &str {
+fn source_kind(claim: &Claim) -> &str {
     claim.spec.data_source.as_ref().map(|source| source.kind.as_str()).unwrap_or_default()
-}
-
-/// Whether `class` still is ours; it may have been made again for another driver since the claim was delegated.
-pub(crate) fn is_our_class(class: &Class, driver: &str) -> bool {
-    class.provisioner == driver
 }
 
 #[cfg(test)]

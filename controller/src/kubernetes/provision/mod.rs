@@ -1,8 +1,9 @@
 //! From a claim to its volume object.
 
-pub(crate) mod attempt;
-pub(crate) mod claim;
+mod attempt;
+mod claim;
 pub(crate) mod persistent_volume;
+pub(crate) mod provisioner;
 mod quantity;
-pub(crate) mod request;
+mod request;
 mod secrets;

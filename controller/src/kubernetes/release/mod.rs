@@ -1,4 +1,6 @@
 //! From a released volume object to its end.
 
-pub(crate) mod delete;
+mod delete;
 mod finalizer;
+pub(crate) mod releaser;
+mod step;

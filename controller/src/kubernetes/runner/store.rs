@@ -2,62 +2,83 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// Objects of one kind. It holds what the owner puts in, which may be far less than the watch shows.
+use kube::runtime::watcher::Event;
+
+/// What is kept of objects of one kind, which may be far less than the watch shows.
 #[derive(Debug)]
 pub(crate) struct Store<V> {
     items: HashMap<String, V>,
     /// Keys shown since a relist began.
     listed: Option<HashSet<String>>,
-    complete: bool,
+    /// Keys of what we have made ourselves and no watch has shown yet.
+    unseen: HashSet<String>,
+}
+
+/// What a change comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News<V> {
+    /// Nothing.
+    Nothing,
+    /// The object with this key is there as it is kept now; and what was kept of it before.
+    Here(String, Option<V>),
+    /// These are there no more, or nothing is kept of them any more.
+    Gone(Vec<(String, V)>),
 }
 
 impl<V> Default for Store<V> {
     fn default() -> Self {
-        Self { items: HashMap::new(), listed: None, complete: false }
+        Self { items: HashMap::new(), listed: None, unseen: HashSet::new() }
     }
 }
 
 impl<V> Store<V> {
-    /// A list begins; what it will not name is gone at [`Store::end`].
-    pub(crate) fn begin(&mut self) {
-        self.listed = Some(HashSet::new());
-    }
-
-    /// Keeps `value`; returns what was there.
-    pub(crate) fn put(&mut self, key: String, value: V) -> Option<V> {
-        if let Some(listed) = &mut self.listed {
-            listed.insert(key.clone());
-        }
-        self.items.insert(key, value)
-    }
-
-    /// Keeps `value` although no watch has shown it yet.
-    pub(crate) fn put_unseen(&mut self, key: String, value: V) {
-        self.items.entry(key).or_insert(value);
-    }
-
-    pub(crate) fn remove(&mut self, key: &str) -> Option<V> {
-        self.items.remove(key)
-    }
-
-    /// A list is complete: removes what it did not name and `keep` does not keep, and returns their keys.
-    pub(crate) fn end(&mut self, mut keep: impl FnMut(&mut V) -> bool) -> Vec<String> {
-        self.complete = true;
-        let Some(listed) = self.listed.take() else { return Vec::new() };
-        let mut gone = Vec::new();
-        self.items.retain(|key, value| {
-            let stays = listed.contains(key) || keep(value);
-            if !stays {
-                gone.push(key.clone());
+    /// Follows a watch: `keep` says what is kept of an object, if anything, and `key` under which key.
+    pub(crate) fn follow<K>(
+        &mut self,
+        event: &Event<K>,
+        key: impl Fn(&K) -> &str,
+        keep: impl FnOnce(&K) -> Option<V>,
+    ) -> News<V> {
+        match event {
+            Event::Init => {
+                self.listed = Some(HashSet::new());
+                News::Nothing
             }
-            stays
-        });
-        gone
+            Event::InitDone => News::Gone(self.end_of_list()),
+            Event::InitApply(object) | Event::Apply(object) => match keep(object) {
+                Some(value) => {
+                    let key = key(object).to_owned();
+                    if let Some(listed) = &mut self.listed {
+                        listed.insert(key.clone());
+                    }
+                    self.unseen.remove(&key);
+                    let before = self.items.insert(key.clone(), value);
+                    News::Here(key, before)
+                }
+                None => self.remove(key(object)),
+            },
+            Event::Delete(object) => self.remove(key(object)),
+        }
     }
 
-    /// Whether a list was ever complete: before that, what is missing here may exist.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.complete
+    fn remove(&mut self, key: &str) -> News<V> {
+        self.unseen.remove(key);
+        News::Gone(self.items.remove_entry(key).into_iter().collect())
+    }
+
+    /// Removes what the list did not name. One that we made while the list was on its way is not in it: it stays for now.
+    fn end_of_list(&mut self) -> Vec<(String, V)> {
+        let Some(listed) = self.listed.take() else { return Vec::new() };
+        let unseen = std::mem::take(&mut self.unseen);
+        self.items.extract_if(|key, _| !listed.contains(key) && !unseen.contains(key)).collect()
+    }
+
+    /// Keeps `value` of an object that we have made, unless a watch has shown it already.
+    pub(crate) fn put_unseen(&mut self, key: String, value: V) {
+        if !self.items.contains_key(&key) {
+            self.unseen.insert(key.clone());
+            self.items.insert(key, value);
+        }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&V> {
@@ -77,36 +98,61 @@ impl<V> Store<V> {
 mod tests {
     use super::*;
 
+    fn follow(store: &mut Store<u8>, event: &Event<(&'static str, u8)>) -> News<u8> {
+        store.follow(event, |(key, _)| key, |(_, value)| (*value > 0).then_some(*value))
+    }
+
+    fn here(key: &str, before: Option<u8>) -> News<u8> {
+        News::Here(key.to_owned(), before)
+    }
+
+    fn gone(key: &str, value: u8) -> News<u8> {
+        News::Gone(vec![(key.to_owned(), value)])
+    }
+
     #[test]
     fn what_a_relist_does_not_name_is_gone() {
         let mut store = Store::default();
-        assert!(!store.is_complete());
-        store.begin();
-        store.put("a".into(), 1);
-        store.put("b".into(), 2);
-        assert!(store.end(|_| false).is_empty());
-        assert!(store.is_complete());
-        store.begin();
-        store.put("b".into(), 3);
+        assert_eq!(follow(&mut store, &Event::Init), News::Nothing);
+        assert_eq!(follow(&mut store, &Event::InitApply(("a", 1))), here("a", None));
+        assert_eq!(follow(&mut store, &Event::InitApply(("b", 2))), here("b", None));
+        assert_eq!(follow(&mut store, &Event::InitDone), News::Gone(Vec::new()));
+        follow(&mut store, &Event::Init);
+        assert_eq!(follow(&mut store, &Event::InitApply(("b", 3))), here("b", Some(2)));
         assert_eq!(store.get("a"), Some(&1), "nothing is gone before the list is complete");
-        assert_eq!(store.end(|_| false), ["a"]);
+        assert_eq!(follow(&mut store, &Event::InitDone), gone("a", 1));
         assert_eq!(store.items(), &HashMap::from([("b".to_owned(), 3)]));
     }
 
     #[test]
-    fn what_the_owner_wants_kept_survives_a_relist() {
+    fn what_is_not_kept_is_as_if_it_were_not_there() {
+        let mut store = Store::default();
+        assert_eq!(follow(&mut store, &Event::Apply(("a", 0))), News::Gone(Vec::new()));
+        follow(&mut store, &Event::Apply(("a", 1)));
+        assert_eq!(follow(&mut store, &Event::Apply(("a", 0))), gone("a", 1));
+        follow(&mut store, &Event::Apply(("a", 1)));
+        assert_eq!(follow(&mut store, &Event::Delete(("a", 1))), gone("a", 1));
+        assert!(store.items().is_empty());
+    }
+
+    #[test]
+    fn what_we_made_survives_the_list_that_was_on_its_way() {
         let mut store = Store::default();
         store.put_unseen("ours".into(), 1);
-        store.begin();
-        assert!(store.end(|value| *value == 1).is_empty());
+        follow(&mut store, &Event::Init);
+        assert_eq!(follow(&mut store, &Event::InitDone), News::Gone(Vec::new()));
         assert_eq!(store.get("ours"), Some(&1));
+        follow(&mut store, &Event::Init);
+        assert_eq!(follow(&mut store, &Event::InitDone), gone("ours", 1), "one that began later would name it");
     }
 
     #[test]
     fn what_a_watch_has_shown_is_not_replaced_by_our_own_news() {
         let mut store = Store::default();
-        store.put("a".into(), "shown");
-        store.put_unseen("a".into(), "ours");
-        assert_eq!(store.get("a"), Some(&"shown"));
+        follow(&mut store, &Event::Apply(("a", 2)));
+        store.put_unseen("a".into(), 1);
+        assert_eq!(store.get("a"), Some(&2));
+        follow(&mut store, &Event::Init);
+        assert_eq!(follow(&mut store, &Event::InitDone), gone("a", 2));
     }
 }

@@ -1,0 +1,244 @@
+//! The controller that provisions claims: what it knows, and what follows from it; no calls, no clock of its own.
+//!
+//! It joins what the watches show with what only we know: that a volume may be in the making for a claim (even one that
+//! is gone), that a volume exists whose object is not saved, that a claim is infeasible. So each volume is created once as
+//! long as nothing fails: what we finished is remembered until a watch shows it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::attempt::{self, Attempt, ClaimOutcome, Finality, Unsaved};
+use super::claim::{self, ClaimError};
+use super::request::volume_name;
+use crate::kubernetes::api::objects::{Claim, Class, Volume};
+use crate::kubernetes::api::watch::{Change, Kind};
+use crate::kubernetes::config::Config;
+use crate::kubernetes::context::Context;
+use crate::kubernetes::places::share_of_class;
+use crate::kubernetes::runner::{Controller, Decision, Lane, News, Store, Verdict};
+use crate::operations::Volumes;
+
+/// What we know of a claim and nobody else does.
+#[derive(Debug)]
+enum Progress {
+    /// A volume may be in the making by each of these classes: one, unless the class was replaced meanwhile. The one that
+    /// was attempted last comes last.
+    InBackground(Vec<Attempt>),
+    /// A volume exists; its object is not saved.
+    Unsaved(Unsaved),
+    /// No call until then, as long as the class is this one.
+    Infeasible { class_uid: String, until: Instant },
+}
+
+/// Work on a claim.
+#[derive(Debug)]
+pub(crate) enum ClaimStep {
+    Refuse(Arc<Claim>, ClaimError),
+    Provision(Attempt),
+    Save(Unsaved),
+}
+
+/// The controller; an item is the UID of a claim.
+#[derive(Debug)]
+pub(crate) struct Provisioner {
+    config: Config,
+    /// By UID: claims that are delegated to us and have no volume yet.
+    claims: Store<Arc<Claim>>,
+    classes: Store<Arc<Class>>,
+    /// Names of the volumes that there are.
+    volumes: Store<()>,
+    /// By UID of the claim.
+    progress: HashMap<String, Progress>,
+}
+
+impl Provisioner {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            claims: Store::default(),
+            classes: Store::default(),
+            volumes: Store::default(),
+            progress: HashMap::new(),
+        }
+    }
+
+    /// A claim is gone or needs no volume any more. What may be in the making for it still needs us.
+    fn note_claims(&mut self, news: News<Arc<Claim>>) -> Vec<String> {
+        match news {
+            News::Nothing => Vec::new(),
+            News::Here(uid, _) => vec![uid],
+            News::Gone(gone) => {
+                gone.into_iter().map(|(uid, _)| uid).filter(|uid| self.progress.contains_key(uid)).collect()
+            }
+        }
+    }
+
+    /// A class that was missing or is another one now: its claims need not wait for their next turn.
+    fn note_classes(&self, news: News<Arc<Class>>) -> Vec<String> {
+        let News::Here(name, before) = news else { return Vec::new() };
+        let after = self.classes.get(&name);
+        if before.as_deref().map(Class::uid) == after.map(|class| class.uid()) {
+            return Vec::new();
+        }
+        let of_class = |claim: &Claim| claim::class_name(claim) == name;
+        let claims = self.claims.items().iter().filter(|(_, claim)| of_class(claim));
+        claims.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Whether the claim is there and its class is the one with this UID.
+    fn is_class(&self, uid: &str, class_uid: &str) -> bool {
+        let class = self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim)));
+        class.is_some_and(|class| class.uid() == class_uid)
+    }
+
+    /// By what to provision: the claim and its class as they are now, or, when the claim is gone and a volume may be in
+    /// the making for it, as they were then.
+    fn attempt(&self, uid: &str) -> Result<Option<Attempt>, (Arc<Claim>, ClaimError)> {
+        let Some(claim) = self.claims.get(uid) else {
+            return Ok(match self.progress.get(uid) {
+                Some(Progress::InBackground(attempts)) => attempts.first().cloned(),
+                _ => None,
+            });
+        };
+        let class = claim::should_provision(claim, &self.config.driver_name, self.classes.items())
+            .map_err(|error| (Arc::clone(claim), error))?;
+        Ok(class.map(|class| Attempt { claim: Arc::clone(claim), class: Arc::clone(class) }))
+    }
+
+    /// Takes the attempts out that other classes than that of `attempt` may have begun something with: an answer about this
+    /// one says nothing of them, and once the claim is gone each is repeated as it was.
+    fn by_other_classes(&mut self, uid: &str, attempt: &Attempt) -> Vec<Attempt> {
+        let Some(Progress::InBackground(mut attempts)) = self.progress.remove(uid) else { return Vec::new() };
+        attempts.retain(|earlier| earlier.class.uid() != attempt.class.uid());
+        attempts
+    }
+}
+
+impl<V: Volumes> Controller<Context<V>> for Provisioner {
+    const ITEMS: &'static str = "claims";
+    const WORK: &'static str = "work on a claim";
+    const INTERESTS: &'static [Kind] = &[Kind::Claim, Kind::Class, Kind::Volume];
+
+    type Step = ClaimStep;
+    type Outcome = ClaimOutcome;
+
+    fn note(&mut self, change: &Change) -> Vec<String> {
+        match change {
+            Change::Claim(event) => {
+                let driver = &self.config.driver_name;
+                let waits = |claim: &Claim| !claim::has_volume(claim) && claim::is_delegated(claim, driver);
+                let news = self.claims.follow(event, Claim::uid, |claim| waits(claim).then(|| Arc::new(claim.clone())));
+                self.note_claims(news)
+            }
+            Change::Class(event) => {
+                let news = self.classes.follow(event, Class::name, |class| Some(Arc::new(class.clone())));
+                self.note_classes(news)
+            }
+            Change::Volume(event) => {
+                self.volumes.follow(event, Volume::name, |_| Some(()));
+                Vec::new()
+            }
+        }
+    }
+
+    fn lane(&self, uid: &str) -> Lane {
+        let class = match self.progress.get(uid) {
+            Some(Progress::InBackground(attempts)) => attempts.first().map(|attempt| &attempt.class),
+            _ => self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim))),
+        };
+        let share = class.and_then(|class| share_of_class(class));
+        share.map(|(server, _)| server.to_string()).unwrap_or_default().into()
+    }
+
+    fn decide(&mut self, uid: &str, now: Instant) -> Decision<ClaimStep> {
+        match self.progress.remove(uid) {
+            Some(Progress::Unsaved(unsaved)) => return Decision::Act(ClaimStep::Save(unsaved)),
+            Some(Progress::Infeasible { class_uid, until }) if now < until && self.is_class(uid, &class_uid) => {
+                self.progress.insert(uid.to_owned(), Progress::Infeasible { class_uid, until });
+                return Decision::Rest(Verdict::At(until));
+            }
+            // Kept until an outcome says otherwise.
+            Some(background @ Progress::InBackground(_)) => {
+                self.progress.insert(uid.to_owned(), background);
+            }
+            Some(Progress::Infeasible { .. }) | None => {}
+        }
+        let attempt = match self.attempt(uid) {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => return Decision::Rest(Verdict::Done),
+            Err((claim, error)) => return Decision::Act(ClaimStep::Refuse(claim, error)),
+        };
+        if self.volumes.get(&volume_name(uid)).is_some() {
+            self.progress.remove(uid);
+            return Decision::Rest(Verdict::Done);
+        }
+        // It may have been made again for another driver since the claim was delegated.
+        if !attempt.class.is_of(&self.config.driver_name) {
+            return Decision::Rest(Verdict::Done);
+        }
+        Decision::Act(ClaimStep::Provision(attempt))
+    }
+
+    async fn act(context: Arc<Context<V>>, step: ClaimStep) -> ClaimOutcome {
+        match step {
+            ClaimStep::Refuse(claim, error) => attempt::refuse_claim(&context, &claim, &error),
+            ClaimStep::Provision(attempt) => attempt::provision(context, attempt).await,
+            ClaimStep::Save(unsaved) => attempt::save(context, unsaved).await,
+        }
+    }
+
+    /// Nobody knows how far it came, be it that the claim is gone by now.
+    fn panicked(step: &ClaimStep) -> ClaimOutcome {
+        match step {
+            ClaimStep::Refuse(..) => ClaimOutcome::NoChange,
+            ClaimStep::Provision(attempt) | ClaimStep::Save(Unsaved { attempt, .. }) => {
+                ClaimOutcome::Failed(attempt.clone(), Finality::InBackground)
+            }
+        }
+    }
+
+    fn settle(&mut self, uid: &str, outcome: ClaimOutcome, now: Instant) -> Verdict {
+        match outcome {
+            ClaimOutcome::Saved { name } => {
+                self.progress.remove(uid);
+                self.volumes.put_unseen(name, ());
+                Verdict::Done
+            }
+            ClaimOutcome::Unsaved(unsaved) => {
+                self.progress.insert(uid.to_owned(), Progress::Unsaved(unsaved));
+                Verdict::Retry
+            }
+            ClaimOutcome::NoChange => Verdict::Retry,
+            ClaimOutcome::Stopped => {
+                self.progress.remove(uid);
+                Verdict::Done
+            }
+            ClaimOutcome::Failed(attempt, Finality::InBackground) => {
+                let mut attempts = self.by_other_classes(uid, &attempt);
+                attempts.push(attempt);
+                self.progress.insert(uid.to_owned(), Progress::InBackground(attempts));
+                Verdict::Retry
+            }
+            ClaimOutcome::Failed(attempt, finality) => {
+                let others = self.by_other_classes(uid, &attempt);
+                if !others.is_empty() {
+                    self.progress.insert(uid.to_owned(), Progress::InBackground(others));
+                    return Verdict::Retry;
+                }
+                if finality != Finality::Infeasible {
+                    return Verdict::Retry;
+                }
+                let until = now + self.config.retry_interval_max;
+                let class_uid = attempt.class.uid().to_owned();
+                self.progress.insert(uid.to_owned(), Progress::Infeasible { class_uid, until });
+                Verdict::At(until)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "provisioner_tests.rs"]
+mod tests;
