@@ -36,6 +36,9 @@ pub struct Args {
     /// Longest pause after failures of one claim or volume.
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub retry_interval_max: Duration,
+    /// Whether to take the taint DRIVER/agent-not-ready from nodes on which the node plugin has registered.
+    #[arg(long, default_value_t = false, action = ArgAction::Set)]
+    pub remove_startup_taint: bool,
     /// Whether connections to NFS servers come from a port below 1024, as exports marked "secure" demand.
     #[arg(long, value_enum, default_value_t = ReservedPort::Prefer)]
     pub nfs_reserved_port: ReservedPort,

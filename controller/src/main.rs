@@ -109,6 +109,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         worker_threads: args.worker_threads,
         retry_interval_start: args.retry_interval_start,
         retry_interval_max: args.retry_interval_max,
+        remove_startup_taint: args.remove_startup_taint,
         metrics,
         standing,
         ..kubernetes::Config::new(args.driver_name, args.leader_election_namespace, identity)

@@ -34,6 +34,8 @@ pub struct Config {
     /// Whether the driver's controller has the capability `SINGLE_NODE_MULTI_WRITER`, which changes how the access
     /// modes of one node are told to it.
     pub single_node_multi_writer: bool,
+    /// Whether the startup taint is taken from nodes on which the driver has registered.
+    pub remove_startup_taint: bool,
     /// Where the provisioner's metrics are registered.
     pub metrics: Metrics,
     /// Where it is told how this replica stands with the Lease.
@@ -56,6 +58,7 @@ impl Config {
             drain: Duration::from_secs(20),
             default_fs_type: String::new(),
             single_node_multi_writer: true,
+            remove_startup_taint: false,
             metrics: Metrics::new(),
             standing: Standing::default(),
         }

@@ -7,8 +7,8 @@
 //!
 //! # Flow
 //! [`run`] waits for the Lease (`lead`), lists and watches claims, classes and volumes (`api::watch`), and works until it is
-//! told to stop or the Lease is lost. `runner` hands out the work of the controllers: `provision` (claims), `release` (volumes)
-//! and `shares`.
+//! told to stop or the Lease is lost. `runner` hands out the work of the controllers: `provision` (claims), `release` (volumes),
+//! `shares` and `startup_taint`.
 //!
 //! # Guarantees
 //! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
@@ -45,6 +45,7 @@ mod provision;
 mod release;
 mod runner;
 mod shares;
+mod startup_taint;
 mod trouble;
 
 use std::hash::{BuildHasher, RandomState};
@@ -68,6 +69,7 @@ use self::provision::provisioner::Provisioner;
 use self::release::releaser::Releaser;
 use self::runner::Runner;
 use self::shares::Shares;
+use self::startup_taint::StartupTaint;
 use crate::operations::Volumes;
 
 /// How long jobs of the operations may go on when the Lease is given up. What still runs then leaves it to expire.
@@ -158,10 +160,11 @@ pub async fn run_with<V: Volumes>(
 /// The runner with every controller of ours.
 fn controllers<V: Volumes>(config: &Config, answers: &Answers, context: &Arc<Context<V>>) -> Runner {
     let driver = &config.driver_name;
-    Runner::new(config, answers.clone())
+    let runner = Runner::new(config, answers.clone())
         .with(Shares::new(driver), context)
         .with(Provisioner::new(config.clone()), context)
-        .with(Releaser::new(driver), context)
+        .with(Releaser::new(driver), context);
+    if config.remove_startup_taint { runner.with(StartupTaint::new(driver), context) } else { runner }
 }
 
 /// Works until `shutdown`, then lets what goes on end within `drain`. `true` when nothing does any more.

@@ -95,6 +95,23 @@ async fn lists_that_are_refused_are_tried_until_they_are_not() {
     running.stop().await.expect("a clean end");
 }
 
+/// As when the rights for it are missing.
+#[tokio::test]
+async fn what_may_not_be_listed_keeps_only_those_waiting_who_need_it() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "rights").await;
+    for plural in ["nodes", "csinodes"] {
+        refuse(&api, Method::GET, plural, 403, None);
+    }
+    let running = flow.run(Config { remove_startup_taint: true, ..flow.config("one") });
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    flow.wait_bound("data").await;
+    flow.delete_claim("data").await;
+    flow.wait_no_volumes().await;
+    running.stop().await.expect("a clean end");
+}
+
 #[tokio::test]
 async fn a_backing_volume_is_deleted_once_though_its_object_resists() {
     let api = FakeApi::start();

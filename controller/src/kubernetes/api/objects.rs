@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
@@ -110,6 +111,48 @@ pub(crate) struct VolumeStatus {
     pub(crate) phase: String,
 }
 
+/// A `Node`, slim.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Node {
+    #[serde(deserialize_with = "slim_metadata")]
+    pub(crate) metadata: ObjectMeta,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(crate) spec: NodeSpec,
+}
+
+/// What is set of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeSpec {
+    /// As they are, because they are written back.
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) taints: Vec<serde_json::Value>,
+}
+
+/// A `CSINode`, slim: what kubelet tells of the drivers that have registered on its node.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct CsiNode {
+    #[serde(deserialize_with = "slim_metadata")]
+    pub(crate) metadata: ObjectMeta,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(crate) spec: CsiNodeSpec,
+}
+
+/// What kubelet tells.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CsiNodeSpec {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) drivers: Vec<CsiNodeDriver>,
+}
+
+/// One driver that has registered.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CsiNodeDriver {
+    pub(crate) name: String,
+}
+
 impl Claim {
     pub(crate) fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
@@ -168,6 +211,33 @@ impl Volume {
     }
 }
 
+impl Node {
+    pub(crate) fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+impl CsiNode {
+    pub(crate) fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a driver of this name has registered.
+    pub(crate) fn lists(&self, driver: &str) -> bool {
+        self.spec.drivers.iter().any(|listed| listed.name == driver)
+    }
+
+    /// UID of the node that it is about, if it says so: one that is gone may have left it behind.
+    pub(crate) fn node_uid(&self) -> Option<&str> {
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        owners.find(|owner| owner.kind == "Node").map(|owner| owner.uid.as_str())
+    }
+}
+
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
@@ -186,9 +256,10 @@ fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMet
         namespace: Option<String>,
         uid: Option<String>,
         resource_version: Option<String>,
-        deletion_timestamp: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
+        deletion_timestamp: Option<Time>,
         finalizers: Option<Vec<String>>,
         annotations: Option<BTreeMap<String, String>>,
+        owner_references: Option<Vec<OwnerReference>>,
     }
     let slim = Slim::deserialize(deserializer)?;
     let annotations = slim.annotations.map(|mut annotations| {
@@ -204,6 +275,7 @@ fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMet
         deletion_timestamp: slim.deletion_timestamp,
         finalizers: slim.finalizers,
         annotations,
+        owner_references: slim.owner_references,
         ..ObjectMeta::default()
     })
 }
@@ -244,6 +316,8 @@ macro_rules! resource {
 
 resource!(Claim, NamespaceResourceScope, "", "PersistentVolumeClaim", "persistentvolumeclaims");
 resource!(Class, ClusterResourceScope, "storage.k8s.io", "StorageClass", "storageclasses");
+resource!(CsiNode, ClusterResourceScope, "storage.k8s.io", "CSINode", "csinodes");
+resource!(Node, ClusterResourceScope, "", "Node", "nodes");
 resource!(Volume, ClusterResourceScope, "", "PersistentVolume", "persistentvolumes");
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 
-use super::objects::{Claim, Class, Volume};
+use super::objects::{Claim, Class, CsiNode, Node, Volume};
 
 /// Objects in one answer of a list: small, because an answer is in memory as a whole.
 const PAGE: u32 = 250;
@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Claim,
     Class,
     Volume,
+    Node,
+    CsiNode,
 }
 
 /// News of one of the watches.
@@ -33,6 +35,8 @@ pub(crate) enum Change {
     Claim(Event<Claim>),
     Class(Event<Class>),
     Volume(Event<Volume>),
+    Node(Event<Node>),
+    CsiNode(Event<CsiNode>),
 }
 
 impl Change {
@@ -42,12 +46,20 @@ impl Change {
             Self::Claim(_) => Kind::Claim,
             Self::Class(_) => Kind::Class,
             Self::Volume(_) => Kind::Volume,
+            Self::Node(_) => Kind::Node,
+            Self::CsiNode(_) => Kind::CsiNode,
         }
     }
 
     /// Whether everything of its kind has been shown with it.
     pub(crate) fn completes_a_list(&self) -> bool {
-        matches!(self, Self::Claim(Event::InitDone) | Self::Class(Event::InitDone) | Self::Volume(Event::InitDone))
+        match self {
+            Self::Claim(event) => matches!(event, Event::InitDone),
+            Self::Class(event) => matches!(event, Event::InitDone),
+            Self::Volume(event) => matches!(event, Event::InitDone),
+            Self::Node(event) => matches!(event, Event::InitDone),
+            Self::CsiNode(event) => matches!(event, Event::InitDone),
+        }
     }
 }
 
@@ -61,6 +73,8 @@ pub(crate) fn changes(
         Kind::Claim => one(client, Change::Claim),
         Kind::Class => one(client, Change::Class),
         Kind::Volume => one(client, Change::Volume),
+        Kind::Node => one(client, Change::Node),
+        Kind::CsiNode => one(client, Change::CsiNode),
     };
     select_all(kinds.into_iter().map(watch).collect::<Vec<_>>())
 }

@@ -140,6 +140,7 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
                 self.volumes.follow(event, Volume::name, |_| Some(()));
                 Vec::new()
             }
+            Change::Node(_) | Change::CsiNode(_) => Vec::new(),
         }
     }
 

@@ -25,6 +25,13 @@ pub(crate) enum News<V> {
     Gone(Vec<(String, V)>),
 }
 
+impl<V> News<V> {
+    /// The key of an object that is there.
+    pub(crate) fn here(self) -> Option<String> {
+        if let Self::Here(key, _) = self { Some(key) } else { None }
+    }
+}
+
 impl<V> Default for Store<V> {
     fn default() -> Self {
         Self { items: HashMap::new(), listed: None, unseen: HashSet::new() }

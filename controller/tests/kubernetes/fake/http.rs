@@ -86,6 +86,8 @@ fn target(path: &str) -> Target {
         "persistentvolumeclaims" => ("PersistentVolumeClaim", "v1"),
         "persistentvolumes" => ("PersistentVolume", "v1"),
         "storageclasses" => ("StorageClass", "storage.k8s.io/v1"),
+        "nodes" => ("Node", "v1"),
+        "csinodes" => ("CSINode", "storage.k8s.io/v1"),
         "leases" => ("Lease", "coordination.k8s.io/v1"),
         "events" => ("Event", "v1"),
         other => panic!("the fake server has no {other}"),

@@ -3,6 +3,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod leaders;
+pub(crate) mod nodes;
 pub(crate) mod volumes;
 
 /// Runs each flow as a test of its own on what `$start` starts.
@@ -30,6 +31,8 @@ macro_rules! every_flow {
             volumes a_failed_delete_is_told_and_repeated
             volumes a_volume_that_another_object_stands_for_is_kept
             volumes a_hundred_claims_take_a_hundred_creates_and_a_hundred_deletes
+            nodes the_startup_taint_goes_when_the_plugin_has_registered
+            nodes a_taint_that_is_set_at_the_same_time_is_not_lost
             leaders a_lost_lease_ends_the_process_and_the_next_leader_finishes
             leaders two_leaders_never_both_act
             leaders a_lease_of_upstreams_provisioner_is_respected
