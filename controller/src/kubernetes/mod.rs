@@ -8,7 +8,7 @@
 //! # Flow
 //! [`run`] waits for the Lease (`lead`), lists and watches claims, classes and volumes (`api::watch`), and works until it is
 //! told to stop or the Lease is lost. `runner` hands out the work of the controllers: `provision` (claims), `release` (volumes),
-//! `shares` and `startup_taint`.
+//! `shares`, `advice` and `startup_taint`.
 //!
 //! # Guarantees
 //! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
@@ -33,6 +33,7 @@ pub use config::Config;
 pub use error::Error;
 pub use lead::standing::Standing;
 
+mod advice;
 mod api;
 mod config;
 mod context;
@@ -58,6 +59,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::advice::Advice;
 use self::api::answers::{Answers, Hopeless};
 use self::api::watch;
 use self::context::Context;
@@ -163,7 +165,8 @@ fn controllers<V: Volumes>(config: &Config, answers: &Answers, context: &Arc<Con
     let runner = Runner::new(config, answers.clone())
         .with(Shares::new(driver), context)
         .with(Provisioner::new(config.clone()), context)
-        .with(Releaser::new(driver), context);
+        .with(Releaser::new(driver), context)
+        .with(Advice::new(driver), context);
     if config.remove_startup_taint { runner.with(StartupTaint::new(driver), context) } else { runner }
 }
 

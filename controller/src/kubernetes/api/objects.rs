@@ -93,6 +93,8 @@ pub(crate) struct Volume {
 pub(crate) struct VolumeSpec {
     pub(crate) persistent_volume_reclaim_policy: Option<String>,
     pub(crate) storage_class_name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) access_modes: Vec<String>,
     pub(crate) csi: Option<CsiSource>,
 }
 

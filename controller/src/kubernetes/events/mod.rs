@@ -35,7 +35,7 @@ const WRITERS: usize = 8;
 /// How many events may wait for one writer, and how many of them, and of their objects, it remembers.
 const ROOM: usize = 512;
 
-/// Why something happened, in the words that upstream uses and people search for.
+/// Why something happened, where upstream tells it in the words that upstream uses and people search for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
     /// A volume is being made, or is left to a populator.
@@ -48,6 +48,8 @@ pub(crate) enum Reason {
     ProvisioningCleanupFailed,
     /// The backing volume was not deleted, this time.
     VolumeFailedDelete,
+    /// Pods get the volume read-only although it allows writing.
+    MountedReadOnly,
 }
 
 impl Reason {
@@ -58,13 +60,17 @@ impl Reason {
             Self::ProvisioningFailed => "ProvisioningFailed",
             Self::ProvisioningCleanupFailed => "ProvisioningCleanupFailed",
             Self::VolumeFailedDelete => "VolumeFailedDelete",
+            Self::MountedReadOnly => "MountedReadOnly",
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
             Self::Provisioning | Self::ProvisioningSucceeded => "Normal",
-            Self::ProvisioningFailed | Self::ProvisioningCleanupFailed | Self::VolumeFailedDelete => "Warning",
+            Self::ProvisioningFailed
+            | Self::ProvisioningCleanupFailed
+            | Self::VolumeFailedDelete
+            | Self::MountedReadOnly => "Warning",
         }
     }
 
@@ -209,6 +215,12 @@ impl Recorder {
 
     pub(crate) fn volume(&self, volume: &Volume, reason: Reason, message: impl Into<String>) {
         self.tell(reference("PersistentVolume", &volume.metadata), reason, message.into());
+    }
+
+    /// About the volume with this name and UID.
+    pub(crate) fn volume_named(&self, name: &str, uid: &str, reason: Reason, message: impl Into<String>) {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), uid: Some(uid.to_owned()), ..ObjectMeta::default() };
+        self.tell(reference("PersistentVolume", &metadata), reason, message.into());
     }
 
     fn tell(&self, about: ObjectReference, reason: Reason, message: String) {

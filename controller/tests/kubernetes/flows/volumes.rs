@@ -164,3 +164,40 @@ pub(crate) async fn a_volume_that_another_object_stands_for_is_kept<C: Cluster>(
     assert_eq!(flow.volumes.deletes(), [id(&name)]);
     running.stop().await.expect("a clean end");
 }
+
+/// kubelet tells a node only the first mode.
+pub(crate) async fn a_static_volume_that_lists_reading_before_writing_is_told_of<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "modes").await;
+    let running = flow.run(flow.config("one"));
+    let make = async |name: &str, driver: &str, modes: [&str; 2]| {
+        let object = json!({
+            "metadata": {"name": format!("{name}-{}", flow.name)},
+            "spec": {
+                "accessModes": modes, "capacity": {"storage": "1Gi"}, "storageClassName": "static",
+                "persistentVolumeReclaimPolicy": "Retain", "csi": {"driver": driver, "volumeHandle": name},
+            },
+        });
+        let object = serde_json::from_value(object).unwrap();
+        let made = flow.all_volumes().create(&PostParams::default(), &object).await.expect("a volume");
+        (made.metadata.name.unwrap(), made.metadata.uid.unwrap())
+    };
+    let (_, right) = make("right", &flow.driver, ["ReadWriteMany", "ReadOnlyMany"]).await;
+    let (_, foreign) = make("foreign", "another.example", ["ReadOnlyMany", "ReadWriteMany"]).await;
+    let (name, wrong) = make("wrong", &flow.driver, ["ReadOnlyMany", "ReadWriteMany"]).await;
+    let told = flow.wait_event("default", &wrong, "MountedReadOnly").await;
+    assert!(
+        told.starts_with("pods get this volume read-only: ") && told.contains("; put ReadWriteMany first, "),
+        "{told}"
+    );
+    flow.patch_volume(&name, json!({"metadata": {"annotations": {"touched": "yes"}}})).await;
+    flow.barrier().await;
+    assert_eq!(flow.events("default", &wrong).await.into_values().collect::<Vec<_>>(), [1], "once");
+    for uid in [right, foreign] {
+        assert!(flow.events("default", &uid).await.is_empty());
+    }
+    running.stop().await.expect("a clean end");
+    for name in ["right", "foreign", "wrong"] {
+        let name = format!("{name}-{}", flow.name);
+        flow.all_volumes().delete(&name, &DeleteParams::default()).await.expect("a volume");
+    }
+}
