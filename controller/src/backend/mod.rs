@@ -94,6 +94,14 @@ impl Backends {
         }
     }
 
+    /// Ends what attempts at a plan may have begun, unless that is the volume with the same name on the share `kept_on`, by
+    /// whatever name the plan leads there. Where nobody can tell, it stays: that is better than to lose a volume.
+    pub(crate) async fn discard(&self, plan: Plan, kept_on: Option<ShareIdentity>) -> Result<(), OperationError> {
+        match plan {
+            Plan::Directory(plan) => self.directory.discard(*plan, kept_on).await,
+        }
+    }
+
     /// Finds a volume that can be used; `None` if there is none.
     pub(crate) async fn find(&self, handle: VolumeHandle) -> Result<Option<Volume>, OperationError> {
         match handle {

@@ -163,7 +163,7 @@ pub async fn run_with<V: Volumes>(
 fn controllers<V: Volumes>(config: &Config, answers: &Answers, context: &Arc<Context<V>>) -> Runner {
     let driver = &config.driver_name;
     let runner = Runner::new(config, answers.clone())
-        .with(Shares::new(driver), context)
+        .with(Shares::new(driver, context.volumes.catalogue().clone()), context)
         .with(Provisioner::new(config.clone()), context)
         .with(Releaser::new(driver), context)
         .with(Advice::new(driver), context);

@@ -14,6 +14,7 @@ use volume::{Capability, Server, ShareIdentity, SharePath};
 mod counts;
 mod create;
 mod delete;
+mod discard;
 mod jobs;
 mod validate;
 
@@ -60,6 +61,11 @@ pub trait Volumes: Send + Sync + 'static {
         made_on: Option<ShareIdentity>,
     ) -> impl Future<Output = Result<(), OperationError>> + Send;
 
+    /// Ends what a request may have begun that nobody is going to repeat, because the volume was made by another request:
+    /// `kept`, which stays, also where the two requests name one share in two ways. Repeated until it succeeds, nothing of
+    /// the first is left.
+    fn discard(&self, begun: CreateVolume, kept: &Created) -> impl Future<Output = Result<(), OperationError>> + Send;
+
     /// What the caller knows of shares: of the volumes on them, which it tells as they come and go.
     fn catalogue(&self) -> &Catalogue;
 
@@ -81,6 +87,12 @@ impl Volumes for Operations {
     async fn delete(&self, id: &str, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
         let started = Instant::now();
         let result = self.remove(id, made_on).await;
+        self.counted(Operation::DeleteVolume, started, result)
+    }
+
+    async fn discard(&self, begun: CreateVolume, kept: &Created) -> Result<(), OperationError> {
+        let started = Instant::now();
+        let result = self.end(begun, kept).await;
         self.counted(Operation::DeleteVolume, started, result)
     }
 

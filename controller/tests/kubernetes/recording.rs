@@ -158,6 +158,11 @@ impl Volumes for Recording {
         Ok(Created { id: id(&request.name), capacity_bytes, context })
     }
 
+    async fn discard(&self, begun: CreateVolume, kept: &Created) -> Result<(), OperationError> {
+        let made = self.create(begun).await?;
+        if made.id == kept.id { Ok(()) } else { self.delete(&made.id, None).await }
+    }
+
     fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }

@@ -119,6 +119,30 @@ pub(crate) async fn an_identity_that_cannot_be_read_is_named(world: &World) {
     assert!(!world.exists("pvc-2"));
 }
 
+/// A class was replaced, and what the first one may have begun is to go.
+pub(crate) async fn what_was_begun_for_nobody_is_ended_and_the_volume_in_use_stays(world: &World) {
+    let controller = world.controller();
+    let kept = controller.create("pvc-1", &[]).await.unwrap();
+    world.make_file("pvc-1/precious");
+    assert_ne!(world.alias(), world.server());
+    let mut by_alias = controller.request("pvc-1", &[]);
+    by_alias.parameters.insert("server".to_owned(), world.alias());
+    for same in [controller.request("pvc-1", &[("subDir", "team/app")]), by_alias] {
+        controller.operations.discard(same, &kept).await.unwrap();
+        assert!(world.exists("pvc-1/precious") && world.object("team").is_none());
+    }
+
+    world.make_dir("other");
+    let mut elsewhere = controller.request("pvc-1", &[("subDir", "team/app")]);
+    elsewhere.parameters.insert("share".to_owned(), format!("{}/other", world.share()));
+    controller.operations.discard(elsewhere.clone(), &kept).await.unwrap();
+    assert!(!world.exists("other/.berth"), "nothing was begun there");
+    controller.operations.create(elsewhere.clone()).await.unwrap();
+    assert!(world.exists("other/team/app"));
+    controller.operations.discard(elsewhere, &kept).await.unwrap();
+    assert!(!world.exists("other/team/app") && world.exists("pvc-1/precious"));
+}
+
 /// A volume of the share is known to the controller.
 fn known(controller: &Controller, identity: Option<ShareIdentity>) -> controller::operations::KnownVolume {
     let (server, share) = (controller.server.parse().unwrap(), controller.share.parse().unwrap());

@@ -77,7 +77,8 @@ macro_rules! common_volume_tests {
                 what_a_controller_has_seen_is_what_it_expects,
                 no_folders_are_made_on_a_share_that_should_have_them,
                 a_share_without_an_identity_gets_one,
-                an_identity_that_cannot_be_read_is_named;
+                an_identity_that_cannot_be_read_is_named,
+                what_was_begun_for_nobody_is_ended_and_the_volume_in_use_stays;
             refusals:
                 a_share_that_does_not_exist_is_named,
                 a_server_that_refuses_is_named,

@@ -158,6 +158,17 @@ impl World {
         }
     }
 
+    /// Another name of the server.
+    pub(crate) fn alias(&self) -> String {
+        match self {
+            Self::Fake(_) => "fake.alias".to_owned(),
+            #[cfg(feature = "wire")]
+            Self::Ganesha(_, server) => format!("localhost:{}", server.port()),
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(server) => server.server().replace("127.0.0.1", "localhost"),
+        }
+    }
+
     /// Path of the share on the server.
     pub(crate) fn share(&self) -> &str {
         match self {
@@ -189,7 +200,7 @@ impl World {
             let connector = server.connector();
             settings.connect = Box::new(move |named| {
                 // Only the fake itself answers; any other name is a server that is not there.
-                if named.host() == "fake" {
+                if ["fake", "fake.alias"].contains(&named.host()) {
                     Client::with_connector(Config::new("fake", 2049), connector.clone())
                 } else {
                     Client::new(Config::new(named.host(), named.port()))

@@ -86,6 +86,24 @@ impl Directory {
         share.run(Box::pin(end::delete(&share, id, made_on))).await
     }
 
+    /// What was begun is finished first: only so is there a record by which it can be deleted, whatever the attempts have left.
+    pub(crate) async fn discard(&self, plan: Plan, kept_on: Option<ShareIdentity>) -> Result<(), OperationError> {
+        let id = plan.wanted.id.clone();
+        let share = self.share(id.server(), id.share());
+        let store = share.run(Box::pin(share.existing_store())).await?;
+        // The folders come before anything of a volume.
+        let Some(store) = store else { return Ok(()) };
+        let (Some(kept_on), Some(begun_on)) = (kept_on, store.identity) else {
+            tracing::warn!(volume = %id, "what was begun of the volume stays: nobody can tell whether it is the one in use");
+            return Ok(());
+        };
+        if kept_on == begun_on {
+            return Ok(());
+        }
+        self.create(plan).await?;
+        self.delete(&id, Some(begun_on)).await
+    }
+
     pub(crate) async fn find(&self, id: &VolumeId) -> Result<Option<Volume>, OperationError> {
         let share = self.share(id.server(), id.share());
         let found = share.run(Box::pin(end::find(&share, id.key()))).await?;

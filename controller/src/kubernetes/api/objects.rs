@@ -11,6 +11,7 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use serde::{Deserialize, Deserializer};
+use volume::ShareIdentity;
 
 use super::names;
 
@@ -104,6 +105,22 @@ pub(crate) struct VolumeSpec {
 pub(crate) struct CsiSource {
     pub(crate) driver: String,
     pub(crate) volume_handle: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) volume_attributes: VolumeAttributes,
+}
+
+/// `spec.csi.volumeAttributes` of a volume.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct VolumeAttributes {
+    share_identity: Option<String>,
+}
+
+impl CsiSource {
+    /// The share on which the volume was made, where that was written down.
+    pub(crate) fn made_on(&self) -> Option<ShareIdentity> {
+        self.volume_attributes.share_identity.as_deref().and_then(|text| text.parse().ok())
+    }
 }
 
 /// Where a volume is in its life.

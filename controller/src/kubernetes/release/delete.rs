@@ -152,7 +152,7 @@ async fn delete_backend<V: Volumes>(
     if !context.term.is_held() {
         return Err(DeleteError::NotLeading);
     }
-    context.volumes.delete(&csi.volume_handle, None).await.map_err(|source| {
+    context.volumes.delete(&csi.volume_handle, csi.made_on()).await.map_err(|source| {
         context.recorder.volume(volume, Reason::VolumeFailedDelete, source.message());
         DeleteError::Backend { handle: csi.volume_handle.clone(), source }
     })
