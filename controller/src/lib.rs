@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`operations`] | what can be done to volumes, whoever asks |
 //! | [`kubernetes`] | the built-in provisioner: claims, volume objects, the lease |
-//! | [`backend`] | volumes as directories of a share |
+//! | [`backend`] | what makes volumes: as directories of a share, so far |
+//! | [`notices`] | what people should know and nobody has asked about |
 //! | [`servers`] | the NFS servers that are in use |
 //! | [`service`] | the CSI Controller service in front of the operations |
 //! | [`args`] | the command line |
@@ -14,6 +15,7 @@ pub mod args;
 pub mod backend;
 pub mod error;
 pub mod kubernetes;
+pub mod notices;
 pub mod operations;
 pub mod servers;
 pub mod service;

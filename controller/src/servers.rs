@@ -17,6 +17,7 @@ use self::breaker::Breaker;
 pub use self::catalogue::{Catalogue, KnownVolume};
 use crate::backend::directory::faults::Faults;
 use crate::backend::directory::{Share, Site};
+use crate::notices::Notices;
 
 /// Makes the client of a server, which connects when it is first used.
 pub type Connect = Box<dyn Fn(&Server) -> Client + Send + Sync>;
@@ -61,6 +62,7 @@ pub struct Servers {
 struct Inner {
     settings: Settings,
     catalogue: Catalogue,
+    notices: Notices,
     known: Mutex<BTreeMap<Server, Known>>,
 }
 
@@ -114,7 +116,14 @@ struct Connected {
 impl Servers {
     /// No server yet.
     pub fn new(settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { settings, catalogue: Catalogue::default(), known: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                catalogue: Catalogue::default(),
+                notices: Notices::default(),
+                known: Mutex::default(),
+            }),
+        }
     }
 
     /// A share, and whether it was not in use before. Nothing is sent.
@@ -133,7 +142,7 @@ impl Servers {
         }
         let faults = self.inner.settings.faults.clone();
         let (client, breaker) = (connected.client.clone(), Arc::clone(&connected.breaker));
-        let site = Site::new(server.clone(), path.clone(), client, faults);
+        let site = Site::new(server.clone(), path.clone(), client, faults, self.inner.notices.clone());
         let share = Arc::new(Share::new(site, breaker, self.inner.catalogue.expected(server, path)));
         connected.shares.insert(path.clone(), Arc::clone(&share));
         (share, true)
@@ -142,6 +151,11 @@ impl Servers {
     /// What is known of shares without looking at them.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.inner.catalogue
+    }
+
+    /// What people should know of shares.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.inner.notices
     }
 
     /// Disconnects servers that have not been used for the time of the settings and whose trash is empty.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Instant;
 
+use tokio::sync::broadcast;
 use volume::capacity::Range;
 use volume::{Capability, Server, ShareIdentity, SharePath};
 
@@ -22,6 +23,7 @@ pub use self::counts::{Counts, Operation, register_servers};
 pub use self::jobs::Operations;
 pub use self::validate::{Validate, Validated};
 pub use crate::error::{Finality, Occupied, OperationError};
+pub use crate::notices::{Notice, NoticeKind};
 pub use crate::servers::{Catalogue, KnownVolume};
 
 /// A request for a volume.
@@ -69,6 +71,9 @@ pub trait Volumes: Send + Sync + 'static {
     /// What the caller knows of shares: of the volumes on them, which it tells as they come and go.
     fn catalogue(&self) -> &Catalogue;
 
+    /// What people should know and nobody has asked about, from now on.
+    fn notices(&self) -> broadcast::Receiver<Notice>;
+
     /// How many jobs run, those included whose callers are gone.
     fn running(&self) -> usize;
 
@@ -98,6 +103,10 @@ impl Volumes for Operations {
 
     fn catalogue(&self) -> &Catalogue {
         self.inner.backends.directory().catalogue()
+    }
+
+    fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.inner.backends.directory().notices()
     }
 
     fn running(&self) -> usize {

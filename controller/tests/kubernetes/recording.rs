@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 
-use controller::operations::{Catalogue, CreateVolume, Created, OperationError, Volumes};
-use tokio::sync::watch;
+use controller::operations::{Catalogue, CreateVolume, Created, Notice, OperationError, Volumes};
+use tokio::sync::{broadcast, watch};
 use tonic::Code;
 use volume::{Server, ShareIdentity, SharePath};
 
@@ -27,10 +27,11 @@ pub(crate) enum Act {
     Wait(watch::Receiver<bool>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recording {
     inner: Mutex<Inner>,
     catalogue: Catalogue,
+    notices: broadcast::Sender<Notice>,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +47,19 @@ struct Inner {
     detached: usize,
 }
 
+impl Default for Recording {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), catalogue: Catalogue::default(), notices: broadcast::Sender::new(8) }
+    }
+}
+
 impl Recording {
+    /// Lets people be told something.
+    #[expect(dead_code, reason = "until somebody listens")]
+    pub(crate) fn tell(&self, notice: Notice) {
+        self.notices.send(notice).expect("somebody listens");
+    }
+
     /// Appends to the script; calls beyond it succeed. By the end of its flow all of it must have been played.
     pub(crate) fn script(&self, acts: impl IntoIterator<Item = Act>) {
         self.inner.lock().unwrap().script.extend(acts);
@@ -180,6 +193,10 @@ impl Volumes for Recording {
         }
         inner.volumes.remove(&name);
         Ok(())
+    }
+
+    fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
     }
 
     fn running(&self) -> usize {

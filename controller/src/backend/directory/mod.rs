@@ -18,6 +18,7 @@ mod store;
 
 use std::sync::Arc;
 
+use tokio::sync::broadcast;
 use volume::{Server, ShareIdentity, SharePath, VolumeContext, VolumeId};
 
 pub(crate) use self::make::Plan;
@@ -27,6 +28,7 @@ pub use self::store::KnownVolume;
 pub(crate) use self::store::{Expected, Share, Site};
 use super::{Request, Volume};
 use crate::error::OperationError;
+use crate::notices::Notice;
 use crate::servers::{Catalogue, Servers};
 
 /// Makes and ends volumes that are directories of a share. Clones share everything.
@@ -61,6 +63,11 @@ impl Directory {
     /// What is known of shares without looking at them.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         self.inner.servers.catalogue()
+    }
+
+    /// What people should know of shares, from now on.
+    pub(crate) fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.inner.servers.notices().listen()
     }
 
     pub(crate) fn plan(&self, request: &Request) -> Result<Plan, OperationError> {

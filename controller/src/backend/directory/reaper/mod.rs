@@ -16,6 +16,7 @@ use csi_runtime::panics::vital;
 use self::named::Named;
 use super::store::Share;
 use crate::error::OperationError;
+use crate::notices::NoticeKind;
 
 /// The trash of a share in use is looked at so often, even if nothing rang.
 const PERIOD: Duration = Duration::from_mins(5);
@@ -93,6 +94,10 @@ async fn pass(share: &Weak<Share>, named: &mut Named) -> Option<bool> {
         Ok(Pass { removed, left, stuck, named, reason, .. }) => {
             let reason = reason.unwrap_or_else(|| "it changes while it is emptied".to_owned());
             // What stays is named by itself when it is first seen, and not with every pass.
+            if named > 0 {
+                let text = format!("{stuck} in the trash of {location} cannot be removed, the first of them {reason}");
+                share.site().tell(NoticeKind::TrashStuck, text);
+            }
             if named > 0 || removed > 0 {
                 tracing::warn!(share = location, trees = removed, left, stuck, "the trash is not empty yet");
             } else {
@@ -131,11 +136,16 @@ mod tests {
     use super::*;
     use crate::backend::directory::faults::Faults;
     use crate::backend::directory::store::Site;
+    use crate::notices::{Notice, Notices};
 
     const TRASH: &str = "/export/.berth/trash";
 
     /// A server with these habits, and a share of it with the driver's folders.
     async fn world(quirk: impl FnOnce(&mut Options)) -> (FakeServer, Share) {
+        world_that_tells(quirk, Notices::default()).await
+    }
+
+    async fn world_that_tells(quirk: impl FnOnce(&mut Options), notices: Notices) -> (FakeServer, Share) {
         let mut options = Options::default();
         quirk(&mut options);
         let server = FakeServer::with_options(options);
@@ -143,7 +153,8 @@ mod tests {
         server.change("/export", SetAttributes::mode(0o777));
         let client = Client::with_connector(Config::new("fake", 2049), server.connector());
         let (name, path) = ("fake".parse().unwrap(), "/export".parse().unwrap());
-        let share = Share::new(Site::new(name, path, client, Faults::default()), Arc::default(), Arc::default());
+        let site = Site::new(name, path, client, Faults::default(), notices);
+        let share = Share::new(site, Arc::default(), Arc::default());
         share.store().await.unwrap();
         (server, share)
     }
@@ -213,6 +224,24 @@ mod tests {
             let pass = emptied(&share).await;
             assert_eq!((pass.removed, pass.left), (2, 0), "{max_response} bytes: {:?}", pass.reason);
         }
+    }
+
+    #[tokio::test]
+    async fn people_are_told_once_of_what_stays() {
+        let notices = Notices::default();
+        let mut told = notices.listen();
+        let (server, share) = world_that_tells(|options| options.squashes_all = true, notices).await;
+        server.make_file(&format!("{TRASH}/pvc-1/private/file"), "x");
+        server.change(&format!("{TRASH}/pvc-1/private"), owned_by(1000, 0o500));
+        let (share, mut named) = (Arc::new(share), Named::default());
+        for _ in 0..2 {
+            assert_eq!(pass(&Arc::downgrade(&share), &mut named).await, Some(true));
+        }
+        let Notice { kind, text, .. } = told.try_recv().unwrap();
+        assert_eq!(kind, NoticeKind::TrashStuck);
+        let start = "1 in the trash of fake:/export cannot be removed, the first of them pvc-1/private: ";
+        assert!(text.starts_with(start) && text.contains("no_root_squash"), "{text}");
+        assert!(told.try_recv().is_err(), "once");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use volume::{Server, SharePath};
 
 use crate::backend::directory::faults::Faults;
 use crate::error::OperationError;
+use crate::notices::{Notice, NoticeKind, Notices};
 
 /// One share of one server.
 #[derive(Debug)]
@@ -13,11 +14,12 @@ pub(crate) struct Site {
     path: SharePath,
     client: Client,
     faults: Faults,
+    notices: Notices,
 }
 
 impl Site {
-    pub(crate) fn new(server: Server, path: SharePath, client: Client, faults: Faults) -> Self {
-        Self { server, path, client, faults }
+    pub(crate) fn new(server: Server, path: SharePath, client: Client, faults: Faults, notices: Notices) -> Self {
+        Self { server, path, client, faults, notices }
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -34,6 +36,12 @@ impl Site {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// Tells people something about the share.
+    pub(crate) fn tell(&self, kind: NoticeKind, text: String) {
+        let (server, share) = (self.server.clone(), self.path.clone());
+        self.notices.tell(Notice { server, share, kind, text });
     }
 
     /// `server:share`
