@@ -4,18 +4,8 @@ use std::time::Duration;
 
 use controller::backend::directory::Step;
 
+use crate::crash_parameters::parameters;
 use crate::world::{Controller, Object, World};
-
-const CUSTOM: (&str, &str) = ("subDir", "all/${pvc.metadata.namespace}/${pv.metadata.name}");
-
-/// Parameters of a volume in a custom place with parents of its own, or in its default place.
-fn parameters(name: &str, custom: bool) -> Vec<(&str, &str)> {
-    let mut parameters = vec![("uid", "1000"), ("gid", "2000"), ("mountPermissions", "2770")];
-    if custom {
-        parameters.extend([CUSTOM, ("csi.storage.k8s.io/pvc/namespace", name), ("csi.storage.k8s.io/pv/name", name)]);
-    }
-    parameters
-}
 
 /// Lets a controller begin something and die before a step; it never answers.
 async fn die(controller: &Controller, step: Step, work: impl Future<Output = ()> + Send + 'static) {

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "fault-points")]
 mod crash;
+mod crash_parameters;
 mod create;
 mod delete;
 mod doubt;
@@ -22,6 +23,7 @@ mod split;
 mod squash;
 mod takeover;
 mod trouble;
+mod upgrade;
 mod world;
 
 /// One test for each body, against the world that `$make` makes.
@@ -79,6 +81,8 @@ macro_rules! common_volume_tests {
                 a_share_without_an_identity_gets_one,
                 an_identity_that_cannot_be_read_is_named,
                 what_was_begun_for_nobody_is_ended_and_the_volume_in_use_stays;
+            upgrade:
+                a_share_of_an_earlier_release_is_gone_on_with_and_can_go_back;
             refusals:
                 a_share_that_does_not_exist_is_named,
                 a_server_that_refuses_is_named,

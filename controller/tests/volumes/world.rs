@@ -300,6 +300,21 @@ impl World {
         }
     }
 
+    /// Makes a directory with this mode and owner, as on the server itself.
+    pub(crate) fn lay(&self, path: &str, mode: u32, (uid, gid): (u32, u32)) {
+        self.make_dir(path);
+        match self.place(path) {
+            Place::Fake(server, path) => {
+                server.change(&path, SetAttributes { mode: Some(mode), ..SetAttributes::owner(Some(uid), Some(gid)) });
+            }
+            Place::Here(path) => {
+                use std::os::unix::fs::PermissionsExt;
+                std::os::unix::fs::lchown(&path, Some(uid), Some(gid)).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+    }
+
     /// Changes owner or mode of a directory.
     pub(crate) async fn change(&self, path: &str, attributes: SetAttributes) {
         let client = self.by_hand();
@@ -329,7 +344,7 @@ impl World {
         }
     }
 
-    fn names(&self, path: &str) -> Vec<String> {
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
         match self.place(path) {
             Place::Fake(server, path) => server.list(&path).unwrap_or_default(),
             Place::Here(path) => {
