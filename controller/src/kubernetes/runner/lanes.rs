@@ -4,7 +4,7 @@
 //! server that does not answer, there is a place for another one's. A hundred places are gone when seven servers are silent
 //! at once, and only until each has kept its first items waiting for as long as a connection is tried.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The server that an item needs; empty where it needs none.
@@ -13,31 +13,56 @@ pub(crate) type Lane = Arc<str>;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lanes<K> {
-    /// Items that are ready; no lane here is empty.
-    ready: HashMap<Lane, VecDeque<K>>,
+    /// Items that are ready, by ticket; no lane here is empty.
+    ready: HashMap<Lane, BTreeMap<u64, K>>,
     /// The lanes with items, the one whose turn it is first.
     turns: VecDeque<Lane>,
     /// Places taken in each lane; no lane here has none.
     taken: HashMap<Lane, usize>,
     all_taken: usize,
-    len: usize,
+    next: u64,
+}
+
+/// Where an item stands.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    lane: Lane,
+    number: u64,
+}
+
+impl Ticket {
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
+    }
 }
 
 impl<K> Default for Lanes<K> {
     fn default() -> Self {
-        Self { ready: HashMap::new(), turns: VecDeque::new(), taken: HashMap::new(), all_taken: 0, len: 0 }
+        Self { ready: HashMap::new(), turns: VecDeque::new(), taken: HashMap::new(), all_taken: 0, next: 0 }
     }
 }
 
 impl<K> Lanes<K> {
     /// Adds an item behind those of its lane.
-    pub(super) fn push(&mut self, lane: &Lane, item: K) {
+    pub(super) fn push(&mut self, lane: &Lane, item: K) -> Ticket {
         let items = self.ready.entry(Arc::clone(lane)).or_default();
         if items.is_empty() {
             self.turns.push_back(Arc::clone(lane));
         }
-        items.push_back(item);
-        self.len += 1;
+        let number = self.next;
+        self.next += 1;
+        items.insert(number, item);
+        Ticket { lane: Arc::clone(lane), number }
+    }
+
+    /// Takes an item out that has not been taken.
+    pub(super) fn remove(&mut self, ticket: &Ticket) -> Option<K> {
+        let item = self.ready.get_mut(&ticket.lane)?.remove(&ticket.number);
+        if self.ready[&ticket.lane].is_empty() {
+            self.ready.remove(&ticket.lane);
+            self.turns.retain(|lane| *lane != ticket.lane);
+        }
+        item
     }
 
     /// Takes the next item that there is a place for, of `places` in all. [`Lanes::leave`] must follow.
@@ -65,12 +90,11 @@ impl<K> Lanes<K> {
 
     fn pop(&mut self, lane: &Lane) -> Option<K> {
         let items = self.ready.get_mut(lane)?;
-        let item = items.pop_front();
-        self.len -= usize::from(item.is_some());
+        let (_, item) = items.pop_first()?;
         if items.is_empty() {
             self.ready.remove(lane);
         }
-        item
+        Some(item)
     }
 
     /// An item of the lane has left its place.
@@ -83,11 +107,6 @@ impl<K> Lanes<K> {
             }
         }
     }
-
-    /// Items that are ready.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
 }
 
 #[cfg(test)]
@@ -97,7 +116,9 @@ mod tests {
     fn lanes(items: &[(&str, usize)]) -> Lanes<String> {
         let mut lanes = Lanes::default();
         for (lane, count) in items {
-            (0..*count).for_each(|number| lanes.push(&Lane::from(*lane), format!("{lane}{number}")));
+            for number in 0..*count {
+                lanes.push(&Lane::from(*lane), format!("{lane}{number}"));
+            }
         }
         lanes
     }
@@ -112,7 +133,9 @@ mod tests {
         let mut lanes = lanes(&[("silent", 1000)]);
         assert_eq!(take_all(&mut lanes, 100).len(), 50);
         for (server, expected) in [("a", 25), ("b", 13), ("c", 6), ("d", 3), ("e", 2), ("f", 1)] {
-            (0..1000).for_each(|number| lanes.push(&server.into(), format!("{server}{number}")));
+            for number in 0..1000 {
+                lanes.push(&server.into(), format!("{server}{number}"));
+            }
             let taken = take_all(&mut lanes, 100);
             assert_eq!((taken.len(), taken.iter().all(|lane| lane == server)), (expected, true), "{server}");
         }
@@ -123,7 +146,7 @@ mod tests {
     fn servers_take_turns() {
         let mut lanes = lanes(&[("a", 3), ("b", 1), ("c", 3)]);
         assert_eq!(take_all(&mut lanes, 100), ["a", "b", "c", "a", "c", "a", "c"]);
-        assert_eq!(lanes.len(), 0);
+        assert!(lanes.ready.is_empty() && lanes.turns.is_empty());
     }
 
     #[test]
@@ -132,6 +155,17 @@ mod tests {
         assert_eq!(take_all(&mut lanes, 1), ["a"]);
         lanes.leave(&"a".into());
         assert_eq!(take_all(&mut lanes, 1), ["a"], "one place is enough for a lane that is alone");
-        assert_eq!(lanes.len(), 1);
+        assert_eq!(lanes.ready["a"].len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_no_trace() {
+        let mut lanes = lanes(&[("a", 1), ("b", 1)]);
+        let ticket = lanes.push(&"c".into(), "moves".to_owned());
+        assert_eq!(lanes.remove(&ticket).as_deref(), Some("moves"));
+        assert_eq!(lanes.remove(&ticket), None);
+        lanes.push(&"c".into(), "stays".to_owned());
+        assert_eq!(take_all(&mut lanes, 100), ["a", "b", "c"]);
+        assert!(lanes.ready.is_empty() && lanes.turns.is_empty());
     }
 }

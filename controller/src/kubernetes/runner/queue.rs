@@ -5,15 +5,16 @@
 //! - At most `limit` items are out at once, shared between servers as [`super::lanes`] says.
 //! - An item that failed waits for up to `start`, twice that, and so on up to `max`, and at least half of it, by chance: what
 //!   failed together does not come back together. Success forgets its failures.
+//! - An item that is added again with another server moves to that one's lane.
 //! - Something new about a waiting item ends its wait: the news may be the cure.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lanes::{Lane, Lanes};
+use super::lanes::{Lane, Lanes, Ticket};
 
 /// Exponential delays of one item after its failures.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +70,8 @@ pub(crate) struct Queue<K> {
     limit: usize,
     backoff: Backoff,
     ready: Lanes<K>,
-    /// Items in `ready`.
-    queued: HashSet<K>,
+    /// Where the items in `ready` stand.
+    queued: HashMap<K, Ticket>,
     /// Items given out.
     running: HashMap<K, Running>,
     /// Items that wait.
@@ -89,7 +90,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             limit,
             backoff,
             ready: Lanes::default(),
-            queued: HashSet::new(),
+            queued: HashMap::new(),
             running: HashMap::new(),
             due: HashMap::new(),
             failed: 0,
@@ -109,9 +110,14 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             self.failed -= usize::from(waiting.failed);
             self.timeline.remove(&(waiting.until, key.clone()));
         }
-        if self.queued.insert(key.clone()) {
-            self.ready.push(&lane, key);
+        if let Some(ticket) = self.queued.get(&key) {
+            if *ticket.lane() == lane {
+                return;
+            }
+            self.ready.remove(ticket);
         }
+        let ticket = self.ready.push(&lane, key.clone());
+        self.queued.insert(key, ticket);
     }
 
     /// Gives out the next item, if one is ready and there is room. [`Queue::finish`] must follow.
@@ -167,7 +173,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// Items that are ready or given out: those that wait for their time are not counted.
     pub(crate) fn depth(&self) -> usize {
-        self.ready.len() + self.running.len()
+        self.queued.len() + self.running.len()
     }
 }
 
@@ -217,6 +223,24 @@ mod tests {
         assert_eq!((queue.next(now), queue.next(now), queue.next(now)), (Some("a"), Some("b"), None));
         queue.finish(&"a", Verdict::Done, now);
         assert_eq!(queue.next(now), Some("c"));
+    }
+
+    #[test]
+    fn an_item_moves_to_the_lane_that_it_is_added_with_last() {
+        let now = Instant::now();
+        let mut queue = queue(4);
+        for key in ["a", "b", "c", "moves"] {
+            queue.add(key, "silent".into());
+        }
+        queue.add("moves", "alive".into());
+        assert_eq!(queue.depth(), 4);
+        let out: Vec<_> = std::iter::from_fn(|| queue.next(now)).collect();
+        assert_eq!(out, ["a", "moves", "b"], "a silent server has half of the places");
+        // It is out once, whichever lane has a place next.
+        queue.finish(&"moves", Verdict::Done, now);
+        queue.finish(&"a", Verdict::Done, now);
+        assert_eq!((queue.next(now), queue.next(now)), (Some("c"), None));
+        assert_eq!(queue.depth(), 2);
     }
 
     #[test]
