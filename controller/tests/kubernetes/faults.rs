@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use controller::kubernetes::{Config, Error};
 use http::Method;
+use kube::api::DeleteParams;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -126,6 +127,25 @@ async fn a_backing_volume_is_deleted_once_though_its_object_resists() {
     flow.delete_claim("data").await;
     flow.wait_no_volumes().await;
     assert_eq!(flow.volumes.deletes().len(), 1);
+    running.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_volume_object_that_goes_before_it_is_bound_is_made_again() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "unbound").await;
+    api.set_binding(false);
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    let uid = flow.make_claim("data").await;
+    let saved = async || flow.saved().await.pop().map(|volume| volume.metadata.name.unwrap());
+    let name = flow.until("the volume is saved", saved).await;
+    flow.all_volumes().delete(&name, &DeleteParams::default()).await.expect("a volume");
+    flow.patch_volume(&name, json!({"metadata": {"finalizers": null}})).await;
+    flow.until("it is asked for again", async || (flow.volumes.creates_of(&uid) == 2).then_some(())).await;
+    api.set_binding(true);
+    flow.wait_bound("data").await;
+    assert_eq!(flow.volumes.creates_of(&uid), 2);
     running.stop().await.expect("a clean end");
 }
 

@@ -38,6 +38,7 @@ pub(crate) struct ClaimSpec {
     /// Its content never matters: a claim with any selector cannot be provisioned.
     pub(crate) selector: Option<Selector>,
     pub(crate) data_source: Option<DataSource>,
+    pub(crate) data_source_ref: Option<DataSource>,
     pub(crate) volume_attributes_class_name: Option<String>,
 }
 
@@ -53,13 +54,15 @@ pub(crate) struct Resources {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Selector {}
 
-/// `spec.dataSource` of a claim.
+/// `spec.dataSource` or `spec.dataSourceRef` of a claim.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct DataSource {
     pub(crate) api_group: Option<String>,
     pub(crate) kind: String,
     pub(crate) name: String,
+    /// Of `dataSourceRef`, if it is another one than the claim's.
+    pub(crate) namespace: Option<String>,
 }
 
 /// A `StorageClass`, slim.
@@ -187,6 +190,12 @@ impl Claim {
 
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         annotation(&self.metadata, key)
+    }
+
+    /// What the claim is to be filled from. The API server sets both fields alike, but for a source in another namespace,
+    /// which only the second one has.
+    pub(crate) fn source(&self) -> Option<&DataSource> {
+        self.spec.data_source_ref.as_ref().or(self.spec.data_source.as_ref())
     }
 }
 

@@ -68,6 +68,25 @@ pub(crate) struct Unsaved {
     pub(crate) started: Instant,
 }
 
+/// Why the object of a volume that exists is not saved.
+#[derive(Debug, thiserror::Error)]
+enum SaveError {
+    /// An API call failed.
+    #[error("{0}")]
+    Api(String),
+    /// The name is taken. The backing volume waits for it, and so does the claim.
+    #[error(
+        "another PersistentVolume has this name, for volume \"{handle}\" of driver \"{driver}\" or for another claim; delete it \
+         so that this claim gets its volume"
+    )]
+    Another {
+        /// Handle of the other one.
+        handle: String,
+        /// Its driver; empty when it is of another kind.
+        driver: String,
+    },
+}
+
 /// What came of an attempt.
 #[derive(Debug)]
 pub(crate) enum ClaimOutcome {
@@ -124,28 +143,53 @@ pub(crate) async fn provision<V: Volumes>(context: Arc<Context<V>>, attempt: Att
     save(context, Unsaved { attempt, volume, started }).await
 }
 
-/// Saves the object of a volume that exists. That it exists already counts as success: nobody else makes that name.
+/// Saves the object of a volume that exists. That it exists already counts as success.
 pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved) -> ClaimOutcome {
     if !context.term.is_held() {
         return ClaimOutcome::Unsaved(unsaved);
     }
-    let api: Api<PersistentVolume> = Api::all(context.client.clone());
     let name = unsaved.volume.metadata.name.clone().unwrap_or_default();
-    let claim = &*unsaved.attempt.claim;
-    match api.create(&PostParams::default(), &unsaved.volume).await {
-        Ok(_) => {}
-        Err(error) if is_code(&error, 409) => {}
-        Err(error) => {
-            let text = format!("error saving volume {name}: {}", explain(&error));
-            warn!(volume = name, error = text, "the volume exists; saving its object is retried");
-            context.recorder.claim(claim, Reason::ProvisioningFailed, text);
-            context.counts.provision_failed(unsaved.attempt.class.name(), source_kind(claim));
-            return ClaimOutcome::Unsaved(unsaved);
-        }
+    let (claim, class) = (&*unsaved.attempt.claim, unsaved.attempt.class.name());
+    if let Err(error) = try_save(&context.client, &unsaved.volume).await {
+        let text = format!("error saving volume {name}: {error}");
+        warn!(volume = name, error = text, "the volume exists; saving its object is retried");
+        context.recorder.claim(claim, Reason::ProvisioningFailed, text);
+        context.counts.provision_failed(class, source_kind(claim));
+        return ClaimOutcome::Unsaved(unsaved);
     }
     context.recorder.claim(claim, Reason::ProvisioningSucceeded, format!("Successfully provisioned volume {name}"));
-    context.counts.provisioned(unsaved.attempt.class.name(), unsaved.started.elapsed());
+    context.counts.provisioned(class, unsaved.started.elapsed());
     ClaimOutcome::Saved { name }
+}
+
+async fn try_save(client: &kube::Client, volume: &PersistentVolume) -> Result<(), SaveError> {
+    let api: Api<PersistentVolume> = Api::all(client.clone());
+    let Err(error) = api.create(&PostParams::default(), volume).await else { return Ok(()) };
+    if !is_code(&error, 409) {
+        return Err(SaveError::Api(explain(&error)));
+    }
+    // Saved by a call whose answer was lost, or by whoever led before; or somebody else has taken the name.
+    let name = volume.metadata.name.as_deref().unwrap_or_default();
+    match api.get(name).await {
+        Ok(found) if identity(&found) == identity(volume) => Ok(()),
+        Ok(found) => {
+            let (driver, handle, _) = identity(&found);
+            Err(SaveError::Another { handle: handle.to_owned(), driver: driver.to_owned() })
+        }
+        Err(error) => Err(SaveError::Api(explain(&error))),
+    }
+}
+
+/// What makes a volume object the one of a backing volume and a claim: driver, volume handle, UID of the claim.
+fn identity(volume: &PersistentVolume) -> (&str, &str, &str) {
+    let spec = volume.spec.as_ref();
+    let csi = spec.and_then(|spec| spec.csi.as_ref());
+    let claim = spec.and_then(|spec| spec.claim_ref.as_ref());
+    (
+        csi.map(|csi| csi.driver.as_str()).unwrap_or_default(),
+        csi.map(|csi| csi.volume_handle.as_str()).unwrap_or_default(),
+        claim.and_then(|claim| claim.uid.as_deref()).unwrap_or_default(),
+    )
 }
 
 /// Tells that a claim cannot be worked on now.
@@ -219,7 +263,7 @@ async fn reject_small<V: Volumes>(
 
 /// Label of the metrics: what the claim is to be filled from.
 fn source_kind(claim: &Claim) -> &str {
-    claim.spec.data_source.as_ref().map(|source| source.kind.as_str()).unwrap_or_default()
+    claim.source().map(|source| source.kind.as_str()).unwrap_or_default()
 }
 
 #[cfg(test)]

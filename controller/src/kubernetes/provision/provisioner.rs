@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, ClaimOutcome, Finality, Unsaved};
 use super::claim::{self, ClaimError};
-use super::request::volume_name;
+use super::request::{self, volume_name};
 use crate::kubernetes::api::objects::{Claim, Class, Volume};
 use crate::kubernetes::api::watch::{Change, Kind};
 use crate::kubernetes::config::Config;
@@ -87,6 +87,13 @@ impl Provisioner {
         claims.map(|(uid, _)| uid.clone()).collect()
     }
 
+    /// A claim whose volume object is gone before it was bound needs another one.
+    fn note_volumes(&self, news: &News<()>) -> Vec<String> {
+        let News::Gone(gone) = news else { return Vec::new() };
+        let uids = gone.iter().filter_map(|(name, ())| request::claim_uid(name));
+        uids.filter(|uid| self.claims.get(uid).is_some()).map(str::to_owned).collect()
+    }
+
     /// Whether the claim is there and its class is the one with this UID.
     fn is_class(&self, uid: &str, class_uid: &str) -> bool {
         let class = self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim)));
@@ -137,8 +144,8 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
                 self.note_classes(news)
             }
             Change::Volume(event) => {
-                self.volumes.follow(event, Volume::name, |_| Some(()));
-                Vec::new()
+                let news = self.volumes.follow(event, Volume::name, |_| Some(()));
+                self.note_volumes(&news)
             }
             Change::Node(_) | Change::CsiNode(_) => Vec::new(),
         }

@@ -100,6 +100,22 @@ fn a_saved_claim_is_finished_before_any_watch_shows_its_volume() {
 }
 
 #[test]
+fn a_volume_object_that_is_gone_wakes_its_claim() {
+    let mut state = with_claim("u");
+    state.apply(&Change::Volume(Event::Apply(volume("pvc-u"))));
+    state.apply(&Change::Volume(Event::Apply(volume("pvc-bound"))));
+    state.apply(&Change::Volume(Event::Apply(volume("u"))));
+    assert!(state.apply(&Change::Volume(Event::Delete(volume("pvc-bound")))).is_empty());
+    assert!(state.apply(&Change::Volume(Event::Delete(volume("u")))).is_empty());
+    assert_eq!(state.apply(&Change::Volume(Event::Delete(volume("pvc-u")))), ["u"]);
+    attempt(&mut state, "u");
+    // One that a list no longer names.
+    state.apply(&Change::Volume(Event::Apply(volume("pvc-u"))));
+    state.apply(&Change::Volume(Event::Init));
+    assert_eq!(state.apply(&Change::Volume(Event::InitDone)), ["u"]);
+}
+
+#[test]
 fn a_claim_whose_volume_is_known_stops_silently() {
     let mut state = with_claim("u");
     state.apply(&Change::Volume(Event::Apply(volume("pvc-u"))));

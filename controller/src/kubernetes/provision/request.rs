@@ -30,6 +30,19 @@ pub(crate) enum RequestError {
     /// The driver has no clones.
     #[error("the claim asks for the content of PersistentVolumeClaim \"{0}\", and this driver does not offer clones")]
     Clone(String),
+    /// A source that belongs to others.
+    #[error(
+        "the claim asks for the content of {kind} \"{namespace}/{name}\", and this driver takes none from another namespace; \
+         for an empty volume make the claim without spec.dataSourceRef"
+    )]
+    OtherNamespace {
+        /// Kind of the source.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// The driver has no `MODIFY_VOLUME`.
     #[error(
         "the claim names VolumeAttributesClass \"{0}\", and this driver does not offer them: it lacks the capability \
@@ -70,14 +83,22 @@ pub(crate) struct Plan {
     pub(crate) secrets: Secrets,
 }
 
+/// What the name of a claim's volume begins with; its UID follows.
+const VOLUME_PREFIX: &str = "pvc-";
+
 /// Name of the volume of a claim, on the share and in Kubernetes.
 pub(crate) fn volume_name(claim_uid: &str) -> String {
-    format!("pvc-{claim_uid}")
+    format!("{VOLUME_PREFIX}{claim_uid}")
+}
+
+/// UID of the claim whose volume has this name, if it is such a name.
+pub(crate) fn claim_uid(volume_name: &str) -> Option<&str> {
+    volume_name.strip_prefix(VOLUME_PREFIX)
 }
 
 /// Whether the claim's content is to come from something that only a populator understands.
 pub(crate) fn wants_populator(claim: &Claim) -> bool {
-    claim.spec.data_source.as_ref().is_some_and(|source| !is_snapshot(&source.kind) && !is_claim(source))
+    claim.source().is_some_and(|source| !is_snapshot(&source.kind) && !is_claim(source))
 }
 
 fn is_snapshot(kind: &str) -> bool {
@@ -112,10 +133,15 @@ fn check_offered(claim: &Claim) -> Result<(), RequestError> {
     if claim.spec.selector.is_some() {
         return Err(RequestError::Selector);
     }
-    if let Some(source) = &claim.spec.data_source {
+    if let Some(source) = claim.source() {
         let group = source.api_group.as_deref().unwrap_or_default();
         if is_snapshot(&source.kind) && group != "snapshot.storage.k8s.io" {
             return Err(RequestError::SnapshotGroup(group.to_owned()));
+        }
+        let namespace = source.namespace.as_deref().unwrap_or_default();
+        if !namespace.is_empty() && namespace != claim.namespace() && (is_snapshot(&source.kind) || is_claim(source)) {
+            let (kind, name) = (source.kind.clone(), source.name.clone());
+            return Err(RequestError::OtherNamespace { kind, namespace: namespace.to_owned(), name });
         }
         if is_snapshot(&source.kind) {
             return Err(RequestError::Snapshot(source.name.clone()));
@@ -309,6 +335,22 @@ mod tests {
         assert!(matches!(error("wrong", "VolumeSnapshot"), RequestError::SnapshotGroup(_)));
         assert!(matches!(error("snapshot.storage.k8s.io", "VolumeSnapshot"), RequestError::Snapshot(_)));
         assert!(matches!(error("", "PersistentVolumeClaim"), RequestError::Clone(_)));
+    }
+
+    #[test]
+    fn a_source_in_another_namespace_is_never_taken_for_none() {
+        let of = |group: &str, kind: &str, namespace: &str| json!({"dataSourceRef": {"apiGroup": group, "kind": kind, "name": "src", "namespace": namespace}});
+        for (group, kind) in [("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")] {
+            let error = build(&of(group, kind, "other"), &json!({})).unwrap_err();
+            assert!(matches!(error, RequestError::OtherNamespace { .. }), "{error}");
+            assert!(error.to_string().contains(&format!("{kind} \"other/src\"")), "{error}");
+        }
+        // Its own, written out.
+        assert!(matches!(
+            build(&of("", "PersistentVolumeClaim", "shop"), &json!({})).unwrap_err(),
+            RequestError::Clone(_)
+        ));
+        assert!(wants_populator(&claim(&of("populator.example", "Hello", "other"))));
     }
 
     #[test]

@@ -66,6 +66,8 @@ struct Inner {
     faults: Mutex<Vec<(Fault, bool)>>,
     /// Nothing but calls about leases is answered.
     deaf: AtomicBool,
+    /// Volumes are not bound.
+    binds_nothing: AtomicBool,
     /// Told of every change; watches and the volume controller wait on it.
     changed: watch::Sender<u64>,
     /// Raised to end every watch under way, each of which listens.
@@ -83,6 +85,7 @@ impl FakeApi {
             objects: Mutex::default(),
             faults: Mutex::default(),
             deaf: AtomicBool::new(false),
+            binds_nothing: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             cut: watch::Sender::new(0),
             watches_ended: AtomicUsize::new(0),
@@ -128,6 +131,13 @@ impl FakeApi {
     /// From now on every call is left without an answer but for those about leases; or no call any more.
     pub(crate) fn set_deaf(&self, deaf: bool) {
         self.inner.deaf.store(deaf, Ordering::Relaxed);
+    }
+
+    /// From now on the volume controller binds no volume; or it does again.
+    pub(crate) fn set_binding(&self, binds: bool) {
+        self.inner.binds_nothing.store(!binds, Ordering::Relaxed);
+        // It looks again.
+        self.inner.change(|_| ());
     }
 
     /// Closes every watch under way, as a restart of the server would.

@@ -2,6 +2,7 @@
 //! volumes to the claims they were made for, releases them, and lets go of those being deleted that nobody uses.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,8 @@ pub(super) async fn run(api: Arc<Inner>) {
     let mut changed = api.changed.subscribe();
     loop {
         changed.borrow_and_update();
-        let patches = decide(&api.objects());
+        let binds = !api.binds_nothing.load(Ordering::Relaxed);
+        let patches = decide(&api.objects(), binds);
         for (place, patch) in patches {
             // The object may be gone by now; the next round sees what is.
             let _refused = api.change(|objects| objects.patch(&place, &patch, true));
@@ -28,7 +30,7 @@ pub(super) async fn run(api: Arc<Inner>) {
 }
 
 /// The patches that objects as they are now call for.
-fn decide(objects: &Objects) -> Vec<(Place, Value)> {
+fn decide(objects: &Objects, binds: bool) -> Vec<(Place, Value)> {
     let classes = objects.of("storageclasses", "");
     let claims = objects.of("persistentvolumeclaims", "");
     let mut patches: Vec<(Place, Value)> = Vec::new();
@@ -50,6 +52,7 @@ fn decide(objects: &Objects) -> Vec<(Place, Value)> {
             _ if claim_uid.is_empty() => {}
             (None, "Released") | (Some(_), "Bound") => {}
             (None, _) => patches.push((place("persistentvolumes", &volume), json!({"status": {"phase": "Released"}}))),
+            (Some(_), _) if !binds => {}
             (Some(claim), _) => {
                 let bound = json!({
                     "metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}},

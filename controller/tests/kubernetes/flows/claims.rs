@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use controller::kubernetes::Config;
+use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 use tokio::sync::watch;
 use tonic::Code;
 
-use crate::cluster::{Cluster, Flow, finalizers};
+use crate::cluster::{Cluster, Flow, Running, finalizers};
 use crate::recording::{Act, id};
 
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
@@ -127,6 +128,71 @@ pub(crate) async fn a_volume_whose_save_is_refused_is_saved_later_and_created_on
     flow.wait_bound("data").await;
     assert_eq!(flow.volumes.creates(), [format!("pvc-{uid}")]);
     assert!(flow.volumes.deletes().is_empty(), "a volume is never deleted because it could not be saved");
+    running.stop().await.expect("a clean end");
+}
+
+/// A volume object as it would be made for the claim `data`, or one that only has its name.
+fn namesake<C: Cluster>(flow: &Flow<'_, C>, uid: &str, handle: &str) -> PersistentVolume {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": flow.name, "name": "data", "uid": uid});
+    let volume = json!({
+        "metadata": {"name": format!("pvc-{uid}")},
+        "spec": {
+            "accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}, "storageClassName": flow.class(),
+            "persistentVolumeReclaimPolicy": "Retain", "csi": {"driver": flow.driver, "volumeHandle": handle},
+            "claimRef": claim,
+        },
+    });
+    serde_json::from_value(volume).unwrap()
+}
+
+/// Begins a claim, and calls `meanwhile` between its create call and its save.
+async fn provision_slowly<C: Cluster>(flow: &Flow<'_, C>, meanwhile: impl AsyncFnOnce(&str)) -> (Running, String) {
+    let (open, gate) = watch::channel(false);
+    flow.volumes.script([Act::Wait(gate)]);
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    let uid = flow.make_claim("data").await;
+    flow.until("the call runs", async || (!flow.volumes.creates().is_empty()).then_some(())).await;
+    meanwhile(&uid).await;
+    open.send(true).unwrap();
+    (running, uid)
+}
+
+pub(crate) async fn a_volume_that_is_saved_already_is_taken_for_what_it_is<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "saved").await;
+    let save = async |uid: &str| {
+        let volume = namesake(&flow, uid, &id(&format!("pvc-{uid}")));
+        flow.all_volumes().create(&PostParams::default(), &volume).await.expect("a volume");
+    };
+    let (running, uid) = provision_slowly(&flow, save).await;
+    flow.wait_bound("data").await;
+    flow.wait_event(&flow.name, &uid, "ProvisioningSucceeded").await;
+    flow.barrier().await;
+    assert_eq!(flow.volumes.creates_of(&uid), 1);
+    running.stop().await.expect("a clean end");
+}
+
+pub(crate) async fn another_volume_object_of_that_name_is_told_and_the_volume_is_not_forgotten<C: Cluster>(
+    cluster: &C,
+) {
+    let flow = Flow::new(cluster, "another").await;
+    let save = async |uid: &str| {
+        let mut volume = namesake(&flow, uid, "x");
+        let spec = volume.spec.as_mut().unwrap();
+        (spec.claim_ref, spec.storage_class_name) = (None, Some("another".to_owned()));
+        flow.all_volumes().create(&PostParams::default(), &volume).await.expect("a volume");
+    };
+    let (running, uid) = provision_slowly(&flow, save).await;
+    let (name, told) = (format!("pvc-{uid}"), flow.wait_event(&flow.name, &uid, "ProvisioningFailed").await);
+    let begin =
+        format!("error saving volume {name}: another PersistentVolume has this name, for volume \"x\" of driver ");
+    assert!(told.starts_with(&begin) && told.contains("; delete it"), "{told}");
+    let reasons: Vec<String> = flow.events(&flow.name, &uid).await.into_keys().map(|(reason, _)| reason).collect();
+    assert!(!reasons.contains(&"ProvisioningSucceeded".to_owned()), "{reasons:?}");
+    flow.all_volumes().delete(&name, &DeleteParams::default()).await.expect("a volume");
+    flow.wait_bound("data").await;
+    let handle = flow.all_volumes().get(&name).await.unwrap().spec.unwrap().csi.unwrap().volume_handle;
+    assert_eq!((handle, flow.volumes.creates()), (id(&name), vec![name]));
     running.stop().await.expect("a clean end");
 }
 
@@ -252,6 +318,25 @@ pub(crate) async fn a_claim_for_a_populator_is_left_to_it<C: Cluster>(cluster: &
         events.contains_key(&("Provisioning".to_owned(), text.to_owned())).then_some(())
     })
     .await;
+    flow.barrier().await;
+    assert_eq!(flow.volumes.creates_of(&uid), 0);
+    running.stop().await.expect("a clean end");
+}
+
+/// Content from another namespace: an API server without the feature gate drops the namespace, so only the fake one has it.
+pub(crate) async fn a_claim_for_content_that_is_not_offered_gets_no_empty_volume<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "source").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    // The API server sets dataSource by it where there is no namespace.
+    let source = json!({"kind": "PersistentVolumeClaim", "name": "other", "namespace": "elsewhere"});
+    let uid = flow.make_claim_with("data", json!({"dataSourceRef": source})).await;
+    let message = flow.wait_event(&flow.name, &uid, "ProvisioningFailed").await;
+    assert!(
+        message.contains("PersistentVolumeClaim \"elsewhere/other\"")
+            || message.contains("PersistentVolumeClaim \"other\""),
+        "{message}"
+    );
     flow.barrier().await;
     assert_eq!(flow.volumes.creates_of(&uid), 0);
     running.stop().await.expect("a clean end");

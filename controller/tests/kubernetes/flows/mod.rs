@@ -14,6 +14,8 @@ macro_rules! every_flow {
             claims an_uncertain_create_of_a_deleted_claim_is_finished_and_then_deleted
             claims a_claim_deleted_while_its_create_runs_leaks_nothing
             claims a_volume_whose_save_is_refused_is_saved_later_and_created_once
+            claims a_volume_that_is_saved_already_is_taken_for_what_it_is
+            claims another_volume_object_of_that_name_is_told_and_the_volume_is_not_forgotten
             claims an_infeasible_claim_is_retried_at_once_when_its_class_is_another
             claims a_volume_smaller_than_asked_for_is_removed_and_made_again
             claims a_useless_volume_that_cannot_be_removed_is_told
@@ -22,6 +24,7 @@ macro_rules! every_flow {
             claims a_claim_whose_volume_exists_is_left_alone
             claims a_claim_for_a_block_device_is_told_and_not_retried
             claims a_claim_for_a_populator_is_left_to_it
+            claims a_claim_for_content_that_is_not_offered_gets_no_empty_volume
             claims a_claim_that_cannot_be_asked_for_is_told_why_and_calls_nothing
             claims work_on_a_claim_that_panics_costs_no_other_and_is_repeated
             claims what_was_made_before_a_panic_is_followed_up_without_its_claim
