@@ -6,7 +6,7 @@
 //!   a connection of their own.
 //! - One that has no work keeps the Lease, whatever fails: nothing is gained by another leader.
 //! - A refusal (4xx) is an answer. An error of the server (5xx) is none, nor is a missed deadline or a lost connection.
-//! - Nothing is concluded from time that passes, only from calls that fail in it, one after the other: two with nothing
+//! - Nothing is concluded from time that passes, only from calls that fail in it or wait for long, one after the other: two with nothing
 //!   between them for [`GAP`] are two accidents.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,11 +80,19 @@ impl Answers {
     /// Notes what came of a call that began at `begun`.
     pub(crate) fn note(&self, begun: Instant, fate: Fate, reason: impl FnOnce() -> String) {
         self.calls.get_or_create(&Labels { outcome: fate.label() }).inc();
-        let now = Instant::now();
         if fate == Fate::Answered {
-            return self.judge(|judge| judge.answered(now));
+            return self.judge(|judge| judge.answered(Instant::now()));
         }
-        if let Some(silence) = self.judge(|judge| judge.failed(begun, now)) {
+        self.failing(begun, reason);
+    }
+
+    /// Notes that a call that began at `begun` has no answer yet, though it should.
+    pub(crate) fn overdue(&self, begun: Instant, reason: impl FnOnce() -> String) {
+        self.failing(begun, reason);
+    }
+
+    fn failing(&self, begun: Instant, reason: impl FnOnce() -> String) {
+        if let Some(silence) = self.judge(|judge| judge.failed(begun, Instant::now())) {
             self.hopeless.send_replace(Some(Hopeless { silence, reason: reason() }));
         }
     }

@@ -1,11 +1,11 @@
 //! Every call to the API server has an end: the layer around its clients.
 //!
 //! # Guarantees
-//! - A call that is no watch has its whole answer, or has failed, within [`CALL`] of being sent, or within [`LIST`] where
-//!   it asks for a page of a list.
+//! - A call that is no watch has its whole answer, or has failed, within [`CALL`] of being sent, within [`WRITE`] where it
+//!   writes, or within [`LIST`] where it asks for a page of a list.
 //! - A watch has begun, or has failed, within [`CALL`]. Its stream is left alone: `watch` says when that ends.
 //! - An error names the call, the server, and how long was waited for it.
-//! - What came of a call is noted in [`Answers`].
+//! - What came of a call is noted in [`Answers`], and so is one that has no answer after [`CALL`], though it may still get one.
 //!
 //! The time that a call waits for others to make room is not part of it.
 
@@ -27,9 +27,13 @@ use tower::{BoxError, Layer, Service};
 
 use super::answers::{Answers, Fate};
 
-/// How long an answer is waited for. The slowest part of it is the admission webhooks of a cluster, which get ten seconds
-/// each unless somebody sets another time; what is done after we stopped waiting is found by the repetition.
+/// How long an answer is waited for.
 pub(crate) const CALL: Duration = Duration::from_secs(15);
+
+/// The same where something is written. The slowest part of it is the admission webhooks of a cluster. Each gets ten seconds
+/// unless somebody sets another time, those that may change the object one after the other; and the server gives a write up
+/// with the client that asked for it. So two of them may be dead. Shorter than what makes a leader hopeless.
+pub(crate) const WRITE: Duration = Duration::from_secs(25);
 
 /// The same for a page of a list, which the server may have to read from etcd and we have to decode.
 pub(crate) const LIST: Duration = Duration::from_secs(25);
@@ -124,11 +128,12 @@ where
             Ok(Response::from_parts(parts, Either::Left(Full::new(body))))
         };
         async move {
-            let (fate, result) = match within(call.kind.deadline(), whole).await {
+            let overdue = || answers.overdue(begun, || message(&call.late(CALL)));
+            let (fate, result) = match within(call.kind.deadline(), whole, overdue).await {
                 Ok(Ok(answer)) if is_failure(answer.status()) => (Fate::ServerError, Ok(answer)),
                 Ok(Ok(answer)) => (Fate::Answered, Ok(answer)),
                 Ok(Err(source)) => (Fate::Failed, Err(call.failed(source))),
-                Err(_) => (Fate::Late, Err(call.late())),
+                Err(_) => (Fate::Late, Err(call.late(call.kind.deadline()))),
             };
             answers.note(begun, fate, || match &result {
                 Ok(answer) => call.refused(answer.status()),
@@ -153,25 +158,27 @@ enum Kind {
     Watch,
     /// A page of a list.
     List,
-    /// Anything else.
-    One,
+    /// Anything else that reads.
+    Read,
+    Write,
 }
 
 impl Kind {
     fn of(method: &Method, uri: &Uri) -> Self {
         let mut words = uri.query().unwrap_or_default().split('&');
         if method != Method::GET {
-            return Self::One;
+            return Self::Write;
         }
         if words.clone().any(|word| matches!(word, "watch=true" | "watch=1")) {
             return Self::Watch;
         }
-        if words.any(|word| word.starts_with("limit=")) { Self::List } else { Self::One }
+        if words.any(|word| word.starts_with("limit=")) { Self::List } else { Self::Read }
     }
 
     fn deadline(self) -> Duration {
         match self {
-            Self::Watch | Self::One => CALL,
+            Self::Watch | Self::Read => CALL,
+            Self::Write => WRITE,
             Self::List => LIST,
         }
     }
@@ -196,8 +203,8 @@ impl Call {
         format!("{} {}", self.method, self.uri.path())
     }
 
-    fn late(&self) -> CallError {
-        CallError::Late { server: Arc::clone(&self.server), call: self.name(), within: self.kind.deadline() }
+    fn late(&self, within: Duration) -> CallError {
+        CallError::Late { server: Arc::clone(&self.server), call: self.name(), within }
     }
 
     fn failed(&self, source: BoxError) -> CallError {
@@ -209,11 +216,19 @@ impl Call {
     }
 }
 
-/// `call`, if it ends within `limit`. Where the deadline itself comes late, the call gets [`GRACE`] to take up what has
+/// `call`, if it ends within `limit`; `overdue` is called when it has not ended within [`CALL`]. Where the deadline itself comes late, the call gets [`GRACE`] to take up what has
 /// arrived meanwhile.
-async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+async fn within<T>(limit: Duration, call: impl Future<Output = T>, overdue: impl FnOnce()) -> Result<T, Elapsed> {
     let mut call = pin!(call);
-    let due = Instant::now() + limit;
+    let begun = Instant::now();
+    if limit > CALL {
+        match timeout_at(begun + CALL, &mut call).await {
+            Ok(done) => return Ok(done),
+            Err(_) if (begun + CALL).elapsed() <= STARVED => overdue(),
+            Err(_) => {}
+        }
+    }
+    let due = begun + limit;
     match timeout_at(due, &mut call).await {
         Err(_) if due.elapsed() > STARVED => timeout(GRACE, call).await,
         result => result,
@@ -275,8 +290,8 @@ mod tests {
     async fn a_call_ends_at_its_deadline_whatever_the_server_leaves_out() {
         let claims = "/api/v1/persistentvolumeclaims";
         for (method, query, within) in [
-            (Method::POST, "", CALL),
-            (Method::PATCH, "?fieldManager=x", CALL),
+            (Method::POST, "", WRITE),
+            (Method::PATCH, "?fieldManager=x", WRITE),
             (Method::GET, "", CALL),
             (Method::GET, "?limit=250&resourceVersion=7", LIST),
         ] {
@@ -306,7 +321,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_time_is_an_answer_and_a_failure_has_its_cause() {
-        let nearly = Duration::from_millis(14_999);
+        let nearly = Duration::from_millis(24_999);
         assert_eq!(call(Server::Slow(nearly), Method::PUT, "/x").await, (nearly, Ok(200)));
         let (_, result) = call(Server::Refuses, Method::PUT, "/x").await;
         let text = "the API server https://api.example:6443 could not be asked for PUT /x: connection refused";
@@ -317,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_our_own_load_delayed_still_counts() {
         let (answer, arrives) = tokio::sync::oneshot::channel();
-        let call = within(Duration::from_millis(10), arrives);
+        let call = within(Duration::from_millis(10), arrives, || ());
         let load = async {
             std::thread::sleep(STARVED + Duration::from_millis(200));
             // By another task, after a turn or two of the runtime: as a connection's task reads its socket.

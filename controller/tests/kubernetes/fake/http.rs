@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::objects::{Change, Place, Refusal};
 use super::{Call, Fate, Inner, text};
@@ -42,6 +43,7 @@ pub(super) async fn answer(api: &Arc<Inner>, request: Request<Body>) -> Response
             let nothing = stream::pending::<Result<Frame<Bytes>, Infallible>>();
             return Response::new(StreamBody::new(nothing).boxed_unsync());
         }
+        Some(Fate::Slow(time)) => sleep(time).await,
         None => {}
     }
     let patch_type = parts.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();

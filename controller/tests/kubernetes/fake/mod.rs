@@ -12,6 +12,7 @@ mod volume_controller;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use ::http::{Method, Request, Response};
 use kube::client::Body;
@@ -41,7 +42,7 @@ pub(crate) enum Call {
     Watch,
 }
 
-/// What becomes of a request that is not done.
+/// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is answered with this status.
@@ -50,6 +51,8 @@ pub(crate) enum Fate {
     Silence,
     /// Headers come, and nothing after them.
     Stall,
+    /// It is done after so long, unless the client has gone by then.
+    Slow(Duration),
 }
 
 /// The server, in the hands of its test.
