@@ -99,6 +99,14 @@ pub enum OperationError {
         #[source]
         source: RecordError,
     },
+    /// A record or a claim that the driver has not written, or not there.
+    #[error("{location} does not count: {problem}")]
+    NotBelieved {
+        /// `server:path` of it.
+        location: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Others could write where the driver keeps what it trusts.
     #[error("{location}, where the driver keeps its records, {problem}")]
     Untrusted {
@@ -106,6 +114,30 @@ pub enum OperationError {
         location: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// The server gives others permissions that they were not to have where the driver keeps what it trusts.
+    #[error(
+        "the server does not keep permissions: {location}, where the driver keeps its records, was to have mode {wanted:04o} and has \
+         {found:04o}, so that others could write there"
+    )]
+    ModesOverruled {
+        /// `server:path` of the folder.
+        location: String,
+        /// The mode that was asked for.
+        wanted: u32,
+        /// The one that it has.
+        found: u32,
+    },
+    /// The server does not let the controller set a mode, and has not given the directory the one that was asked for.
+    #[error("the server does not let the controller give {location} the mode {wanted:04o}")]
+    ModeRefused {
+        /// `server:path` of the directory.
+        location: String,
+        /// The mode that was asked for.
+        wanted: u32,
+        /// What the server said.
+        #[source]
+        source: nfs_client::Error,
     },
     /// The share does not exist, or is no directory.
     #[error("the share {location} does not exist")]
@@ -262,11 +294,14 @@ impl OperationError {
             | Self::UnreadableId(_)
             | Self::PeersVolume(_)
             | Self::Record { .. }
+            | Self::NotBelieved { .. }
             | Self::Untrusted { .. }
             | Self::ShareMissing { .. }
             | Self::ShareEmpty { .. }
             | Self::ShareReplaced { .. }
             | Self::ShareReadOnly { .. }
+            | Self::ModesOverruled { .. }
+            | Self::ModeRefused { .. }
             | Self::OwnerRefused { .. }
             | Self::NotKept { .. }
             | Self::OtherFileSystem { .. } => Code::FailedPrecondition,

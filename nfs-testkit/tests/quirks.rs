@@ -71,10 +71,12 @@ async fn a_created_mode_is_the_servers_and_a_later_one_the_clients() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mode_is_refused_or_ignored_and_an_owner_is_not() {
-    let (server, client, export) = world(|options| options.chmod = Chmod::Refused).await;
-    assert_eq!(status(client.setattr(&export, SetAttributes::mode(0o711)).await), NfsStatus::Perm);
-    client.setattr(&export, SetAttributes::owner(Some(7), None)).await.unwrap();
-    assert_eq!((server.mode("/export"), server.owner("/export")), (Some(0o755), Some((7, 0))));
+    for refusal in [NfsStatus::Perm, NfsStatus::Access, NfsStatus::NotSupp, NfsStatus::Inval] {
+        let (server, client, export) = world(|options| options.chmod = Chmod::Refused(refusal)).await;
+        assert_eq!(status(client.setattr(&export, SetAttributes::mode(0o711)).await), refusal);
+        client.setattr(&export, SetAttributes::owner(Some(7), None)).await.unwrap();
+        assert_eq!((server.mode("/export"), server.owner("/export")), (Some(0o755), Some((7, 0))));
+    }
 
     let (server, client, export) = world(|options| options.chmod = Chmod::Ignored).await;
     let both = SetAttributes { owner: Some(7), ..SetAttributes::mode(0o711) };

@@ -45,6 +45,11 @@ impl RecordKey {
         Self(format!("{HASH_MARK}{}", hash(name)))
     }
 
+    /// Whether a volume of this name may have this key.
+    pub fn is_of(&self, name: &str) -> bool {
+        Self::plain(name).as_ref() == Some(self) || Self::hashed(name) == *self
+    }
+
     /// The key as text: a single legal file name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -109,6 +114,16 @@ fn hash(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_its_own_keys_alone() {
+        for (name, plain) in [("pvc-1", true), ("PVC-1", false), ("", false)] {
+            assert!(RecordKey::hashed(name).is_of(name), "{name}");
+            assert_eq!(RecordKey::plain(name).is_some_and(|key| key.is_of(name)), plain, "{name}");
+            assert!(!RecordKey::hashed(name).is_of("pvc-2"), "{name}");
+        }
+        assert!(!"pvc-1".parse::<RecordKey>().expect("legal").is_of("pvc-2"));
+    }
 
     #[test]
     fn places_have_keys() {

@@ -8,6 +8,11 @@ use super::{Occupied, OperationError};
 const TOO_LITTLE: &str = "Linux clients need 8 operations and 4 KiB in a request and its reply as well: raise the limit on the \
                           server, free memory there, or update its software";
 
+/// What to do where others could write to what the driver makes for itself alone.
+const OVERRULED: &str = "an access control list that directories inherit, or the file system, decides there: let modes decide on the share \
+                         (NetApp: security style UNIX; ZFS: aclmode=passthrough or discard; vfat and the like: mount it with umask=077; \
+                         elsewhere remove the inheritable entries that let others write)";
+
 impl OperationError {
     /// What a person can do, where the error itself does not say it.
     pub fn remedy(&self) -> Option<&'static str> {
@@ -33,6 +38,10 @@ impl OperationError {
                 "nothing was deleted; let that driver delete it, or set the PersistentVolume's reclaim policy to Retain to let go of it",
             ),
             Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
+            Self::NotBelieved { .. } => Some(
+                "nothing was changed; others could write there, as where a pod with an fsGroup used the whole share as its volume; see \
+                 what it says, and remove it by hand",
+            ),
             Self::Untrusted { .. } => Some(
                 "after checking what is in it, give it to the user for whom the server takes the controller (with no_root_squash: \
                  chown -R root), with mode 0700",
@@ -62,6 +71,12 @@ impl OperationError {
             Self::OwnerRefused { .. } => {
                 Some("export the share with no_root_squash, or leave \"uid\" and \"gid\" out of the StorageClass")
             }
+            Self::ModesOverruled { .. } => Some(OVERRULED),
+            Self::ModeRefused { .. } | Self::NotKept { what: "mode", .. } => Some(
+                "an access control list that directories inherit may decide there: let modes decide on the share (NetApp: security style \
+                 UNIX; ZFS: aclmode=passthrough or discard; elsewhere remove the inheritable entries), or set \"mountPermissions\" in the \
+                 StorageClass to the mode that the server gives",
+            ),
             Self::NotKept { .. } => Some(
                 "export the share with no_root_squash, or change \"mountPermissions\", \"uid\" and \"gid\" in the \
                  StorageClass to what the server keeps",
@@ -83,7 +98,11 @@ impl OperationError {
 
 fn occupied_remedy(by: &Occupied) -> Option<&'static str> {
     match by {
-        Occupied::Directory | Occupied::Symlink | Occupied::Other => {
+        Occupied::Directory => Some(
+            "nothing was changed; move it away, or use another \"subDir\" in the StorageClass; if it is empty and the server overrules \
+             modes, a crash may have left it: remove it then (rmdir)",
+        ),
+        Occupied::Symlink | Occupied::Other => {
             Some("nothing was changed; move it away, or use another \"subDir\" in the StorageClass")
         }
         Occupied::Volume(_) => Some("use a \"subDir\" in the StorageClass that differs for each volume"),

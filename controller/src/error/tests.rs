@@ -84,6 +84,18 @@ fn every_error() -> Vec<(OperationError, Code)> {
         (occupied(Occupied::Volume("k".to_owned())), Code::FailedPrecondition),
         (occupied(Occupied::Inside("team".to_owned())), Code::FailedPrecondition),
         (OperationError::Record { location: location(), source: other }, Code::FailedPrecondition),
+        (
+            OperationError::NotBelieved { location: location(), problem: "it is another volume's" },
+            Code::FailedPrecondition,
+        ),
+        (
+            OperationError::ModesOverruled { location: location(), wanted: 0o700, found: 0o777 },
+            Code::FailedPrecondition,
+        ),
+        (
+            OperationError::ModeRefused { location: location(), wanted: 0o700, source: source() },
+            Code::FailedPrecondition,
+        ),
         (OperationError::Untrusted { location: location(), problem: "is a symbolic link" }, Code::FailedPrecondition),
         (
             OperationError::ShareMissing { location: location(), high_port: false, source: source() },

@@ -14,11 +14,13 @@ mod full;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod grace;
 mod identity;
+mod modes;
 mod places;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod ports;
 mod reaping;
 mod refusals;
+mod reopened;
 mod split;
 mod squash;
 mod takeover;
@@ -90,6 +92,10 @@ macro_rules! common_volume_tests {
                 records_that_others_could_write_are_not_trusted,
                 folders_that_anybody_else_may_enter_are_not_trusted,
                 records_of_another_user_are_not_trusted;
+            reopened:
+                folders_that_an_fs_group_opened_are_closed_again,
+                what_others_wrote_into_opened_folders_is_not_believed,
+                what_no_fs_group_makes_of_the_drivers_folders_is_not_trusted;
             doubt:
                 owner_and_mode_are_set_again_unless_the_volume_is_in_use;
             split:
@@ -170,6 +176,7 @@ mod fake {
 
     every_volume_test!(World::fake());
     volume_tests! { World::squashed_fake();
+        reopened: folders_of_nobodys_that_an_fs_group_opened_are_closed_again;
         squash: a_squashed_root_cannot_set_an_owner;
         reaping:
             a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,
@@ -220,6 +227,7 @@ mod ganesha {
 
     every_volume_test!(World::ganesha());
     volume_tests! { World::squashed_ganesha();
+        reopened: folders_of_nobodys_that_an_fs_group_opened_are_closed_again;
         squash: a_squashed_root_cannot_set_an_owner;
         reaping:
             a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,
@@ -255,6 +263,7 @@ mod knfsd {
 
     every_volume_test!(World::Knfsd(Knfsd::new()));
     volume_tests! { World::Knfsd(Knfsd::beside("squashed", 0o777));
+        reopened: folders_of_nobodys_that_an_fs_group_opened_are_closed_again;
         squash: a_squashed_root_cannot_set_an_owner;
         reaping:
             a_closed_directory_keeps_nothing_but_itself_where_root_is_nobody,

@@ -112,3 +112,21 @@ mod inherited_modes {
         reaping: a_tree_is_removed_without_following_links;
     }
 }
+
+/// Modes that cannot be set. Each body makes its own servers, since it goes over many.
+mod overruled_modes {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_share_on_which_everybody_may_write_is_named() {
+        crate::modes::a_share_on_which_everybody_may_write_is_named().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_mode_that_cannot_be_set_is_named_and_nothing_is_left() {
+        crate::modes::a_mode_that_cannot_be_set_is_named_and_nothing_is_left().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn folders_that_others_may_only_read_are_trusted_where_the_server_makes_them_so() {
+        crate::modes::folders_that_others_may_only_read_are_trusted_where_the_server_makes_them_so().await;
+    }
+}

@@ -315,6 +315,42 @@ impl World {
         }
     }
 
+    /// Does what kubelet does for a pod's `fsGroup` to a volume that is the whole share: the group of everything changes, links
+    /// included, and directories and files get what the group needs. Without a group: where root may not give things away.
+    pub(crate) async fn give_to_fs_group(&self, gid: Option<u32>) {
+        let client = self.by_hand();
+        let objects = self.tree().into_iter().chain([(String::new(), Object::Directory { mode: 0, owner: (0, 0) })]);
+        for (path, object) in objects {
+            let names = self.names_to(&path);
+            let (name, parent) = names.split_last().unwrap();
+            let parent = client.open_dir(parent).await.unwrap();
+            let found = client.entry(&parent, name).await.unwrap();
+            let added = match object {
+                Object::Directory { .. } => Some(0o2770),
+                Object::File => Some(0o660),
+                Object::Link(_) => None,
+            };
+            let mode = added.map(|added| found.attributes.mode.unwrap() | added);
+            let changed =
+                client.setattr(&found.handle, SetAttributes { mode, ..SetAttributes::owner(None, gid) }).await;
+            assert!(changed.is_ok() || gid.is_none(), "{path}: {changed:?}");
+        }
+        client.shutdown().await;
+    }
+
+    /// Renames something below the share, as on the server itself.
+    pub(crate) async fn rename(&self, from: &str, to: &str) {
+        let client = self.by_hand();
+        let mut directories = Vec::new();
+        for path in [from, to] {
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+            directories.push((client.open_dir(&self.names_to(parent)).await.unwrap(), name));
+        }
+        let [(from, old), (to, new)] = &directories[..] else { unreachable!("two paths") };
+        client.rename((from, old), (to, new)).await.unwrap();
+        client.shutdown().await;
+    }
+
     /// Changes owner or mode of a directory.
     pub(crate) async fn change(&self, path: &str, attributes: SetAttributes) {
         let client = self.by_hand();

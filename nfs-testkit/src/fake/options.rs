@@ -10,9 +10,9 @@ pub enum Chmod {
     /// It is set.
     #[default]
     Applied,
-    /// SETATTR answers PERM, as ZFS with `aclmode=restricted` where a directory has an ACL that a mode cannot express, and
-    /// ONTAP volumes of security style NTFS with `ntfs-unix-security-ops fail`.
-    Refused,
+    /// SETATTR answers this: PERM on ZFS with `aclmode=restricted` where a directory has an ACL that a mode cannot express, and on
+    /// ONTAP volumes of security style NTFS with `ntfs-unix-security-ops fail`; ACCESS, NOTSUPP and INVAL elsewhere.
+    Refused(NfsStatus),
     /// SETATTR succeeds and changes nothing, as on vfat, and on ONTAP volumes of security style NTFS with
     /// `ntfs-unix-security-ops ignore`.
     Ignored,

@@ -72,8 +72,8 @@ impl State {
         let mut attributes = *attributes;
         match self.options.chmod {
             Chmod::Applied => {}
-            Chmod::Refused if attributes.mode.is_some() => return Err(NfsStatus::Perm),
-            Chmod::Refused | Chmod::Ignored => attributes.mode = None,
+            Chmod::Refused(status) if attributes.mode.is_some() => return Err(status),
+            Chmod::Refused(_) | Chmod::Ignored => attributes.mode = None,
         }
         if self.options.ignores_owners {
             (attributes.owner, attributes.group) = (None, None);

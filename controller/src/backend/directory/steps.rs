@@ -4,7 +4,7 @@
 //! Most servers take all of them in one; some take 16 operations in a compound, or 8.
 
 use nfs_client::protocol::Reply;
-use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, Replies};
+use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, ObjectState, Replies};
 
 use super::faults::Faults;
 use super::step::Step;
@@ -55,10 +55,18 @@ pub(crate) struct Failure {
     pub(crate) step: Option<Step>,
     /// The steps that have been done before it.
     pub(crate) done: Vec<Step>,
+    /// The state of the directory that was made, if no step has changed it since.
+    pub(crate) made: Option<ObjectState>,
     pub(crate) error: Error,
 }
 
 impl Failure {
+    fn new(step: Option<Step>, done: Vec<Step>, answers: &Answers, error: Error) -> Self {
+        let is_changed = done.iter().any(|step| matches!(step, Step::Owner | Step::Mode));
+        let made = answers.attributes(Step::Place).and_then(Attributes::state).filter(|_| !is_changed);
+        Self { step, done, made, error }
+    }
+
     /// Whether the server may have done a part of the step that failed: it found no room for what the part was to answer.
     pub(crate) fn is_half_done(&self) -> bool {
         is_too_long(&self.error)
@@ -146,7 +154,7 @@ impl Steps {
         while !left.is_empty() {
             let limits = match site.client().limits().await {
                 Ok(limits) => limits,
-                Err(error) => return Err(Failure { step: None, done, error }),
+                Err(error) => return Err(Failure::new(None, done, &answers, error)),
             };
             let made = answers.made.last().map(|(_, handle)| handle);
             let request = |groups: usize| Request::new(site.faults(), self.guard.as_ref(), &left[..groups], made);
@@ -173,7 +181,7 @@ impl Steps {
                     // What is before it is done, and what is left may fit into a reply of its own.
                     let groups = if is_too_long(&error) { whole_groups(left, taken) } else { 0 };
                     if groups == 0 {
-                        return Err(Failure { step, done, error });
+                        return Err(Failure::new(step, done, &answers, error));
                     }
                     groups
                 }

@@ -4,7 +4,7 @@ use nfs_client::{Attributes, Compound, FileHandle, NfsStatus, ObjectState, OpCod
 use volume::{PlaceKey, Record, RecordKey, ShareIdentity, SubPath};
 
 use crate::backend::directory::place::{Leaf, walk};
-use crate::backend::directory::store::{Hold, Share, Store, call_both, parse, unreadable};
+use crate::backend::directory::store::{Hold, Share, Store, call_both, unreadable};
 use crate::error::{Occupied, OperationError};
 
 /// How often an operation starts over when a handle was stale or a session was lost.
@@ -64,14 +64,15 @@ async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, Oper
     let (completed, error) = call_both(&store.site, request, held).await;
     let state = completed.attributes(0).and_then(Attributes::state);
     let Some(error) = error else {
-        return located(store, key, completed.target(0).unwrap_or_default(), state, None).await;
+        return located(store, key, store.read_record(key, &completed)?, state, None).await;
     };
-    let Some(text) = completed.target(0) else {
+    if completed.attributes(0).is_none() {
         return match error.failed_op() {
             Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
             _ => Err(unreadable(&store.site, key, error)),
         };
-    };
+    }
+    let record = store.read_record(key, &completed)?;
     if !error.is_status(NfsStatus::NoEnt) {
         return Err(store.site.failed("look up", default.as_str(), error));
     }
@@ -81,18 +82,17 @@ async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, Oper
         Some(attributes) if attributes.is_symlink() => Place::Other(Occupied::Symlink),
         Some(_) => Place::Other(Occupied::Other),
     };
-    located(store, key, text, state, Some(place)).await
+    located(store, key, record, state, Some(place)).await
 }
 
-/// Reads the record; `default` is what is in the default place, unless somebody else has held that.
+/// Where the record says that the volume is; `default` is what is in the default place, unless somebody else has held that.
 async fn located(
     store: &Store,
     key: &RecordKey,
-    text: &[u8],
+    record: Record,
     state: Option<ObjectState>,
     default: Option<Place>,
 ) -> Result<Option<Located>, OperationError> {
-    let record = parse(&store.site, key, text)?;
     if record.path == key.default_place() {
         let place = default.unwrap_or(Place::Lost);
         return Ok(Some(Located { record, identity: store.identity, place, state, held: false }));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use nfs_client::{Error, NfsStatus};
+use nfs_client::{Error, NfsStatus, ObjectState};
 use tokio::time::Instant;
 
 use super::observe::{is_empty, remove_closed};
@@ -27,6 +27,8 @@ pub(crate) struct Doubt {
     ours: bool,
     /// It may be one.
     perhaps_ours: bool,
+    /// The state in which an attempt has made the directory: as long as it is in that state, it is ours whatever its mode.
+    made: Option<ObjectState>,
     /// A request may be executed until then, so no look before can prove anything.
     late: Option<Instant>,
 }
@@ -39,6 +41,11 @@ impl Doubt {
     /// Whether a complete directory is one that no call was answered for. Any other one may be in use.
     pub(crate) fn is_ours(&self) -> bool {
         self.ours
+    }
+
+    /// The state in which an attempt has left the directory that it made.
+    pub(crate) fn made(&self) -> Option<ObjectState> {
+        self.made
     }
 
     /// Something was seen.
@@ -61,6 +68,7 @@ impl Doubt {
         self.left |= unknown || failure.is_half_done() || !failure.done.is_empty();
         self.ours |= completes && (made || (unknown && looked));
         self.perhaps_ours |= completes && unknown;
+        self.made = failure.made.or(self.made);
         if matches!(failure.error, Error::OutcomeUnknown { may_still_happen: true, .. }) {
             self.late = Some(Instant::now() + LATE);
         }
@@ -68,7 +76,7 @@ impl Doubt {
 
     /// Looks whether anything is left after an attempt that failed for good. Without a result the doubt stays as it is.
     pub(crate) async fn settle(&mut self, share: &Share, wanted: &Wanted) {
-        match is_anything_left(share, wanted, self.ours || self.perhaps_ours).await {
+        match is_anything_left(share, wanted, self.ours || self.perhaps_ours, self.made).await {
             Ok(left) => {
                 self.left = left;
                 if !self.is_raised() {
@@ -85,16 +93,24 @@ impl Doubt {
 
 /// Whether there is a record, a hold, or a directory that was begun. A volume that exists is not: if the attempts did not
 /// make it, no repetition makes it the one that is asked for.
-async fn is_anything_left(share: &Share, wanted: &Wanted, ours: bool) -> Result<bool, OperationError> {
+async fn is_anything_left(
+    share: &Share,
+    wanted: &Wanted,
+    ours: bool,
+    made: Option<ObjectState>,
+) -> Result<bool, OperationError> {
     let Some(store) = share.existing_store().await? else { return Ok(false) };
     let (key, path) = (wanted.id.key(), &wanted.record.path);
-    let record = store.record(key).await?;
+    let record = store.own_record(key).await?;
     if record.as_ref().is_some_and(|record| record.path == *path && wanted.accept(&store.site, record).is_err()) {
         return Ok(false);
     }
     let recorded = record.is_some_and(|record| record.path == *path);
     if let Some(place) = wanted.hold().filter(|_| !recorded) {
-        return Ok(matches!(store.hold(&place, key).await?, Hold::Us(_)));
+        return match store.hold(&place, key).await {
+            Err(OperationError::NotBelieved { .. }) => Ok(false),
+            hold => hold.map(|hold| matches!(hold, Hold::Us(_))),
+        };
     }
     let walk = walk(&store, path).await?;
     match walk.leaf {
@@ -106,7 +122,8 @@ async fn is_anything_left(share: &Share, wanted: &Wanted, ours: bool) -> Result<
             }
         }
         Leaf::Directory(_, attributes) if is_begun(&attributes) => Ok(true),
-        Leaf::Directory(..) => Ok(recorded && ours),
+        Leaf::Directory(_, attributes) if !recorded => Ok(made.is_some() && attributes.state() == made),
+        Leaf::Directory(..) => Ok(ours),
         Leaf::Free | Leaf::Other(_) => Ok(recorded),
     }
 }
@@ -117,7 +134,7 @@ mod tests {
 
     fn failure(may_still_happen: bool) -> Failure {
         let error = Error::OutcomeUnknown { server: "nfs".into(), detail: "no reply".to_owned(), may_still_happen };
-        Failure { step: None, done: Vec::new(), error }
+        Failure { step: None, done: Vec::new(), made: None, error }
     }
 
     #[tokio::test(start_paused = true)]

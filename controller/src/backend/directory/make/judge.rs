@@ -1,13 +1,13 @@
 //! What the server's answer to the steps of a create says. Nothing is asked or changed here.
 
-use nfs_client::{Attributes, Error, NfsStatus, ObjectState};
+use nfs_client::{Attributes, Error, NfsStatus, ObjectState, OpCode};
 
 use super::doubt::Doubt;
 use super::observe::{Draft, Stage};
 use super::wanted::Wanted;
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{Answers, Failure};
-use crate::backend::directory::store::Site;
+use crate::backend::directory::store::{Site, refuses_mode};
 use crate::error::{Occupied, OperationError};
 
 /// How the steps ended.
@@ -73,7 +73,7 @@ fn failed(
     doubt: &mut Doubt,
 ) -> Verdict {
     doubt.note(&failure, completes(draft), looked);
-    if look_again(&failure) {
+    if look_again(&failure) || (!looked && is_mode_refused(&failure)) {
         let status = failure.error.status();
         let forget = status.is_some_and(|status| status.is_lost_handle() || status == NfsStatus::NoEnt);
         let error = match status {
@@ -82,10 +82,12 @@ fn failed(
         };
         return Verdict::Look { error, forget };
     }
-    let done = failure.done.clone();
+    let (done, made) = (failure.done.clone(), failure.made);
     let error = explain(site, wanted, failure);
-    let take_back = (!error.is_retried())
-        .then(|| TakeBack { done, left: draft.place.as_ref().filter(|_| doubt.is_ours()).and_then(|made| made.state) });
+    let take_back = (!error.is_retried()).then(|| TakeBack {
+        done,
+        left: draft.place.as_ref().filter(|_| doubt.is_ours()).and_then(|made| made.state).or(made),
+    });
     Verdict::Failed(error, take_back)
 }
 
@@ -125,8 +127,19 @@ fn look_again(failure: &Failure) -> bool {
     }
 }
 
+/// Whether the server does not let the mode be set. It may have given the directory the one that was asked for all the same.
+fn is_mode_refused(failure: &Failure) -> bool {
+    failure.step == Some(Step::Mode)
+        && matches!(failure.error.failed_op(), Some((_, OpCode::SetAttr)))
+        && failure.error.status().is_some_and(refuses_mode)
+}
+
 fn explain(site: &Site, wanted: &Wanted, failure: Failure) -> OperationError {
     let path = wanted.record.path.as_str();
+    if is_mode_refused(&failure) {
+        let (location, wanted) = (site.at(path), wanted.mode);
+        return OperationError::ModeRefused { location, wanted, source: failure.error };
+    }
     match (failure.step, failure.error.status()) {
         (Some(Step::Owner), Some(NfsStatus::Perm | NfsStatus::Access)) => {
             OperationError::OwnerRefused { location: site.at(path), wanted: wanted.owner_text(), source: failure.error }

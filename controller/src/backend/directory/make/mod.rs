@@ -100,7 +100,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         }
         Err(error) => {
             if !error.is_retried() {
-                undo::release(&store, wanted).await;
+                undo::release(&store, wanted, doubt.made()).await;
             }
             return Err(error);
         }
@@ -142,7 +142,7 @@ async fn look(
     looks: bool,
     doubt: &mut Doubt,
 ) -> Result<Seen, OperationError> {
-    let seen = if looks { observe(store, wanted).await } else { outset(store, wanted).await }?;
+    let seen = if looks { observe(store, wanted, doubt.made()).await } else { outset(store, wanted).await }?;
     if let Seen::Draft(draft) = &seen {
         doubt.raise(draft.holds_something());
         place::check(share, store, (&wanted.record.path, wanted.id.key()), &draft.ancestors).await?;

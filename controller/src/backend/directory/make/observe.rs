@@ -33,6 +33,8 @@ pub(crate) struct Made {
     pub(crate) handle: FileHandle,
     pub(crate) state: Option<ObjectState>,
     pub(crate) stage: Stage,
+    /// Whether its owner and group are as asked for.
+    pub(crate) is_owned: bool,
 }
 
 /// How far a directory is.
@@ -96,8 +98,8 @@ pub(crate) async fn outset(store: &Store, wanted: &Wanted) -> Result<Seen, Opera
     Ok(Seen::Draft(Draft::new(store, walk)))
 }
 
-/// Looks at everything that there may be of a volume.
-pub(crate) async fn observe(store: &Store, wanted: &Wanted) -> Result<Seen, OperationError> {
+/// Looks at everything that there may be of a volume. `made` is the state in which an earlier attempt has left its directory.
+pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectState>) -> Result<Seen, OperationError> {
     // The place before the record: a complete directory of ours has its record by then, whoever else is at work on it.
     let looked = walk(store, &wanted.record.path).await;
     let record = store.record(wanted.id.key()).await?;
@@ -130,11 +132,12 @@ pub(crate) async fn observe(store: &Store, wanted: &Wanted) -> Result<Seen, Oper
         Leaf::Free => {}
         Leaf::Other(by) => return Err(occupied(store, wanted, by)),
         Leaf::Directory(place, attributes) => {
-            if record.is_none() && !is_begun_by_us(store, wanted, &draft, &place, &attributes).await? {
+            if record.is_none() && !is_begun_by_us(store, wanted, &draft, (&place, &attributes), made).await? {
                 return Ok(Seen::Unclear);
             }
             let stage = stage(store, wanted, &place, &attributes).await?;
-            draft.place = Some(Made { handle: place, state: attributes.state(), stage });
+            let is_owned = wanted.owns(&attributes);
+            draft.place = Some(Made { handle: place, state: attributes.state(), stage, is_owned });
         }
     }
     let whole = draft.stage() == Some(Stage::Complete) && draft.recorded && (draft.held || wanted.hold().is_none());
@@ -175,14 +178,15 @@ pub(crate) async fn is_empty(
     }
 }
 
-/// A directory without a record is ours only if it bears the mark of one that we began and is empty. Whether it is empty may
+/// A directory without a record is ours only if it bears the mark of one that we began, or is as an attempt of ours has `made` it,
+/// and is empty. Whether it is empty may
 /// not be for us to see: then it is removed, which proves it, and false says to look again.
 async fn is_begun_by_us(
     store: &Store,
     wanted: &Wanted,
     draft: &Draft,
-    place: &FileHandle,
-    attributes: &Attributes,
+    (place, attributes): (&FileHandle, &Attributes),
+    made: Option<ObjectState>,
 ) -> Result<bool, OperationError> {
     let foreign = || occupied(store, wanted, Occupied::Directory);
     if wanted.hold().is_none() {
@@ -193,7 +197,7 @@ async fn is_begun_by_us(
     } else if !draft.held {
         return Err(foreign());
     }
-    if !is_begun(attributes) {
+    if !is_begun(attributes) && (made.is_none() || attributes.state() != made) {
         return Err(foreign());
     }
     match is_empty(store, wanted, place).await? {

@@ -37,7 +37,8 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
     }
     if draft.stage() != Some(Stage::Complete) {
         let place = || draft.place.as_ref().map_or(At::Made, |place| at(&place.handle));
-        let owner = wanted.owner();
+        // Where the mode cannot be set, the directory stays as it was seen, so that it can be taken back.
+        let owner = wanted.owner().filter(|_| draft.place.as_ref().is_none_or(|place| !place.is_owned));
         if let Some(owner) = owner {
             steps = steps.then(Step::Owner, place(), Compound::new().set_attr(owner));
         }

@@ -25,7 +25,7 @@ struct Begun {
 /// `left` is the state in which the attempt left the directory, if it got as far as completing it.
 pub(crate) async fn undo(store: &Store, wanted: &Wanted, draft: &Draft, done: &[Step], left: Option<ObjectState>) {
     let made = |step| done.contains(&step);
-    if draft.stage() == Some(Stage::Complete) {
+    if draft.stage() == Some(Stage::Complete) && draft.recorded {
         return;
     }
     let mut place = None;
@@ -49,9 +49,10 @@ pub(crate) async fn undo(store: &Store, wanted: &Wanted, draft: &Draft, done: &[
 }
 
 /// Gives up a place that turned out not to be the volume's: removes the hold and what was begun there.
-pub(crate) async fn release(store: &Store, wanted: &Wanted) {
+/// `made` is the state in which the attempts have left the directory.
+pub(crate) async fn release(store: &Store, wanted: &Wanted, made: Option<ObjectState>) {
     let (key, path) = (wanted.id.key(), &wanted.record.path);
-    match store.record(key).await {
+    match store.own_record(key).await {
         Ok(record) if record.as_ref().is_none_or(|record| record.path != *path) => {}
         _ => return,
     }
@@ -62,7 +63,7 @@ pub(crate) async fn release(store: &Store, wanted: &Wanted) {
         (Ok(Hold::Nobody), None) => None,
         _ => return,
     };
-    let place = begun(store, wanted, None).await;
+    let place = begun(store, wanted, made).await;
     if remove(store, wanted, place, false, hold.clone()).await == Removed::HoldsSomething {
         // The directory is not the volume's, so the place need not be either.
         remove(store, wanted, None, false, hold).await;
@@ -70,7 +71,7 @@ pub(crate) async fn release(store: &Store, wanted: &Wanted) {
 }
 
 async fn is_without_record(store: &Store, wanted: &Wanted) -> bool {
-    matches!(store.record(wanted.id.key()).await, Ok(None))
+    matches!(store.own_record(wanted.id.key()).await, Ok(None))
 }
 
 /// The volume's hold, as it is now.

@@ -97,6 +97,12 @@ impl Wanted {
         }
         Ok(())
     }
+
+    /// Whether a directory certainly has the owner and the group that were asked for.
+    pub(crate) fn owns(&self, found: &Attributes) -> bool {
+        let sides = [(self.uid, &found.owner), (self.gid, &found.group)];
+        sides.into_iter().all(|(wanted, found)| wanted.is_none_or(|wanted| *found == Some(Principal::Id(wanted))))
+    }
 }
 
 /// Whether a principal can be the one that was set. A server that maps ids answers with a name, which proves nothing

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use nfs_client::{Client, Error, FileHandle, Found, NfsStatus};
+use nfs_client::{Error, FileHandle, Found, NfsStatus, Principal};
 
 use volume::ShareIdentity;
 
 use super::expected::Expected;
 use super::identity;
 use super::layout::{FOLDER_MODE, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+use super::modes;
+use super::reopened;
 use super::site::Site;
 use super::trust::{self, Distrust};
 use crate::error::OperationError;
@@ -30,6 +32,8 @@ pub(crate) struct Store {
     pub(crate) places: FileHandle,
     pub(crate) retained: FileHandle,
     pub(crate) trash: FileHandle,
+    /// Whose they are, if the server says: nobody else's records and holds count.
+    pub(crate) owner: Option<Principal>,
 }
 
 impl Store {
@@ -40,16 +44,12 @@ impl Store {
         if expected.has_volumes() && look(site, &root).await?.is_none() {
             return Err(OperationError::ShareEmpty { location: site.location() });
         }
-        let mut ours = ensure(site, &root).await?;
-        let mut distrust = trust::judge(site, &ours).await?;
-        if distrust == Some(Distrust::Anothers) {
+        let (mut ours, mut judged) = ensure(site, &root).await?;
+        if judged == Err(Distrust::Anothers) {
             trust::remove_empty(site, &root, &ours.handle).await;
-            ours = ensure(site, &root).await?;
-            distrust = trust::judge(site, &ours).await?;
+            (ours, judged) = ensure(site, &root).await?;
         }
-        if let Some(distrust) = distrust {
-            return Err(distrust.into_error(site, ROOT));
-        }
+        let forced = judged.map_err(|distrust| distrust.into_error(site, ROOT))?;
         let found = identity::read(site, &ours.handle).await?;
         expected.admits(found).map_err(|expected| replaced(site, found, expected))?;
         let found = match found {
@@ -57,18 +57,17 @@ impl Store {
             None => identity::give(site, &ours.handle).await?,
         };
         expected.found(found);
-        Self::below(site, root, &ours, Some(found)).await
+        Self::below(site, root, (&ours, forced), Some(found)).await
     }
 
     /// Finds the folders; `None` if the share has none.
     pub(crate) async fn find(site: &Arc<Site>) -> Result<Option<Self>, OperationError> {
         let root = open(site).await?;
-        let Some(ours) = look(site, &root).await? else { return Ok(None) };
-        if let Some(distrust) = trust::judge(site, &ours).await? {
-            return Err(distrust.into_error(site, ROOT));
-        }
+        let Some(mut ours) = look(site, &root).await? else { return Ok(None) };
+        let judged = judge(site, &root, &mut ours).await?;
+        let forced = judged.map_err(|distrust| distrust.into_error(site, ROOT))?;
         let identity = identity::read(site, &ours.handle).await?;
-        Self::below(site, root, &ours, identity).await.map(Some)
+        Self::below(site, root, (&ours, forced), identity).await.map(Some)
     }
 
     /// Whether the volume that was made on a share of the identity `made_on` can be on this one, where that is known, or else
@@ -85,19 +84,19 @@ impl Store {
     async fn below(
         site: &Arc<Site>,
         root: FileHandle,
-        ours: &Found,
+        (ours, forced): (&Found, u32),
         identity: Option<ShareIdentity>,
     ) -> Result<Self, OperationError> {
-        let client = site.client();
-        let attributes = client.getattr(&root).await;
+        let attributes = site.client().getattr(&root).await;
         let attributes = attributes.map_err(|error| opening(site, error))?;
         Ok(Self {
-            records: folder(site, client, ours, RECORDS).await?,
-            places: folder(site, client, ours, PLACES).await?,
-            retained: folder(site, client, ours, RETAINED).await?,
-            trash: folder(site, client, ours, TRASH).await?,
+            records: folder(site, (ours, forced), RECORDS).await?,
+            places: folder(site, (ours, forced), PLACES).await?,
+            retained: folder(site, (ours, forced), RETAINED).await?,
+            trash: folder(site, (ours, forced), TRASH).await?,
             fsid: attributes.fsid,
             identity,
+            owner: ours.attributes.owner.clone(),
             site: Arc::clone(site),
             root,
         })
@@ -117,14 +116,55 @@ fn replaced(site: &Site, found: Option<ShareIdentity>, expected: ShareIdentity) 
     OperationError::ShareReplaced { location: site.location(), found, expected }
 }
 
-async fn ensure(site: &Site, root: &FileHandle) -> Result<Found, OperationError> {
-    site.client().ensure_dir(root, ROOT, FOLDER_MODE).await.map_err(|error| not_writable(site, error))
+/// Whether `.berth` is the driver's, and what others may do there because the server lets them do so everywhere. It is closed if a
+/// pod's `fsGroup` has opened it.
+async fn judge(site: &Site, root: &FileHandle, ours: &mut Found) -> Result<Result<u32, Distrust>, OperationError> {
+    match trust::judge(site, ours, 0).await? {
+        None if !trust::is_open(&ours.attributes, 0) => return Ok(Ok(0)),
+        None => match reopened::close(site, ours).await? {
+            None => {
+                // As long as it was open, somebody may have put something else in its place.
+                *ours = site.client().lookup(root, ROOT).await.map_err(|error| not_usable(site, error))?;
+                if !trust::is_open(&ours.attributes, 0) {
+                    return Ok(trust::judge(site, ours, 0).await?.map_or(Ok(0), Err));
+                }
+            }
+            Some(Distrust::OpenToOthers) => {}
+            Some(distrust) => return Ok(Err(distrust)),
+        },
+        Some(Distrust::OpenToOthers) => {}
+        Some(distrust) => return Ok(Err(distrust)),
+    }
+    let forced = modes::overruled(site, &ours.handle).await.map_err(|error| site.failed("look into", ROOT, error))?;
+    match (forced, ours.attributes.mode) {
+        (Some(forced), Some(found)) if trust::is_writable(found & forced) => {
+            Err(OperationError::ModesOverruled { location: site.at(ROOT), wanted: FOLDER_MODE, found })
+        }
+        (Some(forced), _) => Ok(trust::judge(site, ours, forced).await?.map_or(Ok(forced), Err)),
+        (None, _) => Ok(Err(Distrust::OpenToOthers)),
+    }
 }
 
-async fn folder(site: &Site, client: &Client, ours: &Found, name: &str) -> Result<FileHandle, OperationError> {
-    let made = client.ensure_dir(&ours.handle, name, FOLDER_MODE).await;
+/// Finds `.berth`, or makes it. What the server does not let be the driver's is removed again if it was made just now.
+async fn ensure(site: &Site, root: &FileHandle) -> Result<(Found, Result<u32, Distrust>), OperationError> {
+    let found = look(site, root).await?;
+    let is_new = found.is_none();
+    let mut ours = match found {
+        Some(found) => found,
+        None => modes::ensure(site, root, ROOT).await.map_err(|error| not_writable(site, error))?,
+    };
+    let judged = judge(site, root, &mut ours).await;
+    if is_new && matches!(judged, Err(OperationError::ModesOverruled { .. })) {
+        // It stays if somebody has put something into it by now.
+        let _either_way = site.client().remove(root, ROOT).await;
+    }
+    Ok((ours, judged?))
+}
+
+async fn folder(site: &Site, (ours, forced): (&Found, u32), name: &str) -> Result<FileHandle, OperationError> {
+    let made = modes::ensure(site, &ours.handle, name).await;
     let made = made.map_err(|error| site.failed("make the folder", format!("{ROOT}/{name}"), error))?;
-    match trust::judge_folder(ours, &made) {
+    match trust::judge_folder(ours, &made, forced) {
         None => Ok(made.handle),
         Some(distrust) => Err(distrust.into_error(site, &format!("{ROOT}/{name}"))),
     }

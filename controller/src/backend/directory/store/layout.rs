@@ -16,6 +16,9 @@ pub(crate) const PARENT_MODE: u32 = 0o755;
 /// directory for another purpose: it is the mark of one that was begun.
 pub(crate) const BEGUN_MODE: u32 = 0;
 
+/// Mode of [`CLOSED`]: nobody but root may look into it.
+pub(crate) const CLOSED_MODE: u32 = 0;
+
 /// The permission bits in which the mark is; set-gid may be inherited from the parent.
 pub(crate) const PERMISSIONS: u32 = 0o777;
 

@@ -1,6 +1,6 @@
 //! The links in which the driver keeps records, and holds on custom places.
 
-use nfs_client::{Attributes, Compound, NfsStatus, ObjectState};
+use nfs_client::{Attributes, Compound, NfsStatus, ObjectState, Replies};
 use volume::{PlaceKey, Record, RecordKey, SubPath};
 
 use super::folders::Store;
@@ -28,11 +28,44 @@ pub(crate) enum Hold {
 impl Store {
     /// The record of a volume.
     pub(crate) async fn record(&self, key: &RecordKey) -> Result<Option<Record>, OperationError> {
-        match self.site.client().read_link(&self.records, key.as_str()).await {
-            Ok(text) => parse(&self.site, key, &text).map(Some),
+        let request = Compound::new().put_handle(&self.records).lookup(key.as_str()).read_link().get_attr();
+        match self.site.client().call(request).await {
+            Ok(replies) => self.read_record(key, &replies).map(Some),
             Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(None),
             Err(error) => Err(unreadable(&self.site, key, error)),
         }
+    }
+
+    /// The same; one that does not count is none.
+    pub(crate) async fn own_record(&self, key: &RecordKey) -> Result<Option<Record>, OperationError> {
+        match self.record(key).await {
+            Err(OperationError::NotBelieved { .. }) => Ok(None),
+            result => result,
+        }
+    }
+
+    /// Reads a record from the text and the first attributes of a reply.
+    pub(crate) fn read_record(&self, key: &RecordKey, replies: &Replies) -> Result<Record, OperationError> {
+        self.require_ours(&path(key), replies)?;
+        let text = String::from_utf8_lossy(replies.target(0).unwrap_or_default());
+        let location = || self.site.at(path(key));
+        let record =
+            Record::from_text(&text).map_err(|source| OperationError::Record { location: location(), source })?;
+        if !key.is_of(&record.name) {
+            // Somebody has renamed it, so that what it names would go in the name of another.
+            return Err(OperationError::NotBelieved { location: location(), problem: "it is another volume's" });
+        }
+        Ok(record)
+    }
+
+    /// Refuses a link that is somebody else's than the folders: it was written while they were open to others.
+    fn require_ours(&self, path: &str, replies: &Replies) -> Result<(), OperationError> {
+        let owner = replies.attributes(0).and_then(|attributes| attributes.owner.as_ref());
+        if owner.zip(self.owner.as_ref()).is_some_and(|(owner, ours)| owner != ours) {
+            let problem = "it belongs to another user than its folder";
+            return Err(OperationError::NotBelieved { location: self.site.at(path), problem });
+        }
+        Ok(())
     }
 
     /// Who holds a custom place, seen from the volume `ours`.
@@ -43,6 +76,7 @@ impl Store {
             Err(error) if error.is_status(NfsStatus::NoEnt) => return Ok(Hold::Nobody),
             Err(error) => return Err(self.site.failed("read the hold", hold_path(place), error)),
         };
+        self.require_ours(&hold_path(place), &replies)?;
         let text = String::from_utf8_lossy(replies.target(0).unwrap_or_default()).into_owned();
         let Ok(key) = text.parse::<RecordKey>() else {
             let location = self.site.at(hold_path(place));
@@ -110,12 +144,6 @@ impl Store {
             }
         }
     }
-}
-
-/// Reads a record's text.
-pub(crate) fn parse(site: &Site, key: &RecordKey, text: &[u8]) -> Result<Record, OperationError> {
-    Record::from_text(&String::from_utf8_lossy(text))
-        .map_err(|source| OperationError::Record { location: site.at(path(key)), source })
 }
 
 /// The error for a record that is not even a link, or cannot be reached.

@@ -5,13 +5,17 @@
 
 use nfs_client::{Attributes, Error, FileHandle, Found, NfsStatus, Principal, SetAttributes};
 
-use super::layout::{CLOSED, FOLDER_MODE, IDENTITY, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+use super::layout::{CLOSED, CLOSED_MODE, FOLDER_MODE, IDENTITY, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
+use super::reopened;
 use super::site::Site;
 use crate::error::OperationError;
 
 /// What others may do. The driver has always made its folders for its own use alone; directories that it makes for others
 /// are root's too, and could be renamed.
 const OTHERS: u32 = 0o077;
+
+/// With which of that they could write records.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// Why the folders are not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +40,19 @@ impl Distrust {
 /// Judges `.berth`. What belongs to root is the driver's: root may do everything on the share anyway. What belongs to
 /// another user is, if the server takes the controller for that user.
 ///
-/// Nothing is made but, the first time, one directory: a full disk must not stand in the way of a delete.
-pub(crate) async fn judge(site: &Site, ours: &Found) -> Result<Option<Distrust>, OperationError> {
+/// Nothing is made but, the first time, one directory: a full disk must not stand in the way of a delete. What a pod's `fsGroup`
+/// has opened passes; whoever asks has it closed. So do permissions of `forced`, which the server gives to others on everything.
+pub(crate) async fn judge(site: &Site, ours: &Found, forced: u32) -> Result<Option<Distrust>, OperationError> {
     if !ours.attributes.is_directory() {
         return Ok(Some(Distrust::NoDirectory));
     }
-    if is_open(&ours.attributes) {
+    if is_open(&ours.attributes, forced) && !reopened::is_opened(&ours.attributes, FOLDER_MODE) {
         return Ok(Some(Distrust::OpenToOthers));
     }
     if ours.attributes.owner.as_ref().is_none_or(is_root) {
         return Ok(None);
     }
-    match is_owner_there(site, &ours.handle).await {
+    match is_owner_there(site, ours).await {
         Ok(true) => Ok(None),
         Ok(false) => Ok(Some(Distrust::Anothers)),
         Err(error) if is_refused(&error) => Ok(Some(Distrust::Anothers)),
@@ -56,15 +61,21 @@ pub(crate) async fn judge(site: &Site, ours: &Found) -> Result<Option<Distrust>,
 }
 
 /// Judges a folder in `.berth`.
-pub(crate) fn judge_folder(ours: &Found, folder: &Found) -> Option<Distrust> {
-    if is_open(&folder.attributes) {
+pub(crate) fn judge_folder(ours: &Found, folder: &Found, forced: u32) -> Option<Distrust> {
+    if is_open(&folder.attributes, forced) {
         return Some(Distrust::OpenToOthers);
     }
     (folder.attributes.owner != ours.attributes.owner).then_some(Distrust::Anothers)
 }
 
-fn is_open(attributes: &Attributes) -> bool {
-    attributes.mode.is_some_and(|mode| mode & OTHERS != 0)
+/// Whether others than the owner may do anything there but what is `forced`.
+pub(crate) fn is_open(attributes: &Attributes, forced: u32) -> bool {
+    attributes.mode.is_some_and(|mode| mode & OTHERS & !forced != 0)
+}
+
+/// Whether others than the owner may write to a directory of this mode.
+pub(crate) fn is_writable(mode: u32) -> bool {
+    mode & OTHERS_WRITE != 0
 }
 
 fn is_root(owner: &Principal) -> bool {
@@ -76,9 +87,12 @@ fn is_root(owner: &Principal) -> bool {
 
 /// Whether the server takes the controller for the owner, who is not root: only root may look into a directory that nobody
 /// may enter, and nobody else but the owner may set the mode. NFS has no way to ask.
-async fn is_owner_there(site: &Site, ours: &FileHandle) -> Result<bool, Error> {
+async fn is_owner_there(site: &Site, ours: &Found) -> Result<bool, Error> {
     let client = site.client();
-    let closed = client.ensure_dir(ours, CLOSED, 0).await?;
+    let mut closed = client.ensure_dir(&ours.handle, CLOSED, CLOSED_MODE).await?;
+    if reopened::is_opened(&closed.attributes, CLOSED_MODE) {
+        closed.attributes = client.setattr(&closed.handle, SetAttributes::mode(CLOSED_MODE)).await?;
+    }
     if closed.attributes.mode.is_none_or(|mode| mode & PERMISSIONS != 0) {
         return Ok(false);
     }
@@ -87,7 +101,9 @@ async fn is_owner_there(site: &Site, ours: &FileHandle) -> Result<bool, Error> {
         Err(error) if !error.is_status(NfsStatus::NoEnt) => return Err(error),
         _ => return Ok(false),
     }
-    client.setattr(ours, SetAttributes::mode(FOLDER_MODE)).await.map(|_| true)
+    // The one it has: it may have to be closed after what lies in it.
+    let mode = ours.attributes.mode.unwrap_or(FOLDER_MODE);
+    client.setattr(&ours.handle, SetAttributes::mode(mode)).await.map(|_| true)
 }
 
 fn is_refused(error: &Error) -> bool {
