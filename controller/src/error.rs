@@ -170,6 +170,14 @@ pub enum OperationError {
         /// What should.
         expected: ShareIdentity,
     },
+    /// The share lies in a volume of another share of the same server.
+    #[error("the share {location} lies inside the volume in {volume}")]
+    ShareInVolume {
+        /// `server:share`
+        location: String,
+        /// `server:path` of the volume.
+        volume: String,
+    },
     /// The driver cannot keep its records on the share.
     #[error("the controller may not write to the share {location}")]
     ShareReadOnly {
@@ -256,6 +264,8 @@ pub enum Occupied {
     Volume(String),
     /// Another volume lies around it, by its path below the share.
     Inside(String),
+    /// Another share lies around it, by its path below the share.
+    Share(String),
     /// Another volume holds it and is not there yet.
     Unfinished(String),
 }
@@ -268,6 +278,7 @@ impl fmt::Display for Occupied {
             Self::Other => f.write_str("something that is no directory"),
             Self::Volume(key) => write!(f, "volume {key}"),
             Self::Inside(path) => write!(f, "the volume in {path:?}, inside which it would be"),
+            Self::Share(path) => write!(f, "the share in {path:?}, inside which it would be"),
             Self::Unfinished(key) => write!(f, "volume {key}, which is being made"),
         }
     }
@@ -299,6 +310,7 @@ impl OperationError {
             | Self::ShareMissing { .. }
             | Self::ShareEmpty { .. }
             | Self::ShareReplaced { .. }
+            | Self::ShareInVolume { .. }
             | Self::ShareReadOnly { .. }
             | Self::ModesOverruled { .. }
             | Self::ModeRefused { .. }

@@ -64,6 +64,10 @@ impl OperationError {
                  have there: ln -sfn IDENTITY .berth/identity; if it took the place of the other on purpose, set the reclaim policy of \
                  the PersistentVolumes that were on that to Retain and delete them",
             ),
+            Self::ShareInVolume { .. } => Some(
+                "nothing was changed; deleting that volume would delete everything on the share: name one in the StorageClass that lies \
+                 in no volume",
+            ),
             Self::ShareReadOnly { .. } => Some(
                 "export it read-write with no_root_squash, or let the user that the server maps root to write to its \
                  root directory",
@@ -107,6 +111,7 @@ fn occupied_remedy(by: &Occupied) -> Option<&'static str> {
         }
         Occupied::Volume(_) => Some("use a \"subDir\" in the StorageClass that differs for each volume"),
         Occupied::Inside(_) => Some("use a \"subDir\" in the StorageClass that lies in no volume"),
+        Occupied::Share(_) => Some("use a \"subDir\" in the StorageClass that lies in no other share"),
         Occupied::Unfinished(_) => None,
     }
 }

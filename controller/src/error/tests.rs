@@ -83,6 +83,8 @@ fn every_error() -> Vec<(OperationError, Code)> {
         (occupied(Occupied::Other), Code::FailedPrecondition),
         (occupied(Occupied::Volume("k".to_owned())), Code::FailedPrecondition),
         (occupied(Occupied::Inside("team".to_owned())), Code::FailedPrecondition),
+        (occupied(Occupied::Share("team".to_owned())), Code::FailedPrecondition),
+        (OperationError::ShareInVolume { location: location(), volume: location() }, Code::FailedPrecondition),
         (OperationError::Record { location: location(), source: other }, Code::FailedPrecondition),
         (
             OperationError::NotBelieved { location: location(), problem: "it is another volume's" },

@@ -15,6 +15,7 @@ mod full;
 mod grace;
 mod identity;
 mod modes;
+mod overlaps;
 mod places;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod ports;
@@ -63,6 +64,9 @@ macro_rules! common_volume_tests {
                 a_custom_place_cannot_be_anothers_default,
                 an_abandoned_hold_is_taken_over,
                 an_abandoned_place_is_taken_over_with_what_was_begun_there;
+            overlaps:
+                a_share_inside_a_volume_is_refused,
+                a_place_inside_another_share_is_refused;
             delete:
                 a_volume_ends_in_the_trash_and_is_removed,
                 an_unknown_id_changes_nothing,

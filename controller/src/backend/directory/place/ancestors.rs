@@ -1,12 +1,13 @@
-//! No volume inside another: deleting the outer one would delete the inner one too.
+//! No volume inside another, on the same share or on one that lies in it: deleting the outer one would delete the inner one too.
 
+use futures::future::try_join;
 use nfs_client::FileHandle;
 use volume::{PlaceKey, RecordKey, SubPath};
 
-use crate::backend::directory::store::{Hold, Share, Store};
+use crate::backend::directory::store::{Hold, Share, Store, is_share};
 use crate::error::{Occupied, OperationError};
 
-/// Refuses a place that lies in another volume's, existing or recorded.
+/// Refuses a place that lies in another volume's, existing or recorded, or in a share, which keeps records of its own.
 ///
 /// No round trip where the directories on the way are known; they are remembered, because a directory that is no volume
 /// never becomes one.
@@ -24,8 +25,15 @@ pub(crate) async fn check(
         if directory.is_some_and(|directory| share.is_plain(directory)) {
             continue;
         }
-        let hold = store.hold(&PlaceKey::new(prefix), ours).await?;
+        let site = &store.site;
+        let is_share = async {
+            let Some(directory) = directory else { return Ok(false) };
+            is_share(site, directory).await.map_err(|error| site.failed("look into", prefix.as_str(), error))
+        };
+        let key = PlaceKey::new(prefix);
+        let (hold, is_share) = try_join(store.hold(&key, ours), is_share).await?;
         let by = match &hold {
+            _ if is_share => Some(Occupied::Share(prefix.to_string())),
             Hold::Other(Occupied::Unfinished(key)) => Some(Occupied::Unfinished(key.clone())),
             Hold::Other(_) | Hold::Us(_) => Some(Occupied::Inside(prefix.to_string())),
             Hold::Nobody | Hold::Abandoned(_) => None,

@@ -11,6 +11,7 @@ use volume::SubPath;
 
 use super::expected::Expected;
 use super::folders::Store;
+use super::overlap;
 use super::site::Site;
 use super::traffic::Traffic;
 use crate::error::OperationError;
@@ -37,6 +38,8 @@ pub(crate) struct Share {
 #[derive(Default)]
 struct Known {
     store: Option<Arc<Store>>,
+    /// Whether the share was seen to lie in no volume of another one since the folders were last looked up.
+    is_apart: bool,
     /// When the server did not answer the last one who looked, and what he was told.
     failed: Option<(Instant, Arc<OperationError>)>,
 }
@@ -94,10 +97,16 @@ impl Share {
         self.breaker.run(|| self.site.location(), || Box::pin(self.site.client().probe()), work).await
     }
 
-    /// The driver's folders, made if need be, on a share that has an identity and is the one that it should be.
+    /// The driver's folders, made if need be, on a share that has an identity, is the one that it should be, and lies
+    /// in no volume of another one.
     pub(crate) async fn store(&self) -> Result<Arc<Store>, OperationError> {
         let asked = Instant::now();
         let mut known = self.store.lock().await;
+        if !known.is_apart {
+            known.failed_since(asked)?;
+            overlap::refuse_inside_volume(&self.site).await.map_err(|error| known.fail(error))?;
+            known.is_apart = true;
+        }
         // What was found without a wish to make anything may lack what is made for that.
         if let Some(store) = &known.store
             && let Some(identity) = store.identity
@@ -129,6 +138,7 @@ impl Share {
         let mut known = self.store.lock().await;
         if known.store.as_ref().is_some_and(|store| Arc::ptr_eq(store, stale)) {
             known.store = None;
+            known.is_apart = false;
         }
         self.lock_plain().clear();
     }

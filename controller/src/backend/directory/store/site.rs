@@ -22,6 +22,12 @@ impl Site {
         Self { server, path, client, faults, notices }
     }
 
+    /// Another share of the same server.
+    pub(crate) fn beside(&self, path: SharePath) -> Self {
+        let (server, client) = (self.server.clone(), self.client.clone());
+        Self { server, path, client, faults: self.faults.clone(), notices: self.notices.clone() }
+    }
+
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
