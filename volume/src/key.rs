@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{path::SubPath, quote::Quoted};
+use crate::{fold::folded, path::SubPath, quote::Quoted};
 
 /// Longest volume name that is used as its own key, in bytes (a DNS label's length: `pvc-` and a UUID take 40).
 const LONGEST_PLAIN_KEY: usize = 63;
@@ -55,6 +55,11 @@ impl RecordKey {
         &self.0
     }
 
+    /// The key that is this path's name on a server that ignores case, if it is one.
+    pub fn of_folded(path: &SubPath) -> Option<Self> {
+        folded(path.as_str()).parse().ok()
+    }
+
     /// Where the volume's directory is when the class gives no `subDir`: at the root of the share, under this key.
     pub fn default_place(&self) -> SubPath {
         self.0.parse().expect("keys hold no slash, no dots alone, and are no reserved name")
@@ -88,6 +93,12 @@ impl PlaceKey {
     /// The key of a path. Equal paths have equal keys.
     pub fn new(path: &SubPath) -> Self {
         Self(hash(path.as_str()))
+    }
+
+    /// The key of a path on a server that ignores case: paths that such a server may take for one have equal keys. A path in lower
+    /// case without composed characters has the same key as on any other server.
+    pub fn folded(path: &SubPath) -> Self {
+        Self(hash(&folded(path.as_str())))
     }
 
     /// The key as text: a single legal file name.
@@ -132,6 +143,9 @@ mod tests {
         assert_eq!(key.as_str().len(), 26);
         assert_eq!(key, PlaceKey::new(&path));
         assert_ne!(key, PlaceKey::new(&"team/app2".parse().expect("legal")));
+        let upper: SubPath = "Team/APP".parse().expect("legal");
+        assert_eq!((PlaceKey::folded(&path), PlaceKey::folded(&upper)), (key.clone(), key));
+        assert_ne!(PlaceKey::new(&upper), PlaceKey::new(&path));
     }
 
     #[test]

@@ -22,10 +22,11 @@
 pub mod capability;
 pub mod capacity;
 pub mod context;
+pub mod fold;
 pub mod handle;
 pub mod id;
 pub mod identity;
-pub mod key;
+mod key;
 pub mod mount_options;
 pub mod names;
 pub mod parameters;

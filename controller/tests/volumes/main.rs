@@ -297,6 +297,11 @@ mod casefold {
     use crate::world::{Knfsd, World};
 
     every_volume_test!(World::Knfsd(Knfsd::beside("casefold", 0o755)));
+    volume_tests! { World::Knfsd(Knfsd::beside("casefold", 0o755));
+        places:
+            places_that_differ_in_case_alone_are_one,
+            a_place_that_was_taken_by_its_exact_name_stays_taken;
+    }
     #[cfg(feature = "fault-points")]
     every_crash_test!(World::Knfsd(Knfsd::beside("casefold", 0o755)));
 }

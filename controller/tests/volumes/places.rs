@@ -176,3 +176,53 @@ pub(crate) async fn an_abandoned_place_is_taken_over_with_what_was_begun_there(w
     assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
     assert!(world.exists("team/full/precious") && !world.exists(&hold));
 }
+
+/// Where case is ignored, names that differ in nothing else are one place: volumes in them would nest, or be one.
+pub(crate) async fn places_that_differ_in_case_alone_are_one(world: &World) {
+    let controller = world.controller();
+    controller.create("pvc-1", &[("subDir", "Apps/Data")]).await.unwrap();
+    controller.create("pvc-2", &[]).await.unwrap();
+    let check = async || {
+        let tree = world.tree();
+        for path in ["apps/data", "APPS/DATA/inner", "apps/data/a/b", "PVC-2", "Pvc-2/inner"] {
+            // A process that knows the directories from before, and one that does not.
+            for controller in [&controller, &world.controller()] {
+                let error = controller.create("x", &[("subDir", path)]).await.unwrap_err();
+                let message = error.message();
+                assert_eq!(error.code(), Code::FailedPrecondition, "{path}: {message}");
+                let by = if path.to_lowercase().contains("pvc") { "pvc-2" } else { "pvc-1" };
+                assert!(message.contains(by) || message.contains("inside which it would be"), "{path}: {message}");
+                assert_eq!(world.tree(), tree, "{path}");
+            }
+        }
+    };
+    check().await;
+    // Removed by hand, they stay taken: deleting one volume must not take what another has there by then.
+    for path in ["Apps/Data", "pvc-2"] {
+        world.remove(path).await;
+    }
+    check().await;
+    controller.create("pvc-3", &[("subDir", "APPS/other")]).await.unwrap();
+    for name in ["pvc-1", "pvc-2", "pvc-3"] {
+        controller.delete(&controller.id(name)).await.unwrap();
+    }
+    assert!(world.folder("places").is_empty() && world.folder("records").is_empty());
+    controller.create("x", &[("subDir", "apps/data")]).await.unwrap();
+}
+
+/// A hold that an earlier release has taken by what was written counts on.
+pub(crate) async fn a_place_that_was_taken_by_its_exact_name_stays_taken(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[("subDir", "Team/Data")]).await.unwrap();
+    let exact = format!(".berth/places/{}", volume::PlaceKey::new(&"Team/Data".parse().unwrap()));
+    let [taken] = &world.folder("places")[..] else { panic!("one hold") };
+    world.rename(&format!(".berth/places/{taken}"), &exact).await;
+    for path in ["Team/Data", "Team/Data/inner"] {
+        let error = controller.create("pvc-2", &[("subDir", path)]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{path}: {}", error.message());
+    }
+    assert_eq!(controller.create("pvc-1", &[("subDir", "Team/Data")]).await.unwrap(), made);
+    assert_eq!(world.folder("places").len(), 1);
+    controller.delete(&made.id).await.unwrap();
+    assert!(world.folder("places").is_empty() && !world.exists("Team/Data"));
+}

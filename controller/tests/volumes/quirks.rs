@@ -12,6 +12,11 @@ mod case_insensitive {
     use crate::world::World;
 
     every_volume_test!(World::fake_with(|options| options.case_insensitive = true));
+    volume_tests! { World::fake_with(|options| options.case_insensitive = true);
+        places:
+            places_that_differ_in_case_alone_are_one,
+            a_place_that_was_taken_by_its_exact_name_stays_taken;
+    }
 }
 
 /// A server that holds on to what is removed, as Ganesha does now and then.

@@ -4,7 +4,7 @@
 //! as there is one, a repetition finds what is left to do.
 
 use nfs_client::{Compound, Error, NfsStatus};
-use volume::{OnDelete, PlaceKey, ShareIdentity, VolumeId};
+use volume::{OnDelete, ShareIdentity, VolumeId};
 
 use super::locate::{ATTEMPTS, Located, Place, find};
 use crate::backend::directory::place::{Leaf, walk};
@@ -78,8 +78,8 @@ async fn remove(
         }
         (_, OnDelete::Retain) => tracing::info!(volume = %id, directory, "the directory is retained"),
     }
-    if located.held {
-        let compound = Compound::new().remove(PlaceKey::new(&record.path).as_str());
+    if let Some(place) = &located.held {
+        let compound = Compound::new().remove(place.as_str());
         steps = steps.then(Step::GiveUp, At::Handle(store.places.clone()), compound);
     }
     let records = At::Handle(store.records.clone());

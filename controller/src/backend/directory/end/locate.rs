@@ -18,8 +18,8 @@ pub(crate) struct Located {
     pub(super) place: Place,
     /// State of its record.
     pub(super) state: Option<ObjectState>,
-    /// Whether a hold on the place is the volume's.
-    pub(super) held: bool,
+    /// The volume's hold on its place.
+    pub(super) held: Option<PlaceKey>,
 }
 
 /// What is where a record says that a volume's directory is.
@@ -56,7 +56,7 @@ pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Locate
 
 async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, OperationError> {
     let default = key.default_place();
-    let place = PlaceKey::new(&default);
+    let place = store.place_key(&default);
     let request = Compound::new().put_handle(&store.records).lookup(key.as_str()).read_link().get_attr();
     let request = request.put_handle(&store.root).lookup(key.as_str()).get_attr();
     // Expected to fail: nobody should hold another volume's default place.
@@ -95,10 +95,11 @@ async fn located(
 ) -> Result<Option<Located>, OperationError> {
     if record.path == key.default_place() {
         let place = default.unwrap_or(Place::Lost);
-        return Ok(Some(Located { record, identity: store.identity, place, state, held: false }));
+        return Ok(Some(Located { record, identity: store.identity, place, state, held: None }));
     }
-    let held = matches!(store.hold(&PlaceKey::new(&record.path), key).await?, Hold::Us(_));
-    let place = custom(store, &record.path, held).await?;
+    let (link, holder) = store.hold(&record.path, key).await?;
+    let held = matches!(holder, Hold::Us(_)).then_some(link);
+    let place = custom(store, &record.path, held.is_some()).await?;
     Ok(Some(Located { record, identity: store.identity, place, state, held }))
 }
 

@@ -106,10 +106,10 @@ async fn is_anything_left(
         return Ok(false);
     }
     let recorded = record.is_some_and(|record| record.path == *path);
-    if let Some(place) = wanted.hold().filter(|_| !recorded) {
-        return match store.hold(&place, key).await {
+    if wanted.is_custom() && !recorded {
+        return match store.hold(path, key).await {
             Err(OperationError::NotBelieved { .. }) => Ok(false),
-            hold => hold.map(|hold| matches!(hold, Hold::Us(_))),
+            hold => hold.map(|(_, hold)| matches!(hold, Hold::Us(_))),
         };
     }
     let walk = walk(&store, path).await?;

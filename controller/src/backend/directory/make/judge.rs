@@ -48,7 +48,7 @@ pub(super) fn judge(
 }
 
 fn answered(site: &Site, (wanted, draft): (&Wanted, &Draft), answers: &Answers, doubt: &mut Doubt) -> Verdict {
-    if has_lost_its_place(wanted, draft, answers) {
+    if has_lost_its_place(draft, answers) {
         doubt.raise(true);
         return Verdict::Look { error: contended(site, wanted), forget: false };
     }
@@ -98,9 +98,9 @@ fn completes(draft: &Draft) -> bool {
 
 /// Whether another volume has come to hold the place while the request went on. A hold is a link, which nobody changes: one
 /// in another state is another one.
-fn has_lost_its_place(wanted: &Wanted, draft: &Draft, answers: &Answers) -> bool {
+fn has_lost_its_place(draft: &Draft, answers: &Answers) -> bool {
     let before = answers.attributes(Step::Hold).map_or(draft.hold, Attributes::state);
-    wanted.hold().is_some() && answers.attributes(Step::Created).and_then(Attributes::state) != before
+    draft.key.is_some() && answers.attributes(Step::Created).and_then(Attributes::state) != before
 }
 
 /// Whether the server has made what it was asked for, where the share is.

@@ -22,6 +22,8 @@ pub(crate) struct Draft {
     pub(crate) held: bool,
     /// State of the hold.
     pub(crate) hold: Option<ObjectState>,
+    /// The key of the hold that a custom place needs; a default place needs none.
+    pub(crate) key: Option<PlaceKey>,
     /// Whether its record is written.
     pub(crate) recorded: bool,
     /// File system of the share.
@@ -59,7 +61,7 @@ pub(crate) enum Seen {
 }
 
 impl Draft {
-    fn new(store: &Store, walk: Walk) -> Self {
+    fn new(store: &Store, wanted: &Wanted, walk: Walk) -> Self {
         Self {
             parent: walk.parent,
             ancestors: walk.ancestors,
@@ -67,6 +69,7 @@ impl Draft {
             place: None,
             held: false,
             hold: None,
+            key: wanted.is_custom().then(|| store.place_key(&wanted.record.path)),
             recorded: false,
             fsid: store.fsid,
         }
@@ -89,13 +92,17 @@ pub(crate) async fn outset(store: &Store, wanted: &Wanted) -> Result<Seen, Opera
     let path = &wanted.record.path;
     if path.parent().is_some() {
         let walk = walk(store, path).await?;
-        return Ok(if matches!(walk.leaf, Leaf::Free) { Seen::Draft(Draft::new(store, walk)) } else { Seen::Unclear });
+        return Ok(if matches!(walk.leaf, Leaf::Free) {
+            Seen::Draft(Draft::new(store, wanted, walk))
+        } else {
+            Seen::Unclear
+        });
     }
-    if wanted.hold().is_some() {
+    if wanted.is_custom() {
         refuse_default_holder(store, wanted).await?;
     }
     let walk = Walk { parent: store.root.clone(), ancestors: Vec::new(), missing: Vec::new(), leaf: Leaf::Free };
-    Ok(Seen::Draft(Draft::new(store, walk)))
+    Ok(Seen::Draft(Draft::new(store, wanted, walk)))
 }
 
 /// Looks at everything that there may be of a volume. `made` is the state in which an earlier attempt has left its directory.
@@ -106,19 +113,21 @@ pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectS
     if let Some(found) = &record {
         wanted.accept(&store.site, found)?;
     }
-    let hold = match wanted.hold() {
-        Some(place) => {
-            refuse_default_holder(store, wanted).await?;
-            store.hold(&place, wanted.id.key()).await?
-        }
-        None => Hold::Nobody,
+    let (key, hold) = if wanted.is_custom() {
+        refuse_default_holder(store, wanted).await?;
+        let (key, hold) = store.hold(&wanted.record.path, wanted.id.key()).await?;
+        (Some(key), hold)
+    } else {
+        (None, Hold::Nobody)
     };
     let (ours, link) = match hold {
         Hold::Other(by) => return Err(occupied(store, wanted, by)),
         Hold::Abandoned(state) => {
             let place = store.site.at(wanted.record.path.as_str());
             tracing::warn!(place, "taking over a place whose volume was never finished");
-            store.take_over(&PlaceKey::new(&wanted.record.path), wanted.id.key(), state).await?;
+            if let Some(key) = key {
+                store.take_over(&key, wanted.id.key(), state).await?;
+            }
             return Ok(Seen::Unclear);
         }
         Hold::Nobody => (false, None),
@@ -126,8 +135,8 @@ pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectS
     };
     let mut walk = looked?;
     let leaf = std::mem::replace(&mut walk.leaf, Leaf::Free);
-    let mut draft = Draft::new(store, walk);
-    (draft.held, draft.hold, draft.recorded) = (ours, link, record.is_some());
+    let mut draft = Draft::new(store, wanted, walk);
+    (draft.key, draft.held, draft.hold, draft.recorded) = (key, ours, link, record.is_some());
     match leaf {
         Leaf::Free => {}
         Leaf::Other(by) => return Err(occupied(store, wanted, by)),
@@ -140,7 +149,7 @@ pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectS
             draft.place = Some(Made { handle: place, state: attributes.state(), stage, is_owned });
         }
     }
-    let whole = draft.stage() == Some(Stage::Complete) && draft.recorded && (draft.held || wanted.hold().is_none());
+    let whole = draft.stage() == Some(Stage::Complete) && draft.recorded && (draft.held || draft.key.is_none());
     Ok(record.filter(|_| whole).map_or(Seen::Draft(draft), Seen::Complete))
 }
 
@@ -189,9 +198,8 @@ async fn is_begun_by_us(
     made: Option<ObjectState>,
 ) -> Result<bool, OperationError> {
     let foreign = || occupied(store, wanted, Occupied::Directory);
-    if wanted.hold().is_none() {
-        let custom = PlaceKey::new(&wanted.record.path);
-        if let Hold::Other(by) = store.hold(&custom, wanted.id.key()).await? {
+    if draft.key.is_none() {
+        if let (_, Hold::Other(by)) = store.hold(&wanted.record.path, wanted.id.key()).await? {
             return Err(occupied(store, wanted, by));
         }
     } else if !draft.held {

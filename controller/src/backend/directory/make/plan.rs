@@ -17,7 +17,7 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
         // Another controller may have completed it meanwhile, and somebody may use it.
         steps = steps.only_if(Compound::new().put_handle(handle).verify(*seen), Some(Step::Mode));
     }
-    if let Some(hold) = wanted.hold().filter(|_| !draft.held) {
+    if let Some(hold) = draft.key.as_ref().filter(|_| !draft.held) {
         let compound = Compound::new().create_symlink(hold.as_str(), key).get_attr();
         steps = steps.then(Step::Hold, at(&store.places), compound);
     }
@@ -49,7 +49,7 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
         }
     }
     // Last of all, whose hold it is by now: another controller may have taken it for abandoned.
-    match wanted.hold() {
+    match &draft.key {
         Some(hold) => steps.then(Step::Created, at(&store.places), Compound::new().lookup(hold.as_str()).get_attr()),
         None => steps.finally(Step::Created),
     }

@@ -41,9 +41,11 @@ pub(crate) async fn undo(store: &Store, wanted: &Wanted, draft: &Draft, done: &[
     }
     // A record without a directory that this attempt did not write is somebody's who may be at work.
     let record = made(Step::Record) || (draft.recorded && place.is_some());
-    let hold = match wanted.hold().filter(|_| draft.held || made(Step::Hold)) {
-        Some(hold) if place.is_some() || is_without_record(store, wanted).await => own_hold(store, wanted, hold).await,
-        _ => None,
+    let is_held = draft.key.is_some() && (draft.held || made(Step::Hold));
+    let hold = if is_held && (place.is_some() || is_without_record(store, wanted).await) {
+        own_hold(store, wanted).await
+    } else {
+        None
     };
     remove(store, wanted, place, record, hold).await;
 }
@@ -56,11 +58,9 @@ pub(crate) async fn release(store: &Store, wanted: &Wanted, made: Option<ObjectS
         Ok(record) if record.as_ref().is_none_or(|record| record.path != *path) => {}
         _ => return,
     }
-    let custom = wanted.hold();
-    let holder = store.hold(&PlaceKey::new(path), key).await;
-    let hold = match (holder, custom) {
-        (Ok(Hold::Us(Some(state))), Some(hold)) => Some((hold, state)),
-        (Ok(Hold::Nobody), None) => None,
+    let hold = match store.hold(path, key).await {
+        Ok((hold, Hold::Us(Some(state)))) if wanted.is_custom() => Some((hold, state)),
+        Ok((_, Hold::Nobody)) if !wanted.is_custom() => None,
         _ => return,
     };
     let place = begun(store, wanted, made).await;
@@ -75,9 +75,9 @@ async fn is_without_record(store: &Store, wanted: &Wanted) -> bool {
 }
 
 /// The volume's hold, as it is now.
-async fn own_hold(store: &Store, wanted: &Wanted, hold: PlaceKey) -> Option<(PlaceKey, ObjectState)> {
-    match store.hold(&hold, wanted.id.key()).await {
-        Ok(Hold::Us(Some(state))) => Some((hold, state)),
+async fn own_hold(store: &Store, wanted: &Wanted) -> Option<(PlaceKey, ObjectState)> {
+    match store.hold(&wanted.record.path, wanted.id.key()).await {
+        Ok((hold, Hold::Us(Some(state)))) => Some((hold, state)),
         _ => None,
     }
 }

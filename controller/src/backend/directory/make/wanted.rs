@@ -2,7 +2,7 @@
 
 use nfs_client::{Attributes, Principal, SetAttributes};
 use volume::capacity::Range;
-use volume::{PlaceKey, Record, VolumeId};
+use volume::{Record, VolumeId};
 
 use crate::backend::directory::store::Site;
 use crate::error::OperationError;
@@ -30,9 +30,9 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// The hold that its place needs; a default place needs none, because the key is the place.
-    pub(crate) fn hold(&self) -> Option<PlaceKey> {
-        (self.record.path != self.id.key().default_place()).then(|| PlaceKey::new(&self.record.path))
+    /// Whether its place needs a hold; a default place needs none, because the key is the place.
+    pub(crate) fn is_custom(&self) -> bool {
+        self.record.path != self.id.key().default_place()
     }
 
     /// The owner to set, if any.

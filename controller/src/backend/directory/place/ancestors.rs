@@ -2,7 +2,7 @@
 
 use futures::future::try_join;
 use nfs_client::FileHandle;
-use volume::{PlaceKey, RecordKey, SubPath};
+use volume::{RecordKey, SubPath};
 
 use crate::backend::directory::store::{Hold, Share, Store, is_share};
 use crate::error::{Occupied, OperationError};
@@ -30,8 +30,7 @@ pub(crate) async fn check(
             let Some(directory) = directory else { return Ok(false) };
             is_share(site, directory).await.map_err(|error| site.failed("look into", prefix.as_str(), error))
         };
-        let key = PlaceKey::new(prefix);
-        let (hold, is_share) = try_join(store.hold(&key, ours), is_share).await?;
+        let ((_, hold), is_share) = try_join(store.hold(prefix, ours), is_share).await?;
         let by = match &hold {
             _ if is_share => Some(Occupied::Share(prefix.to_string())),
             Hold::Other(Occupied::Unfinished(key)) => Some(Occupied::Unfinished(key.clone())),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nfs_client::{Error, FileHandle, Found, NfsStatus, Principal};
+use nfs_client::{Attributes, Compound, Error, FileHandle, Found, NfsStatus, Principal};
 
 use volume::ShareIdentity;
 
@@ -26,6 +26,8 @@ pub(crate) struct Store {
     pub(crate) root: FileHandle,
     /// File system of the root, if the server says.
     pub(crate) fsid: Option<(u64, u64)>,
+    /// Whether names that differ in case alone are one there.
+    pub(crate) ignores_case: bool,
     /// Which share this is; none as long as an earlier release made its folders and no volume was made since.
     pub(crate) identity: Option<ShareIdentity>,
     pub(crate) records: FileHandle,
@@ -87,20 +89,33 @@ impl Store {
         (ours, forced): (&Found, u32),
         identity: Option<ShareIdentity>,
     ) -> Result<Self, OperationError> {
-        let attributes = site.client().getattr(&root).await;
-        let attributes = attributes.map_err(|error| opening(site, error))?;
+        let (attributes, ignores_case) = look_at(site, &root, &ours.handle).await?;
         Ok(Self {
             records: folder(site, (ours, forced), RECORDS).await?,
             places: folder(site, (ours, forced), PLACES).await?,
             retained: folder(site, (ours, forced), RETAINED).await?,
             trash: folder(site, (ours, forced), TRASH).await?,
             fsid: attributes.fsid,
+            ignores_case,
             identity,
             owner: ours.attributes.owner.clone(),
             site: Arc::clone(site),
             root,
         })
     }
+}
+
+/// The share's own attributes, and whether `.berth` is found there by a name that differs in case as well.
+async fn look_at(site: &Site, root: &FileHandle, ours: &FileHandle) -> Result<(Attributes, bool), OperationError> {
+    let request = Compound::new().put_handle(root).get_attr().lookup(ROOT.to_uppercase()).get_handle();
+    let (replies, other) = match site.client().call(request).await {
+        Ok(replies) => (replies.clone(), replies.handle(0).cloned()),
+        Err(error) => match error.completed() {
+            Some(replies) if replies.attributes(0).is_some() && !error.is_transient() => (replies.clone(), None),
+            _ => return Err(opening(site, error)),
+        },
+    };
+    Ok((replies.attributes(0).cloned().unwrap_or_default(), other.as_ref() == Some(ours)))
 }
 
 /// `.berth`, if the share has it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use nfs_client::{Error, FileHandle, NfsStatus};
-use volume::{PlaceKey, RecordKey, SharePath, SubPath};
+use volume::{RecordKey, SharePath, SubPath};
 
 use super::folders::Store;
 use super::layout::ROOT;
@@ -88,8 +88,8 @@ async fn is_volume(store: &Store, place: &SubPath) -> Result<bool, OperationErro
         Err(OperationError::NotBelieved { .. }) => None,
         holder => holder?,
     };
-    match store.hold(&PlaceKey::new(place), &nobody).await {
+    match store.hold(place, &nobody).await {
         Err(OperationError::NotBelieved { .. }) => Ok(default.is_some()),
-        hold => Ok(default.is_some() || matches!(hold?, Hold::Us(_) | Hold::Other(_))),
+        hold => Ok(default.is_some() || matches!(hold?.1, Hold::Us(_) | Hold::Other(_))),
     }
 }

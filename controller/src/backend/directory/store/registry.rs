@@ -58,18 +58,39 @@ impl Store {
         Ok(record)
     }
 
+    /// Whether something belongs to the user to whom the folders belong, as far as the server says.
+    pub(crate) fn is_ours(&self, found: &Attributes) -> bool {
+        found.owner.as_ref().zip(self.owner.as_ref()).is_none_or(|(owner, ours)| owner == ours)
+    }
+
     /// Refuses a link that is somebody else's than the folders: it was written while they were open to others.
     fn require_ours(&self, path: &str, replies: &Replies) -> Result<(), OperationError> {
-        let owner = replies.attributes(0).and_then(|attributes| attributes.owner.as_ref());
-        if owner.zip(self.owner.as_ref()).is_some_and(|(owner, ours)| owner != ours) {
+        if replies.attributes(0).is_some_and(|found| !self.is_ours(found)) {
             let problem = "it belongs to another user than its folder";
             return Err(OperationError::NotBelieved { location: self.site.at(path), problem });
         }
         Ok(())
     }
 
-    /// Who holds a custom place, seen from the volume `ours`.
-    pub(crate) async fn hold(&self, place: &PlaceKey, ours: &RecordKey) -> Result<Hold, OperationError> {
+    /// The key under which a custom place is held.
+    pub(crate) fn place_key(&self, path: &SubPath) -> PlaceKey {
+        if self.ignores_case { PlaceKey::folded(path) } else { PlaceKey::new(path) }
+    }
+
+    /// Who holds a custom place, seen from the volume `ours`, and under which key. Where case is ignored, an earlier release has
+    /// taken places under the key of exactly what was written.
+    pub(crate) async fn hold(&self, path: &SubPath, ours: &RecordKey) -> Result<(PlaceKey, Hold), OperationError> {
+        let (key, exact) = (self.place_key(path), PlaceKey::new(path));
+        match self.hold_of(&key, ours).await? {
+            Hold::Nobody if exact != key => match self.hold_of(&exact, ours).await? {
+                Hold::Nobody => Ok((key, Hold::Nobody)),
+                hold => Ok((exact, hold)),
+            },
+            hold => Ok((key, hold)),
+        }
+    }
+
+    async fn hold_of(&self, place: &PlaceKey, ours: &RecordKey) -> Result<Hold, OperationError> {
         let request = Compound::new().put_handle(&self.places).lookup(place.as_str()).read_link().get_attr();
         let replies = match self.site.client().call(request).await {
             Ok(replies) => replies,
@@ -91,7 +112,7 @@ impl Store {
         }
         let made = replies.attributes(0).and_then(|attributes| attributes.modified);
         if let (Some(state), Some((made, _))) = (state, made)
-            && self.server_time().await.is_some_and(|now| is_abandoned(made, now))
+            && self.is_given_up(made).await
         {
             return Ok(Hold::Abandoned(state));
         }
@@ -126,9 +147,15 @@ impl Store {
 
     /// The volume whose default place is this path, if there is one: it needs no hold, its key is the path.
     pub(crate) async fn default_holder(&self, path: &SubPath) -> Result<Option<RecordKey>, OperationError> {
-        let Ok(key) = path.as_str().parse::<RecordKey>() else { return Ok(None) };
+        let key = if self.ignores_case { RecordKey::of_folded(path) } else { path.as_str().parse().ok() };
+        let Some(key) = key else { return Ok(None) };
         let record = self.record(&key).await?;
-        Ok(record.filter(|record| record.path == *path).map(|_| key))
+        Ok(record.filter(|record| record.path == key.default_place()).map(|_| key))
+    }
+
+    /// Whether no attempt that wrote something at that time, in seconds since 1970 by the server's clock, can be at work any more.
+    pub(crate) async fn is_given_up(&self, written: i64) -> bool {
+        self.server_time().await.is_some_and(|now| is_abandoned(written, now))
     }
 
     /// What time it is on the server, in seconds since 1970: NFS has no operation for that, so something is made and removed.
