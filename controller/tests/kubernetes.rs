@@ -18,6 +18,8 @@ mod refusal;
 mod silence;
 #[path = "kubernetes/starvation.rs"]
 mod starvation;
+#[path = "kubernetes/stuck.rs"]
+mod stuck;
 
 use std::future::{Ready, ready};
 

@@ -25,6 +25,8 @@ pub struct Config {
     pub lease_duration: Duration,
     /// How long we work on without a successful renewal. Shorter than `lease_duration`, so that work stops first.
     pub renew_deadline: Duration,
+    /// How long the work may stand still before the Lease is left to expire: far longer than any load keeps it waiting.
+    pub stuck_after: Duration,
     /// Time between two looks at the Lease, by the holder and by those who wait.
     pub lease_retry: Duration,
     /// How long work under way may go on after a shutdown was asked for.
@@ -54,6 +56,7 @@ impl Config {
             retry_interval_max: Duration::from_mins(5),
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
+            stuck_after: Duration::from_mins(1),
             lease_retry: Duration::from_secs(5),
             drain: Duration::from_secs(20),
             default_fs_type: String::new(),

@@ -60,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::advice::Advice;
-use self::api::answers::{Answers, Hopeless};
+use self::api::answers::Hopeless;
 use self::api::watch;
 use self::context::Context;
 use self::events::Recorder;
@@ -122,7 +122,8 @@ pub async fn run_with<V: Volumes>(
         term,
         process,
     };
-    let mut runner = controllers(&config, &answers, &Arc::new(context));
+    let mut runner =
+        controllers(Runner::new(&config, answers.clone(), leadership.pulse()), &config, &Arc::new(context));
     let work = work(&mut runner, &client, &*volumes, config.drain, &shutdown);
     let end = tokio::select! {
         biased;
@@ -131,11 +132,14 @@ pub async fn run_with<V: Volumes>(
         idle = work => End::Worked { idle },
     };
     counts.leading.set(0);
+    if !matches!(end, End::Lost) {
+        // Nothing may go on when the Lease is given back. Whoever has lost it must end at once.
+        runner.cut().await;
+    }
     // With it go the recorders.
     drop(runner);
     let (idle, result) = match end {
         End::Lost => return Err(Error::LeaseLost(lease_name)),
-        // The work is dropped by now; only jobs of the operations may go on.
         End::Hopeless(Hopeless { silence, reason }) => {
             warn!(
                 lease = lease_name,
@@ -159,10 +163,10 @@ pub async fn run_with<V: Volumes>(
     Ok(())
 }
 
-/// The runner with every controller of ours.
-fn controllers<V: Volumes>(config: &Config, answers: &Answers, context: &Arc<Context<V>>) -> Runner {
+/// Adds every controller of ours.
+fn controllers<V: Volumes>(runner: Runner, config: &Config, context: &Arc<Context<V>>) -> Runner {
     let driver = &config.driver_name;
-    let runner = Runner::new(config, answers.clone())
+    let runner = runner
         .with(Shares::new(driver, context.volumes.catalogue().clone()), context)
         .with(Provisioner::new(config.clone()), context)
         .with(Releaser::new(driver), context)

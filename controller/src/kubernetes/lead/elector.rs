@@ -8,9 +8,10 @@ use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::lease::{Election, Move};
+use super::pulse::Pulse;
 use super::standing::Standing;
 use crate::kubernetes::api::errors::{explain, is_code};
 use crate::kubernetes::config::Config;
@@ -60,11 +61,20 @@ pub(crate) struct Elector {
     lease: Option<Lease>,
     until: watch::Sender<Instant>,
     standing: Standing,
+    pulse: Pulse,
+    stuck_after: Duration,
 }
 
 impl Elector {
     /// A candidate for the Lease called `name` that tells in `until` how long the Lease is surely ours.
-    pub(crate) fn new(client: kube::Client, name: String, config: &Config, until: watch::Sender<Instant>) -> Self {
+    /// It holds the Lease for as long as `pulse` shows that the work moves.
+    pub(crate) fn new(
+        client: kube::Client,
+        name: String,
+        config: &Config,
+        until: watch::Sender<Instant>,
+        pulse: Pulse,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, &config.namespace),
             name,
@@ -75,6 +85,8 @@ impl Elector {
             lease: None,
             until,
             standing: config.standing.clone(),
+            pulse,
+            stuck_after: config.stuck_after,
         }
     }
 
@@ -157,7 +169,7 @@ impl Elector {
         }
     }
 
-    /// Renews the Lease for as long as it can; returns when it is lost. Work must have stopped by then.
+    /// Renews the Lease for as long as it can and the work moves; returns when it is lost. Work must have stopped by then.
     pub(crate) async fn keep(&mut self) {
         let mut pause = self.retry;
         loop {
@@ -166,6 +178,15 @@ impl Elector {
             let now = Instant::now();
             if now >= deadline {
                 warn!(lease = self.name, "the lease could not be renewed in time");
+                return;
+            }
+            let still = self.pulse.still_for();
+            if still > self.stuck_after {
+                error!(
+                    lease = self.name,
+                    seconds = still.as_secs(),
+                    "the work stands still, which is a bug: the lease is left to expire, so that another replica leads"
+                );
                 return;
             }
             // After a failure, several more attempts fit before the deadline.

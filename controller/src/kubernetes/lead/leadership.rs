@@ -3,6 +3,7 @@
 //! # Guarantees
 //! - No load of ours delays a renewal: thread, runtime and connection of the elector do nothing else. Workers learn of the
 //!   Lease by a channel.
+//! - Work that stands still for long loses the Lease, though the process lives (`pulse`).
 //! - The elector never outlives whoever asked for it: when the [`Leadership`] is dropped, the Lease is left to expire.
 
 use std::convert::Infallible;
@@ -14,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::elector::{Elector, Term};
+use super::pulse::Pulse;
 use crate::kubernetes::api::clients::LeaseClient;
 use crate::kubernetes::config::Config;
 use crate::kubernetes::error::Error;
@@ -22,6 +24,7 @@ use crate::kubernetes::error::Error;
 pub(crate) struct Leadership {
     lease: String,
     term: Term,
+    pulse: Pulse,
     acquired: oneshot::Receiver<Result<(), Error>>,
     release: oneshot::Sender<()>,
     /// Closes when the elector has ended.
@@ -31,6 +34,7 @@ pub(crate) struct Leadership {
 /// The other ends of a [`Leadership`].
 struct Seat {
     lease: String,
+    pulse: Pulse,
     until: watch::Sender<Instant>,
     acquired: oneshot::Sender<Result<(), Error>>,
     release: oneshot::Receiver<()>,
@@ -44,7 +48,8 @@ impl Leadership {
         let (acquired, is_acquired) = oneshot::channel();
         let (release, is_released) = oneshot::channel();
         let (over, is_over) = oneshot::channel();
-        let seat = Seat { lease: lease.clone(), until, acquired, release: is_released, over };
+        let pulse = Pulse::default();
+        let seat = Seat { lease: lease.clone(), pulse: pulse.clone(), until, acquired, release: is_released, over };
         let own = config.clone();
         match client {
             LeaseClient::Shared(client) => {
@@ -68,12 +73,17 @@ impl Leadership {
                 thread::Builder::new().name("lease".to_owned()).spawn(work).map_err(Error::Thread)?;
             }
         }
-        Ok(Self { lease, term: Term::new(term), acquired: is_acquired, release, over: is_over })
+        Ok(Self { lease, term: Term::new(term), pulse, acquired: is_acquired, release, over: is_over })
     }
 
     /// What workers look at.
     pub(crate) fn term(&self) -> Term {
         self.term.clone()
+    }
+
+    /// Where the work says that it moves.
+    pub(crate) fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Waits until the Lease is ours.
@@ -108,8 +118,8 @@ fn tell(seat: Seat, error: Error) {
 /// The elector's life.
 async fn hold(client: kube::Client, config: Config, seat: Seat) {
     // `over` closes with the end of this.
-    let Seat { lease, until, acquired, mut release, over: _over } = seat;
-    let mut elector = Elector::new(client, lease, &config, until);
+    let Seat { lease, pulse, until, acquired, mut release, over: _over } = seat;
+    let mut elector = Elector::new(client, lease, &config, until, pulse);
     let wanted = tokio::select! {
         _nobody = &mut release => false,
         () = elector.acquire() => true,

@@ -3,4 +3,5 @@
 pub(crate) mod elector;
 pub(crate) mod leadership;
 mod lease;
+pub(crate) mod pulse;
 pub(crate) mod standing;

@@ -45,6 +45,7 @@ use super::api::answers::Answers;
 use super::api::errors::explain_watch;
 use super::api::watch::{Change, Kind};
 use super::config::Config;
+use super::lead::pulse::{BEAT, Pulse};
 
 /// See the module.
 pub(crate) struct Runner {
@@ -53,17 +54,20 @@ pub(crate) struct Runner {
     metrics: Metrics,
     /// Told whether there is work.
     answers: Answers,
+    /// Told that the work moves.
+    pulse: Pulse,
     posts: Vec<Box<dyn Working>>,
 }
 
 impl Runner {
     /// A runner without controllers.
-    pub(crate) fn new(config: &Config, answers: Answers) -> Self {
+    pub(crate) fn new(config: &Config, answers: Answers, pulse: Pulse) -> Self {
         Self {
             places: config.worker_threads,
             backoff: Backoff { start: config.retry_interval_start, max: config.retry_interval_max },
             metrics: config.metrics.clone(),
             answers,
+            pulse,
             posts: Vec::new(),
         }
     }
@@ -91,6 +95,7 @@ impl Runner {
     ) {
         let mut changes = std::pin::pin!(changes);
         while !shutdown.is_cancelled() {
+            self.pulse.beat();
             let now = Instant::now();
             self.posts.iter_mut().for_each(|post| post.start_ready(now));
             self.answers.working(self.posts.iter().any(|post| post.has_work()));
@@ -99,7 +104,7 @@ impl Runner {
                 () = shutdown.cancelled() => {}
                 Some(change) = changes.next() => self.note(change),
                 () = self.some_ended() => {}
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+                () = sleep_until(due.map_or(now + BEAT, |due| due.min(now + BEAT))) => {}
             }
         }
     }
@@ -133,6 +138,7 @@ impl Runner {
 
     /// Starts nothing new, lets what runs end until `deadline`, and then cuts it off.
     pub(crate) async fn drain(&mut self, deadline: Instant) {
+        self.pulse.rest();
         info!(jobs = self.running(), "shutting down");
         if timeout_at(deadline, self.all_ended()).await.is_err() {
             warn!(jobs = self.running(), "work is cut off; whoever leads next repeats it");
@@ -142,7 +148,8 @@ impl Runner {
 
     /// Cuts off what runs; nothing of it goes on any more when this returns. A job of the operations does, though the work
     /// that asked for it is cut off.
-    async fn cut(&mut self) {
+    pub(crate) async fn cut(&mut self) {
+        self.pulse.rest();
         self.posts.iter_mut().for_each(|post| post.cut());
         self.all_ended().await;
     }

@@ -90,7 +90,8 @@ fn class(name: &str) -> Change {
 async fn play(changes: Vec<Change>) -> (Vec<String>, Runner, Arc<Log>) {
     let config = Config::new("d", "ns", "me");
     let log = Arc::new(Log::default());
-    let mut runner = Runner::new(&config, Answers::new()).with(Toy::<false>, &log).with(Toy::<true>, &log);
+    let mut runner =
+        Runner::new(&config, Answers::new(), Pulse::default()).with(Toy::<false>, &log).with(Toy::<true>, &log);
     assert_eq!(runner.interests(), [Kind::Claim, Kind::Class]);
     let shutdown = CancellationToken::new();
     let changes = stream::iter(changes.into_iter().map(Ok)).chain(stream::pending());
@@ -124,4 +125,12 @@ async fn draining_ends_at_its_deadline_and_nothing_goes_on_after_it() {
     let since = Instant::now();
     runner.drain(since + Duration::from_secs(20)).await;
     assert_eq!((since.elapsed(), log.under_way.load(Ordering::Relaxed)), (Duration::from_secs(20), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_has_ended_when_that_is_said() {
+    let (_, mut runner, log) = play(vec![claim("hang"), Change::Claim(Event::InitDone)]).await;
+    assert_eq!(log.under_way.load(Ordering::Relaxed), 1);
+    runner.cut().await;
+    assert_eq!(log.under_way.load(Ordering::Relaxed), 0);
 }
