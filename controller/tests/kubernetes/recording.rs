@@ -13,6 +13,8 @@ use super::refusal::{full, refusal};
 /// How the next create call goes.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
+    /// It succeeds.
+    Succeed,
     /// It fails and nothing is made.
     Fail(Code),
     /// The volume is made, and the answer is lost with this code.
@@ -37,6 +39,7 @@ pub(crate) struct Recording {
 #[derive(Debug, Default)]
 struct Inner {
     script: VecDeque<Act>,
+    /// By id.
     volumes: BTreeMap<String, CreateVolume>,
     creates: Vec<String>,
     deletes: Vec<String>,
@@ -97,7 +100,7 @@ impl Recording {
 
     /// The request that made the volume of this name, if there is one.
     pub(crate) fn volume(&self, name: &str) -> Option<CreateVolume> {
-        self.inner.lock().unwrap().volumes.get(name).cloned()
+        self.inner.lock().unwrap().volumes.get(&id(name)).cloned()
     }
 
     /// How many volumes there are.
@@ -158,9 +161,11 @@ impl Volumes for Recording {
             Some(Act::Wait(ref gate)) => {
                 gate.clone().wait_for(|open| *open).await.expect("an open gate");
             }
-            Some(Act::MakeAndFail(_) | Act::MakeAndPanic | Act::MakeSmall) | None => {}
+            Some(Act::Succeed | Act::MakeAndFail(_) | Act::MakeAndPanic | Act::MakeSmall) | None => {}
         }
-        self.inner.lock().unwrap().volumes.insert(request.name.clone(), request.clone());
+        let parameter = |key, default| request.parameters.get(key).map_or(default, String::as_str);
+        let id = id_on(parameter("server", "nfs.example"), parameter("share", "/export"), &request.name);
+        self.inner.lock().unwrap().volumes.insert(id.clone(), request.clone());
         assert!(!matches!(act, Some(Act::MakeAndPanic)), "on purpose");
         if let Some(Act::MakeAndFail(code)) = act {
             return Err(refusal(code));
@@ -168,7 +173,7 @@ impl Volumes for Recording {
         let context = [("server", "nfs.example"), ("share", "/export"), ("subDir", request.name.as_str())];
         let context = context.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let capacity_bytes = u64::from(matches!(act, Some(Act::MakeSmall)));
-        Ok(Created { id: id(&request.name), capacity_bytes, context })
+        Ok(Created { id, capacity_bytes, context })
     }
 
     async fn discard(&self, begun: CreateVolume, kept: &Created) -> Result<(), OperationError> {
@@ -191,7 +196,7 @@ impl Volumes for Recording {
             inner.failing_deletes -= 1;
             return Err(full(&name));
         }
-        inner.volumes.remove(&name);
+        inner.volumes.remove(id);
         Ok(())
     }
 
@@ -211,5 +216,10 @@ impl Volumes for Recording {
 
 /// Id of the volume with this name.
 pub(crate) fn id(name: &str) -> String {
-    format!("berth://nfs.example/export#{name}")
+    id_on("nfs.example", "/export", name)
+}
+
+/// Id of the volume with this name on this share.
+pub(crate) fn id_on(server: &str, share: &str, name: &str) -> String {
+    format!("berth://{server}{share}#{name}")
 }

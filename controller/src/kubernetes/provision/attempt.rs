@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
 use kube::api::PostParams;
 use tokio::time::{Instant, sleep};
-use tonic::Code;
 use tracing::{info, warn};
 
 use super::claim::ClaimError;
@@ -17,41 +16,10 @@ use crate::kubernetes::api::errors::{explain, is_code};
 use crate::kubernetes::api::objects::{Claim, Class};
 use crate::kubernetes::context::Context;
 use crate::kubernetes::events::Reason;
-use crate::operations::{Created, OperationError, Volumes};
+use crate::operations::{Created, Finality, OperationError, Volumes};
 
 /// How often a volume that cannot be used is tried to be removed before its claim is retried.
 const CLEANUP_ATTEMPTS: u32 = 5;
-
-/// What a failed call says about the volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finality {
-    /// It may be in the making: keep calling until the answer is final, even when the claim is gone.
-    InBackground,
-    /// It does not exist and nothing is under way.
-    Finished,
-    /// The same, and no retry can help: leave it alone for long, unless the class is another one.
-    Infeasible,
-}
-
-/// Reads the code of a failed `CreateVolume`.
-pub(crate) fn classify(code: Code) -> Finality {
-    match code {
-        Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable | Code::Aborted => Finality::InBackground,
-        Code::InvalidArgument => Finality::Infeasible,
-        Code::Ok
-        | Code::Unknown
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Internal
-        | Code::DataLoss
-        | Code::Unauthenticated => Finality::Finished,
-    }
-}
 
 /// What an attempt is made for, kept while its outcome is unknown.
 #[derive(Debug, Clone)]
@@ -64,6 +32,7 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(crate) struct Unsaved {
     pub(crate) attempt: Attempt,
+    pub(crate) created: Box<Created>,
     pub(crate) volume: Box<PersistentVolume>,
     pub(crate) started: Instant,
 }
@@ -94,7 +63,13 @@ pub(crate) enum ClaimOutcome {
     Saved {
         /// Its name.
         name: String,
+        /// What made the volume.
+        attempt: Attempt,
+        /// The volume.
+        created: Box<Created>,
     },
+    /// What another attempt may have begun is ended, or it is not yet.
+    Ended(bool),
     /// The volume exists; saving its object failed.
     Unsaved(Unsaved),
     /// Nothing was called: what was known before stays true.
@@ -140,7 +115,36 @@ pub(crate) async fn provision<V: Volumes>(context: Arc<Context<V>>, attempt: Att
     }
     info!(claim = about, volume = plan.request.name, handle = created.id, "volume created");
     let volume = Box::new(build_pv(&plan, claim, class, &created, &context.process));
-    save(context, Unsaved { attempt, volume, started }).await
+    save(context, Unsaved { attempt, created: Box::new(created), volume, started }).await
+}
+
+/// Ends what an attempt by a class that was replaced may have begun, now that another one has made the volume of the claim.
+pub(crate) async fn end<V: Volumes>(context: Arc<Context<V>>, begun: Attempt, kept: Box<Created>) -> ClaimOutcome {
+    let (claim, class) = (&*begun.claim, &*begun.class);
+    let about = format!("{}/{}", claim.namespace(), claim.name());
+    let Ok(plan) = request::build_request(claim, class, &context.config) else {
+        // Nothing was ever asked for by it.
+        return ClaimOutcome::Ended(true);
+    };
+    if !context.term.is_held() {
+        return ClaimOutcome::Ended(false);
+    }
+    match context.volumes.discard(plan.request, &kept).await {
+        Ok(()) => {
+            info!(claim = about, class = class.name(), "what the class had begun before it was replaced is ended");
+            ClaimOutcome::Ended(true)
+        }
+        Err(error) => {
+            let error = error.message();
+            warn!(
+                claim = about,
+                class = class.name(),
+                error,
+                "what a class had begun before it was replaced stays for now"
+            );
+            ClaimOutcome::Ended(false)
+        }
+    }
 }
 
 /// Saves the object of a volume that exists. That it exists already counts as success.
@@ -159,7 +163,8 @@ pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved)
     }
     context.recorder.claim(claim, Reason::ProvisioningSucceeded, format!("Successfully provisioned volume {name}"));
     context.counts.provisioned(class, unsaved.started.elapsed());
-    ClaimOutcome::Saved { name }
+    let Unsaved { attempt, created, .. } = unsaved;
+    ClaimOutcome::Saved { name, attempt, created }
 }
 
 async fn try_save(client: &kube::Client, volume: &PersistentVolume) -> Result<(), SaveError> {
@@ -210,7 +215,7 @@ fn refuse<V>(context: &Context<V>, attempt: &Attempt, error: &RequestError) -> C
 }
 
 fn fail<V>(context: &Context<V>, attempt: Attempt, error: &OperationError) -> ClaimOutcome {
-    let finality = classify(error.code());
+    let finality = error.finality();
     let claim = &*attempt.claim;
     let text = error.message();
     warn!(
@@ -264,34 +269,4 @@ async fn reject_small<V: Volumes>(
 /// Label of the metrics: what the claim is to be filled from.
 fn source_kind(claim: &Claim) -> &str {
     claim.source().map(|source| source.kind.as_str()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_of_a_call_that_may_still_run_keep_the_claim_in_the_background() {
-        for code in [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Aborted] {
-            assert_eq!(classify(code), Finality::InBackground, "{code:?}");
-        }
-    }
-
-    #[test]
-    fn an_invalid_argument_is_infeasible() {
-        assert_eq!(classify(Code::InvalidArgument), Finality::Infeasible);
-    }
-
-    #[test]
-    fn every_other_code_is_final() {
-        let others = (0..=16).map(Code::from_i32).filter(|code| {
-            !matches!(
-                code,
-                Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable | Code::Aborted | Code::InvalidArgument
-            )
-        });
-        for code in others {
-            assert_eq!(classify(code), Finality::Finished, "{code:?}");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::attempt::{self, Attempt, ClaimOutcome, Finality, Unsaved};
+use super::attempt::{self, Attempt, ClaimOutcome, Unsaved};
 use super::claim::{self, ClaimError};
 use super::request::{self, volume_name};
 use crate::kubernetes::api::objects::{Claim, Class, Volume};
@@ -18,7 +18,7 @@ use crate::kubernetes::config::Config;
 use crate::kubernetes::context::Context;
 use crate::kubernetes::places::share_of_class;
 use crate::kubernetes::runner::{Controller, Decision, Lane, News, Store, Verdict};
-use crate::operations::Volumes;
+use crate::operations::{Created, Finality, Volumes};
 
 /// What we know of a claim and nobody else does.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ enum Progress {
     InBackground(Vec<Attempt>),
     /// A volume exists; its object is not saved.
     Unsaved(Unsaved),
+    /// The claim has this volume, and what these attempts by other classes may have begun is still to be ended.
+    Ending(Vec<Attempt>, Box<Created>),
     /// No call until then, as long as the class is this one.
     Infeasible { class_uid: String, until: Instant },
 }
@@ -38,6 +40,8 @@ pub(crate) enum ClaimStep {
     Refuse(Arc<Claim>, ClaimError),
     Provision(Attempt),
     Save(Unsaved),
+    /// End what the attempt may have begun, because the claim has another volume.
+    End(Attempt, Box<Created>),
 }
 
 /// The controller; an item is the UID of a claim.
@@ -153,7 +157,9 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
 
     fn lane(&self, uid: &str) -> Lane {
         let class = match self.progress.get(uid) {
-            Some(Progress::InBackground(attempts)) => attempts.first().map(|attempt| &attempt.class),
+            Some(Progress::InBackground(attempts) | Progress::Ending(attempts, _)) => {
+                attempts.first().map(|attempt| &attempt.class)
+            }
             _ => self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim))),
         };
         let share = class.and_then(|class| share_of_class(class));
@@ -166,6 +172,11 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
             Some(Progress::Infeasible { class_uid, until }) if now < until && self.is_class(uid, &class_uid) => {
                 self.progress.insert(uid.to_owned(), Progress::Infeasible { class_uid, until });
                 return Decision::Rest(Verdict::At(until));
+            }
+            Some(Progress::Ending(attempts, created)) => {
+                let step = attempts.first().map(|begun| ClaimStep::End(begun.clone(), created.clone()));
+                self.progress.insert(uid.to_owned(), Progress::Ending(attempts, created));
+                return step.map_or(Decision::Rest(Verdict::Done), Decision::Act);
             }
             // Kept until an outcome says otherwise.
             Some(background @ Progress::InBackground(_)) => {
@@ -194,6 +205,7 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
             ClaimStep::Refuse(claim, error) => attempt::refuse_claim(&context, &claim, &error),
             ClaimStep::Provision(attempt) => attempt::provision(context, attempt).await,
             ClaimStep::Save(unsaved) => attempt::save(context, unsaved).await,
+            ClaimStep::End(begun, kept) => attempt::end(context, begun, kept).await,
         }
     }
 
@@ -201,6 +213,7 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
     fn panicked(step: &ClaimStep) -> ClaimOutcome {
         match step {
             ClaimStep::Refuse(..) => ClaimOutcome::NoChange,
+            ClaimStep::End(..) => ClaimOutcome::Ended(false),
             ClaimStep::Provision(attempt) | ClaimStep::Save(Unsaved { attempt, .. }) => {
                 ClaimOutcome::Failed(attempt.clone(), Finality::InBackground)
             }
@@ -209,16 +222,31 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
 
     fn settle(&mut self, uid: &str, outcome: ClaimOutcome, now: Instant) -> Verdict {
         match outcome {
-            ClaimOutcome::Saved { name } => {
-                self.progress.remove(uid);
+            ClaimOutcome::Saved { name, attempt, created } => {
                 self.volumes.put_unseen(name, ());
-                Verdict::Done
+                let others = self.by_other_classes(uid, &attempt);
+                if others.is_empty() {
+                    return Verdict::Done;
+                }
+                self.progress.insert(uid.to_owned(), Progress::Ending(others, created));
+                Verdict::At(now)
+            }
+            ClaimOutcome::Ended(true) => {
+                let Some(Progress::Ending(mut attempts, created)) = self.progress.remove(uid) else {
+                    return Verdict::Done;
+                };
+                attempts.remove(0);
+                if attempts.is_empty() {
+                    return Verdict::Done;
+                }
+                self.progress.insert(uid.to_owned(), Progress::Ending(attempts, created));
+                Verdict::At(now)
             }
             ClaimOutcome::Unsaved(unsaved) => {
                 self.progress.insert(uid.to_owned(), Progress::Unsaved(unsaved));
                 Verdict::Retry
             }
-            ClaimOutcome::NoChange => Verdict::Retry,
+            ClaimOutcome::NoChange | ClaimOutcome::Ended(false) => Verdict::Retry,
             ClaimOutcome::Stopped => {
                 self.progress.remove(uid);
                 Verdict::Done

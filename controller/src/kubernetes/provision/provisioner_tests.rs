@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
@@ -78,6 +79,10 @@ fn attempt(state: &mut Provisioner, uid: &str) -> Attempt {
     }
 }
 
+fn created() -> Created {
+    Created { id: "berth://nfs/export#pvc-u".to_owned(), capacity_bytes: 0, context: BTreeMap::new() }
+}
+
 fn is_nothing(step: &Decision<ClaimStep>) -> bool {
     matches!(step, Decision::Rest(Verdict::Done))
 }
@@ -85,8 +90,8 @@ fn is_nothing(step: &Decision<ClaimStep>) -> bool {
 #[test]
 fn a_saved_claim_is_finished_before_any_watch_shows_its_volume() {
     let mut state = with_claim("u");
-    attempt(&mut state, "u");
-    let saved = ClaimOutcome::Saved { name: "pvc-u".into() };
+    let made = attempt(&mut state, "u");
+    let saved = ClaimOutcome::Saved { name: "pvc-u".into(), attempt: made, created: Box::new(created()) };
     assert_eq!(state.done("u", saved, Instant::now()), Verdict::Done);
     assert!(is_nothing(&state.step("u", Instant::now())));
     // A list that was on its way when we saved does not name it …
@@ -189,7 +194,12 @@ fn a_final_answer_forgets_the_claim_once_it_is_gone() {
 fn an_unsaved_volume_is_saved_and_never_created_again() {
     let mut state = with_claim("u");
     let first = attempt(&mut state, "u");
-    let unsaved = Unsaved { attempt: first, volume: Box::new(PersistentVolume::default()), started: Instant::now() };
+    let unsaved = Unsaved {
+        attempt: first,
+        created: Box::new(created()),
+        volume: Box::new(PersistentVolume::default()),
+        started: Instant::now(),
+    };
     assert_eq!(state.done("u", ClaimOutcome::Unsaved(unsaved), Instant::now()), Verdict::Retry);
     state.apply(&Change::Claim(Event::Delete(claim("u"))));
     let step = state.step("u", Instant::now());

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tonic::Code;
 
 use crate::cluster::{Cluster, Flow, Running, finalizers};
-use crate::recording::{Act, id};
+use crate::recording::{Act, id, id_on};
 
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
@@ -213,6 +213,29 @@ pub(crate) async fn an_infeasible_claim_is_retried_at_once_when_its_class_is_ano
     flow.make_class(json!({})).await;
     flow.wait_bound("data").await;
     assert_eq!(flow.volumes.creates_of(&uid), 2);
+    running.stop().await.expect("a clean end");
+}
+
+/// The class is replaced while nobody knows whether it has made a volume, and the new one makes another, on its own server.
+pub(crate) async fn what_a_replaced_class_had_begun_is_ended<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "replaced").await;
+    // The first attempt at ending it does not succeed either.
+    let acts = [Act::MakeAndFail(Code::Unavailable), Act::Succeed, Act::Fail(Code::Unavailable)];
+    flow.volumes.script(acts);
+    let running = flow.run(Config { retry_interval_start: Duration::from_millis(200), ..flow.config("one") });
+    flow.make_class(json!({"parameters": {"server": "old.example", "share": "/export"}})).await;
+    let uid = flow.make_claim("data").await;
+    flow.wait_event(&flow.name, &uid, "ProvisioningFailed").await;
+    flow.classes().delete(&flow.class(), &DeleteParams::default()).await.expect("a class");
+    flow.make_class(json!({})).await;
+    let name = flow.wait_bound("data").await.metadata.name.unwrap();
+    flow.until("the other volume is gone", async || (flow.volumes.count() == 1).then_some(())).await;
+    assert_eq!(flow.volumes.deletes(), [id_on("old.example", "/export", &name)]);
+    assert!(flow.volumes.volume(&name).is_some(), "the one that the claim has");
+
+    flow.delete_claim("data").await;
+    flow.wait_no_volumes().await;
+    assert_eq!(flow.volumes.count(), 0);
     running.stop().await.expect("a clean end");
 }
 

@@ -17,6 +17,7 @@ macro_rules! every_flow {
             claims a_volume_that_is_saved_already_is_taken_for_what_it_is
             claims another_volume_object_of_that_name_is_told_and_the_volume_is_not_forgotten
             claims an_infeasible_claim_is_retried_at_once_when_its_class_is_another
+            claims what_a_replaced_class_had_begun_is_ended
             claims a_volume_smaller_than_asked_for_is_removed_and_made_again
             claims a_useless_volume_that_cannot_be_removed_is_told
             claims an_undelegated_claim_is_never_provisioned
