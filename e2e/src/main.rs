@@ -161,7 +161,7 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
     match &args.command {
         Command::Up => {
             privileged()?;
-            Lab::up(state, &LabParts::ensure(args.kubernetes)?, timeline)?;
+            Lab::up(state, &LabParts::ensure(args.kubernetes)?, &[], timeline)?;
             print!("{}", timeline.summary());
             println!("`lab kubectl …` talks to it, `lab exec MACHINE …` enters a machine, `lab down` ends it");
         }

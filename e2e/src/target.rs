@@ -84,7 +84,7 @@ impl Target {
     pub fn by_manifests<T>(&self, work: impl FnOnce(&Driver) -> Result<T, LabError>) -> Result<Option<T>, LabError> {
         let Some(TheLab { lab, helm, image }) = &self.lab else { return Ok(None) };
         chart::uninstall(helm, lab.cluster())?;
-        lab.import(&image.release)?;
+        lab.import(&[&image.release])?;
         let backend = lab.ganesha();
         let done = chart::apply(lab.cluster(), &backend).and_then(|()| {
             // Names of class and driver are the examples' and the chart's, and the same.
@@ -106,8 +106,7 @@ impl Target {
         let (parts, binaries) = (parts?, binaries?);
         let image = image::build(&binaries)?;
         timeline.step("parts, binaries and image built");
-        let lab = Lab::up(state, &parts, timeline)?;
-        lab.import(&image.archive)?;
+        let lab = Lab::up(state, &parts, &[&image.archive], timeline)?;
         let backend = lab.kernel_server();
         let (repository, tag) = (image.repository.clone(), image.tag.clone());
         let installation = Installation { repository, tag, backend: backend.clone() };

@@ -41,18 +41,21 @@ pub struct Lab {
 
 impl Lab {
     /// Brings up the lab in `state`, or finds it up already: built from the same parts, every process alive and the API
-    /// server ready. Anything less is taken down and built anew.
-    pub fn up(state: &StateDir, parts: &LabParts, timeline: &Timeline) -> Result<Self, LabError> {
+    /// server ready. Anything less is taken down and built anew. Its nodes have these images besides those of the parts: they
+    /// are loaded while the nodes become ready.
+    pub fn up(state: &StateDir, parts: &LabParts, images: &[&Path], timeline: &Timeline) -> Result<Self, LabError> {
         let _lock = state.lock()?;
         if let Some(lab) = Self::found(state, parts)? {
             timeline.step("the lab is up already");
+            lab.import(images)?;
             return Ok(lab);
         }
         if process::end_all(state.root())? > 0 {
             timeline.note("an earlier lab, broken or made from other parts, was taken down");
         }
         state.clear()?;
-        let lab = Self::build(state.clone(), parts, timeline).inspect_err(|_| {
+        let images: Vec<&Path> = parts.images().into_iter().chain(images.iter().copied()).collect();
+        let lab = Self::build(state.clone(), parts, &images, timeline).inspect_err(|_| {
             // What came up is of no use; the error and the logs, which stay, say what did not. A process that cannot be
             // ended now is found by the next `up` or `down`.
             let _ = process::end_all(state.root());
@@ -101,7 +104,7 @@ impl Lab {
         Ok(nfs.map(|nfs| Self { state: state.clone(), cluster, nodes: machines, nfs }))
     }
 
-    fn build(state: StateDir, parts: &LabParts, timeline: &Timeline) -> Result<Self, LabError> {
+    fn build(state: StateDir, parts: &LabParts, images: &[&Path], timeline: &Timeline) -> Result<Self, LabError> {
         let kubectl = parts.control_plane().kubectl.clone();
         let mut note = RunNote { inputs: parts.inputs().clone(), kubectl, daemons: Vec::new() };
         let holder = network::hold(&state)?;
@@ -130,7 +133,7 @@ impl Lab {
         let lab = Self { state, cluster, nodes, nfs };
         note.daemons.push(lab.start_servers()?);
         timeline.note("NFS servers up; starting kubelets");
-        lab.start_nodes(&pki, parts)?;
+        lab.start_nodes(&pki, images)?;
         timeline.note("images imported; waiting for the nodes");
         lab.wait_ready(&NODES, Duration::from_mins(6))?;
         lab.wait_for_services()?;
@@ -149,11 +152,11 @@ impl Lab {
         nfs::start_ganesha(&self.state).map(|(daemon, _)| daemon)
     }
 
-    fn start_nodes(&self, pki: &Pki, parts: &LabParts) -> Result<(), LabError> {
+    fn start_nodes(&self, pki: &Pki, images: &[&Path]) -> Result<(), LabError> {
         self.on_every_node(|node| {
             let peers: Vec<&Machine> = self.nodes.iter().filter(|peer| peer.name() != node.name()).collect();
             node::start(node, &peers, pki)?;
-            node::import(node, &parts.images())
+            node::import(node, images)
         })
     }
 
@@ -164,9 +167,9 @@ impl Lab {
         self.on_every_node(|node| node.wait_for(what, Duration::from_mins(2), &asked))
     }
 
-    /// Loads an image archive into every node.
-    pub fn import(&self, archive: &Path) -> Result<(), LabError> {
-        self.on_every_node(|node| node::import(node, &[archive]))
+    /// Loads image archives into every node.
+    pub fn import(&self, archives: &[&Path]) -> Result<(), LabError> {
+        self.on_every_node(|node| node::import(node, archives))
     }
 
     fn on_every_node(&self, work: impl Fn(&Machine) -> Result<(), LabError> + Sync) -> Result<(), LabError> {

@@ -55,7 +55,12 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
                     "name": "shell", "image": context.driver.shell_image, "imagePullPolicy": "IfNotPresent",
                     "command": ["sh", "-c", SCRIPT],
                     "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
-                    "readinessProbe": { "exec": { "command": ["sh", "-c", "test -d /data/cache && test ! -w /data/cache"] }, "periodSeconds": 1 },
+                    "readinessProbe": {
+                        "exec": { "command": ["sh", "-c", "test -d /data/cache && test ! -w /data/cache"] },
+                        // A probe that times out is started again before it has ended, and so is the next: emulated nodes
+                        // that are busy do nothing else then.
+                        "periodSeconds": 3, "timeoutSeconds": 10,
+                    },
                 }],
                 "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": claim } }],
             },

@@ -141,7 +141,7 @@ impl Drop for Populator {
 
 /// Gives the lab's nodes what specs want of a node, and says how `e2e.test` gets in.
 fn equip(lab: &Lab, parts: &BuiltParts) -> Result<Vec<(&'static str, OsString)>, LabError> {
-    lab.import(&parts.path(Part::SUITE_IMAGE)?)?;
+    lab.import(&[&parts.path(Part::SUITE_IMAGE)?])?;
     for node in lab.nodes() {
         node.copy_in(&parts.path(Part::CRICTL)?, "/usr/local/bin/crictl", 0o755)?;
     }
