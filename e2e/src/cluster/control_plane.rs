@@ -17,7 +17,10 @@ use super::{
 
 /// First address of the service network: the API server's own service.
 /// Address of the Service `kubernetes`.
-pub(super) const API_SERVICE: &str = "10.96.0.1";
+pub const API_SERVICE: &str = "10.96.0.1";
+
+/// Port of the API server on the host.
+pub const API_PORT: u16 = 6443;
 /// Network of service addresses.
 const SERVICES: &str = "10.96.0.0/16";
 /// Network of pod addresses; each node has a /24 of it.
@@ -40,7 +43,7 @@ pub struct Programs {
 
 /// URL of the API server inside the lab's namespace.
 pub fn url() -> String {
-    format!("https://{HOST}:6443")
+    format!("https://{HOST}:{API_PORT}")
 }
 
 /// Starts etcd and the API server, with these flags besides the lab's, and waits until it is ready; the calling thread
@@ -98,7 +101,8 @@ fn etcd(program: &Path, data: &Path) -> Command {
 
 fn apiserver(program: &Path, pki: &Pki) -> Command {
     let mut command = Command::new(program);
-    command.args(["--etcd-servers=http://127.0.0.1:2379", "--secure-port=6443", "--bind-address=0.0.0.0"]);
+    command.args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0"]);
+    command.arg(format!("--secure-port={API_PORT}"));
     command.arg(format!("--advertise-address={HOST}"));
     command.arg(format!("--service-cluster-ip-range={SERVICES}"));
     command.args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"]);

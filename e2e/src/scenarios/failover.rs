@@ -24,7 +24,7 @@ const CLAIMS: usize = 60;
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 
 /// Label of the controller's pods and of their Deployment.
-const CONTROLLER: &str = "app.kubernetes.io/component=controller";
+pub(super) const CONTROLLER: &str = "app.kubernetes.io/component=controller";
 
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -111,7 +111,7 @@ fn goes_on_late(context: &Context<'_>, stopped: &Leader) -> Result<(), LabError>
 }
 
 /// Name of the pod that holds the driver's Lease.
-fn leads(context: &Context<'_>) -> Result<String, LabError> {
+pub(super) fn leads(context: &Context<'_>) -> Result<String, LabError> {
     leading_pod(context).map(|pod| name_of(&pod).to_owned())
 }
 
@@ -145,7 +145,7 @@ fn leader(context: &Context<'_>) -> Result<Leader, LabError> {
 }
 
 /// The pod that holds the driver's Lease.
-fn leading_pod(context: &Context<'_>) -> Result<Value, LabError> {
+pub(super) fn leading_pod(context: &Context<'_>) -> Result<Value, LabError> {
     let namespace = &context.driver.namespace;
     eventually("a leader among the controllers", PATIENCE, Duration::from_millis(500), || {
         let leases = context.cluster().list::<Lease>(namespace, "").map_err(|error| chain(&error))?;

@@ -17,6 +17,7 @@ mod registration;
 mod restart;
 mod scenario;
 mod share;
+mod silence;
 mod squashed;
 mod static_volume;
 mod traffic;
@@ -47,6 +48,8 @@ pub const ALL: &[Scenario] = &[
     private::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
+    silence::SERVER,
+    silence::API,
     failover::SCENARIO,
     hundred::SCENARIO,
 ];
