@@ -115,6 +115,9 @@ pub mod layout {
     /// An empty directory without any permission, by which the controller learns whether the server takes it for root. Only
     /// where [`ROOT`] is not root's.
     pub const CLOSED: &str = "closed";
+    /// What the name of a directory begins with that is being removed where it was, because it cannot be moved to [`TRASH`]; behind
+    /// it is a unique suffix.
+    pub const ASIDE: &str = ".berth-trash";
     /// Between key and unique suffix of an entry of the trash, or of a retained record.
     pub const TRASH_SEPARATOR: char = '~';
 }

@@ -156,7 +156,10 @@ fn status_remedy(status: NfsStatus, op: OpCode) -> Option<&'static str> {
         ),
         NfsStatus::WrongSec => Some("let the export accept AUTH_SYS (sec=sys) from the controller's address"),
         NfsStatus::RoFs => Some("export the share read-write"),
-        NfsStatus::XDev => Some("the directory has to be on the same file system of the server as its share"),
+        NfsStatus::XDev => Some(
+            "the directory has to be on the same file system of the server as its share, and a quota tree (qtree, project, dataset) may \
+             begin above it but not with it: remove the directory's own quota on the server",
+        ),
         NfsStatus::Moved => Some("name the server that has the file system now in the StorageClass"),
         NfsStatus::BadOwner => Some(
             "let the server take numeric owners (knfsd: nfs4_disable_idmapping=1; Ganesha: Only_Numeric_Owners=true)",

@@ -8,7 +8,7 @@ use crate::crash_parameters::parameters;
 use crate::world::{Controller, Object, World};
 
 /// Lets a controller begin something and die before a step; it never answers.
-async fn die(controller: &Controller, step: Step, work: impl Future<Output = ()> + Send + 'static) {
+pub(crate) async fn die(controller: &Controller, step: Step, work: impl Future<Output = ()> + Send + 'static) {
     let reached = controller.faults.stop_before(step);
     let work = tokio::spawn(work);
     tokio::time::timeout(Duration::from_secs(30), reached)

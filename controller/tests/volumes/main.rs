@@ -19,6 +19,7 @@ mod overlaps;
 mod places;
 #[cfg(any(feature = "wire", feature = "kernel"))]
 mod ports;
+mod quota;
 mod reaping;
 mod refusals;
 mod reopened;

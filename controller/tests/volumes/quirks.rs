@@ -135,3 +135,51 @@ mod overruled_modes {
         crate::modes::folders_that_others_may_only_read_are_trusted_where_the_server_makes_them_so().await;
     }
 }
+
+/// The trash lies in another quota tree than any volume.
+mod quota_trees {
+    use nfs_testkit::fake::Options;
+
+    use crate::world::World;
+
+    fn apart(options: &mut Options) {
+        options.quota_trees = vec!["/export/.berth".to_owned()];
+    }
+
+    // All that delete something, and leave `.berth`, which is a tree of its own, where it is.
+    volume_tests! { World::fake_with(apart);
+        overlaps: a_share_inside_a_volume_is_refused;
+        places:
+            a_custom_place_cannot_be_anothers_default,
+            an_abandoned_place_is_taken_over_with_what_was_begun_there;
+        delete:
+            a_volume_ends_in_the_trash_and_is_removed,
+            a_directory_removed_by_hand_is_forgotten,
+            what_took_the_directorys_place_is_not_touched,
+            a_retained_directory_stays_and_its_record_is_kept,
+            a_hold_removed_by_hand_leaves_the_directory,
+            a_deleted_volume_frees_its_place,
+            a_record_that_cannot_be_read_stops_everything;
+        reopened:
+            folders_that_an_fs_group_opened_are_closed_again,
+            what_others_wrote_into_opened_folders_is_not_believed;
+        split: a_deep_place_is_made_and_found_again;
+        reaping:
+            a_deep_tree_is_removed,
+            a_tree_is_removed_without_following_links;
+        trouble: folders_removed_by_hand_are_made_again;
+    }
+    volume_tests! { World::fake_with(|options| options.quota_trees = vec!["/export/team".to_owned()]);
+        quota: a_volume_in_another_quota_tree_is_deleted;
+    }
+    volume_tests! { World::fake_with(|options| options.quota_trees = vec!["/export/pvc-own".to_owned()]);
+        quota: a_volume_that_is_a_quota_tree_of_its_own_is_named;
+    }
+    volume_tests! { World::fake(); quota: a_link_in_the_trash_that_names_something_else_goes_alone; }
+    #[cfg(feature = "fault-points")]
+    every_crash_test!(World::fake_with(apart));
+    #[cfg(feature = "fault-points")]
+    volume_tests! { World::fake_with(|options| options.quota_trees = vec!["/export/team".to_owned()]);
+        quota: a_delete_in_another_quota_tree_is_finished_after_a_crash;
+    }
+}

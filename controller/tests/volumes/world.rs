@@ -421,7 +421,8 @@ impl World {
 
     /// Paths below the share that are not the driver's own.
     pub(crate) fn places(&self) -> Vec<String> {
-        self.tree().into_keys().filter(|path| !path.starts_with(".berth")).collect()
+        let ours = |path: &String| path.split('/').any(|name| name == ".berth" || name.starts_with(".berth-trash~"));
+        self.tree().into_keys().filter(|path| !ours(path)).collect()
     }
 
     /// Entries of one of the driver's folders.

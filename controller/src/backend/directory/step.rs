@@ -19,6 +19,10 @@ pub enum Step {
     Created,
     /// Delete: move the directory to the trash.
     Trash,
+    /// Delete, where nothing can be moved to the trash: write there where the directory is put aside.
+    Note,
+    /// Delete, where nothing can be moved to the trash: put the directory aside.
+    Aside,
     /// Delete, with the directory kept: move the record to the retained ones.
     Retain,
     /// Delete: give the hold on a custom place up.
@@ -32,7 +36,7 @@ pub enum Step {
 impl Step {
     /// Every step.
     #[cfg(feature = "fault-points")]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Hold,
         Self::Parents,
         Self::Place,
@@ -41,6 +45,8 @@ impl Step {
         Self::Mode,
         Self::Created,
         Self::Trash,
+        Self::Note,
+        Self::Aside,
         Self::Retain,
         Self::GiveUp,
         Self::Forget,
@@ -56,7 +62,7 @@ impl Step {
             Self::Record => "write the record of",
             Self::Owner => "set the owner of",
             Self::Mode | Self::Created => "set the mode of",
-            Self::Trash => "move to the trash",
+            Self::Trash | Self::Note | Self::Aside => "move to the trash",
             Self::Retain => "move to the retained records the record of",
             Self::GiveUp => "give up the place",
             Self::Forget | Self::Deleted => "remove the record of",

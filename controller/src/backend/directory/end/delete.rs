@@ -10,7 +10,7 @@ use super::locate::{ATTEMPTS, Located, Place, find};
 use crate::backend::directory::place::{Leaf, walk};
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Failure, Steps};
-use crate::backend::directory::store::{Share, Store, unique};
+use crate::backend::directory::store::{Aside, Share, Store, unique};
 use crate::error::OperationError;
 
 /// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
@@ -20,7 +20,7 @@ use crate::error::OperationError;
 /// `made_on` is the share's identity when the volume was made, as far as the caller knows it.
 pub(crate) async fn delete(share: &Share, id: &VolumeId, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
     let _waiting = share.traffic().wait();
-    let mut unsure = None;
+    let (mut unsure, mut is_apart) = (None, false);
     for _ in 0..ATTEMPTS {
         let found = find(share, id.key()).await?;
         let Some(store) = share.existing_store().await? else {
@@ -31,7 +31,7 @@ pub(crate) async fn delete(share: &Share, id: &VolumeId, made_on: Option<ShareId
         store.admits(made_on, share.expected())?;
         let Some(located) = found else { return absent(&store, id).await };
         let _busy = share.occupy(&located.record.path)?;
-        let Err(failure) = remove(share, &store, id, &located).await? else { return Ok(()) };
+        let Err(failure) = remove(share, &store, id, &located, is_apart).await? else { return Ok(()) };
         let lost = failure.error.status().is_some_and(NfsStatus::is_lost_handle);
         // Something that was there a moment ago is gone: somebody else deletes the same volume, or did so before us. Or it is
         // a folder of ours, which a server that still has it open lets nothing be moved into.
@@ -39,7 +39,10 @@ pub(crate) async fn delete(share: &Share, id: &VolumeId, made_on: Option<ShareId
         if lost || gone {
             share.forget(&store).await;
         }
-        let again = lost || gone || matches!(failure.error, Error::OutcomeUnknown { may_still_happen: false, .. });
+        let apart = failure.step == Some(Step::Trash) && failure.error.is_status(NfsStatus::XDev);
+        is_apart |= apart;
+        let again =
+            lost || gone || apart || matches!(failure.error, Error::OutcomeUnknown { may_still_happen: false, .. });
         let doing = failure.step.map_or("remove the record of", Step::doing);
         let error = store.site.failed(doing, located.record.path.as_str(), failure.error);
         if !again {
@@ -50,11 +53,13 @@ pub(crate) async fn delete(share: &Share, id: &VolumeId, made_on: Option<ShareId
     Err(unsure.unwrap_or_else(|| OperationError::Contended(share.site().location())))
 }
 
+/// Ends a volume as it was found; `is_apart` is whether its directory cannot be moved to the trash.
 async fn remove(
     share: &Share,
     store: &Store,
     id: &VolumeId,
     located: &Located,
+    is_apart: bool,
 ) -> Result<Result<(), Failure>, OperationError> {
     let (key, record) = (id.key(), &located.record);
     let directory = store.site.at(record.path.as_str());
@@ -63,9 +68,17 @@ async fn remove(
     let recorded = Compound::new().put_handle(&store.records).lookup(key.as_str());
     let recorded = located.state.into_iter().fold(recorded, Compound::verify);
     let mut steps = Steps::default().only_if(recorded, None);
+    let mut aside = None;
     match (&located.place, record.on_delete) {
         (Place::Other(by), OnDelete::Delete) => {
             return Err(OperationError::Occupied { location: directory, by: by.clone() });
+        }
+        (Place::Here(parent), OnDelete::Delete) if is_apart || share.apart().contains(parent) => {
+            let aside = aside.insert((Aside::new(key, &record.path), parent));
+            let note = Compound::new().create_symlink(&aside.0.link, aside.0.text.as_bytes());
+            let rename = Compound::new().save_handle().rename(record.path.leaf(), &aside.0.leaf);
+            steps = steps.then(Step::Note, At::Handle(store.trash.clone()), note);
+            steps = steps.then(Step::Aside, At::Handle(parent.clone()), rename);
         }
         (Place::Here(parent), OnDelete::Delete) => {
             let compound = Compound::new().save_handle().put_handle(&store.trash);
@@ -91,6 +104,16 @@ async fn remove(
         }
     };
     let sent = steps.finally(Step::Deleted).send(&store.site).await.map(drop);
+    match (aside, &sent) {
+        (Some((_, parent)), Ok(())) => share.apart().insert(parent.clone()),
+        // It cannot be renamed there either.
+        (Some((aside, _)), Err(failure)) if failure.step == Some(Step::Aside) => {
+            // A link that stays all the same goes when nobody can be at work any more.
+            let request = Compound::new().put_handle(&store.trash).remove(&aside.link);
+            let _either_way = store.site.client().call(request).await;
+        }
+        _ => {}
+    }
     match &sent {
         Ok(()) if matches!((&located.place, record.on_delete), (Place::Here(_), OnDelete::Delete)) => {
             share.traffic().ring();

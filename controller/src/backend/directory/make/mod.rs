@@ -114,7 +114,7 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
     };
     let sent = plan::steps(&store, wanted, &draft).send(&store.site).await;
     for parent in sent.iter().flat_map(|answers| answers.made(Step::Parents)) {
-        share.remember_plain(parent.clone());
+        share.plain().insert(parent.clone());
     }
     match judge(&store.site, (wanted, &draft), sent, looks, doubt) {
         Verdict::Made => made(wanted.record.clone()),

@@ -22,7 +22,7 @@ pub(crate) async fn check(
     let above: Vec<SubPath> = std::iter::successors(path.parent(), SubPath::parent).collect();
     for (depth, prefix) in above.iter().rev().enumerate() {
         let directory = ancestors.get(depth);
-        if directory.is_some_and(|directory| share.is_plain(directory)) {
+        if directory.is_some_and(|directory| share.plain().contains(directory)) {
             continue;
         }
         let site = &store.site;
@@ -43,7 +43,7 @@ pub(crate) async fn check(
         }
         // The volume that was begun in an abandoned place may be taken up again: that is looked at each time.
         if let (Some(directory), Hold::Nobody) = (directory, hold) {
-            share.remember_plain(directory.clone());
+            share.plain().insert(directory.clone());
         }
     }
     Ok(())

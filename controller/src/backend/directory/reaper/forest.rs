@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use nfs_client::{DirectoryPage, NfsStatus};
 
 use super::Pass;
+use super::aside::{self, Link};
 use super::inside::{Inside, Trouble};
 use super::named::Named;
 use super::work::{
@@ -38,6 +39,8 @@ struct Node {
     page: DirectoryPage,
     /// Something of that page stays.
     stuck: bool,
+    /// The link in the trash that names it, if it was put aside.
+    link: Option<Vec<u8>>,
 }
 
 /// Directories that are to go, each with those it waits for.
@@ -52,6 +55,8 @@ struct Forest<'a> {
     /// Those that can be worked on; the last one first, so that the deepest go first.
     ready: Vec<u64>,
     next: u64,
+    /// Links in the trash of directories that have gone.
+    links: Vec<Vec<u8>>,
     pass: Pass,
 }
 
@@ -80,7 +85,8 @@ impl Sweep {
 pub(super) async fn clear(share: &Share, store: &Store, named: &mut Named) -> Result<Pass, OperationError> {
     let top = Inside::trash(share, store.trash.clone());
     let (sweep, nodes, ready) = (Sweep::default(), BTreeMap::new(), Vec::new());
-    let mut forest = Forest { share, store, named, top, sweep, nodes, ready, next: 0, pass: Pass::default() };
+    let (links, pass) = (Vec::new(), Pass::default());
+    let mut forest = Forest { share, store, named, top, sweep, nodes, ready, next: 0, links, pass };
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < PARALLEL {
@@ -96,7 +102,11 @@ pub(super) async fn clear(share: &Share, store: &Store, named: &mut Named) -> Re
             }
         }
         match running.next().await {
-            Some((id, emptied)) => forest.grow_or_fell(id, emptied?).await?,
+            Some((id, emptied)) => {
+                forest.grow_or_fell(id, emptied?).await?;
+                let links = std::mem::take(&mut forest.links);
+                forest.remove(&links).await?;
+            }
             None if forest.pass.lost || !forest.sweep.has_to_be_repeated() => break,
             None => {
                 forest.sweep = Sweep::default();
@@ -141,34 +151,52 @@ impl Forest<'_> {
                 continue;
             }
             match inner_directory(self.share, &self.top, &entry).await {
-                Ok(Some(directory)) => self.add(directory, None, 0),
-                Ok(None) => others.push(entry.name),
-                Err(trouble) => match of_one(trouble)? {
-                    Emptied::Stuck(reason) => {
-                        self.pass.left += 1;
-                        self.leave(reason);
-                    }
-                    Emptied::Lost => self.pass.lost = true,
-                    Emptied::Gone | Emptied::After(_) => {}
+                Ok(Some(directory)) => self.add(directory, None, 0, None),
+                Ok(None) if entry.attributes.is_symlink() => match aside::follow(self.store, &entry.name).await {
+                    Ok(Link::Removed) => others.push(entry.name),
+                    Ok(Link::After(directory)) => self.add(directory, None, 0, Some(entry.name)),
+                    Ok(Link::Waits) => {}
+                    Err(error) => self.meet(error.into())?,
                 },
+                Ok(None) => others.push(entry.name),
+                Err(trouble) => self.meet(trouble)?,
             }
         }
         let trees = self.nodes.values().filter(|node| node.above.is_none()).count();
         self.share.traffic().set_backlog(self.share.traffic().backlog().max(self.pass.left + trees + others.len()));
-        let kept = remove_part(self.share, &self.top, &others).await?;
-        self.gone(others.len() - kept.count);
+        let removed = self.remove(&others).await?;
+        self.gone(removed);
+        Ok(())
+    }
+
+    /// Removes what is no directory from the top of the trash; says how many have gone.
+    async fn remove(&mut self, names: &[Vec<u8>]) -> Result<usize, OperationError> {
+        let kept = remove_part(self.share, &self.top, names).await?;
         self.pass.left += kept.count;
         if let Some(reason) = kept.reason {
             self.leave(reason);
         }
+        Ok(names.len() - kept.count)
+    }
+
+    /// Trouble with something at the top of the trash.
+    fn meet(&mut self, trouble: Trouble) -> Result<(), OperationError> {
+        match of_one(trouble)? {
+            Emptied::Stuck(reason) => {
+                self.pass.left += 1;
+                self.leave(reason);
+            }
+            Emptied::Lost => self.pass.lost = true,
+            Emptied::Gone | Emptied::After(_) => {}
+        }
         Ok(())
     }
 
-    fn add(&mut self, directory: Directory, above: Option<u64>, depth: usize) {
+    fn add(&mut self, directory: Directory, above: Option<u64>, depth: usize, link: Option<Vec<u8>>) {
         let id = self.next;
         self.next += 1;
         let page = DirectoryPage::default();
-        self.nodes.insert(id, Node { directory, above, depth, inner: 0, page, stuck: false });
+        self.nodes.insert(id, Node { directory, above, depth, inner: 0, page, stuck: false, link });
         self.pass.held = self.pass.held.max(self.nodes.len());
         self.ready.push(id);
     }
@@ -198,7 +226,7 @@ impl Forest<'_> {
         if depth <= DEEPEST {
             node.inner = inner.len();
             for directory in inner {
-                self.add(directory, Some(id), depth);
+                self.add(directory, Some(id), depth, None);
             }
         } else {
             self.hoist(id, inner).await?;
@@ -259,6 +287,7 @@ impl Forest<'_> {
                 self.pass.left += 1;
             } else {
                 self.gone(1);
+                self.links.extend(node.link);
             }
             return;
         };

@@ -12,7 +12,7 @@ use nfs_client::{Attributes, Client, Error, FileHandle, NfsStatus, Principal, Se
 use tokio::sync::Mutex;
 
 use super::work::failed;
-use crate::backend::directory::store::Share;
+use crate::backend::directory::store::{Share, Store};
 use crate::error::OperationError;
 
 /// What the owner of a directory needs to list and empty it.
@@ -99,6 +99,11 @@ impl Inside {
         Self::new(String::new(), handle, true, share.site().client().clone())
     }
 
+    /// A directory at this path from the trash in which one was put aside; nobody else is spoken for there either.
+    pub(super) fn beside_trash(store: &Store, path: String, handle: FileHandle) -> Arc<Self> {
+        Self::new(path, handle, true, store.site.client().clone())
+    }
+
     /// A directory in this one.
     pub(super) fn directory(&self, name: &[u8], handle: FileHandle) -> Arc<Self> {
         Self::new(self.path_of(name), handle, false, self.speaker().client)
@@ -118,7 +123,7 @@ impl Inside {
     /// The path of something in it.
     pub(super) fn path_of(&self, name: &[u8]) -> String {
         let name = String::from_utf8_lossy(name);
-        if self.is_trash { name.into_owned() } else { format!("{}/{name}", self.path) }
+        if self.path.is_empty() { name.into_owned() } else { format!("{}/{name}", self.path) }
     }
 
     /// Whom requests speak for now.
@@ -196,7 +201,7 @@ impl Inside {
             _ => format!("{status}; {REMEDY}"),
         };
         let is_sticky = mode.is_some_and(|mode| mode & STICKY != 0);
-        let path = if self.is_trash { "the trash".to_owned() } else { self.path.clone() };
+        let path = if self.path.is_empty() { "the trash".to_owned() } else { self.path.clone() };
         Refusal { path, text, is_sticky }
     }
 

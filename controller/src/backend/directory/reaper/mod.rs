@@ -3,6 +3,7 @@
 //! The trash is the only state: whatever is in it is removed, whoever put it there and whenever, so a crash costs
 //! nothing. Symbolic links are removed and never followed, and no other file system of the server is entered.
 
+mod aside;
 mod forest;
 mod inside;
 mod named;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join;
-use nfs_client::{Attributes, Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus, check_name};
+use nfs_client::{Attributes, Client, Compound, DirectoryPage, Entry, Error, FileHandle, NfsStatus, check_name};
 
 use super::inside::{Inside, Trouble, is_refusal};
 use crate::backend::directory::store::{ROOT, Share, Store, TRASH, unique_tree};
@@ -344,6 +344,14 @@ pub(super) async fn hoist(
     let error = match moved {
         Ok(()) => return Ok(Hoisted::ToTheTop),
         Err(error) if is_refusal(&error) => error,
+        // Nothing can be moved from there to the trash.
+        Err(error) if error.is_status(NfsStatus::XDev) => {
+            return match rename_within(share.site().client(), share, directory, above, &name).await {
+                Ok(true) => Ok(Hoisted::Elsewhere),
+                Ok(false) => not_hoisted(share, directory, error),
+                Err(trouble) => not_moved(trouble),
+            };
+        }
         Err(error) => return not_hoisted(share, directory, error),
     };
     match hoist_within(share, directory, above, &name).await {
@@ -360,7 +368,6 @@ async fn hoist_within(
     above: &[Arc<Inside>],
     name: &str,
 ) -> Result<bool, Trouble> {
-    let from = (&directory.parent.handle, &directory.name);
     // Who moves a directory writes to it, because its entry for the one above changes.
     for needed in [&directory.parent, &directory.inside] {
         let speaker = needed.speaker();
@@ -368,9 +375,20 @@ async fn hoist_within(
             needed.open(share, &speaker, NfsStatus::Access).await?;
         }
     }
-    let owner = directory.parent.speaker().client;
+    rename_within(&directory.parent.speaker().client, share, directory, above, name).await
+}
+
+/// Moves a directory to the first of those above it to which this client may write. Whether there was one.
+async fn rename_within(
+    client: &Client,
+    share: &Share,
+    directory: &Directory,
+    above: &[Arc<Inside>],
+    name: &str,
+) -> Result<bool, Trouble> {
+    let from = (&directory.parent.handle, &directory.name);
     for to in above {
-        match owner.rename(from, (&to.handle, name)).await {
+        match client.rename(from, (&to.handle, name)).await {
             Ok(()) => return Ok(true),
             Err(error) if is_refusal(&error) => {}
             Err(error) => {

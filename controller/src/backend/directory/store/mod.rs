@@ -1,5 +1,6 @@
 //! What a share offers to the driver, and what the driver keeps there.
 
+mod aside;
 mod expected;
 mod folders;
 mod identity;
@@ -8,12 +9,14 @@ mod modes;
 mod overlap;
 mod pair;
 mod registry;
+mod remembered;
 mod reopened;
 mod share;
 mod site;
 mod traffic;
 mod trust;
 
+pub(crate) use self::aside::{Aside, Note};
 pub(crate) use self::expected::Expected;
 pub use self::expected::KnownVolume;
 pub(crate) use self::folders::Store;

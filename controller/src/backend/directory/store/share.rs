@@ -1,24 +1,20 @@
 //! A share that is in use: where it is, what of the driver's is open there, and what is going on.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use csi_runtime::InFlight;
 use csi_runtime::inflight::Guard;
-use nfs_client::FileHandle;
 use tokio::time::Instant;
 use volume::SubPath;
 
 use super::expected::Expected;
 use super::folders::Store;
 use super::overlap;
+use super::remembered::Remembered;
 use super::site::Site;
 use super::traffic::Traffic;
 use crate::error::OperationError;
 use crate::servers::breaker::Breaker;
-
-/// Most directories that are remembered to be no volume.
-const REMEMBERED: usize = 4096;
 
 /// A share in use.
 pub(crate) struct Share {
@@ -28,7 +24,9 @@ pub(crate) struct Share {
     /// Held while the folders are looked up or made, so that it is done once.
     store: tokio::sync::Mutex<Known>,
     /// Directories that are no volume and can become none: a volume's directory is always made, never adopted.
-    plain: Mutex<HashSet<FileHandle>>,
+    plain: Remembered,
+    /// Directories from which nothing can be moved to the trash.
+    apart: Remembered,
     /// Places on which an operation is working.
     busy: InFlight<SubPath>,
     traffic: Traffic,
@@ -70,7 +68,8 @@ impl Share {
             breaker,
             expected,
             store: tokio::sync::Mutex::default(),
-            plain: Mutex::new(HashSet::new()),
+            plain: Remembered::default(),
+            apart: Remembered::default(),
             busy: InFlight::new(),
             traffic: Traffic::default(),
         }
@@ -140,7 +139,8 @@ impl Share {
             known.store = None;
             known.is_apart = false;
         }
-        self.lock_plain().clear();
+        self.plain.clear();
+        self.apart.clear();
     }
 
     /// Keeps a place to one operation at a time.
@@ -148,22 +148,14 @@ impl Share {
         self.busy.try_acquire(place.clone()).ok_or_else(|| OperationError::InProgress(self.site.at(place.as_str())))
     }
 
-    /// Whether a directory is known to be no volume.
-    pub(crate) fn is_plain(&self, directory: &FileHandle) -> bool {
-        self.lock_plain().contains(directory)
+    /// Directories that are known to be no volume.
+    pub(crate) fn plain(&self) -> &Remembered {
+        &self.plain
     }
 
-    /// Remembers that a directory is no volume.
-    pub(crate) fn remember_plain(&self, directory: FileHandle) {
-        let mut plain = self.lock_plain();
-        if plain.len() >= REMEMBERED {
-            plain.clear();
-        }
-        plain.insert(directory);
-    }
-
-    fn lock_plain(&self) -> std::sync::MutexGuard<'_, HashSet<FileHandle>> {
-        self.plain.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Directories that are known to lie in another quota tree than the trash.
+    pub(crate) fn apart(&self) -> &Remembered {
+        &self.apart
     }
 }
 
