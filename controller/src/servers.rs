@@ -289,6 +289,26 @@ mod tests {
         assert_eq!(trashy.backlogs().len(), 1);
     }
 
+    /// Each takes its time to find out that nobody answers.
+    #[tokio::test(start_paused = true)]
+    async fn servers_that_do_not_answer_are_left_all_at_once() {
+        let server = FakeServer::new();
+        let mut took = Vec::new();
+        for servers in [1, 5] {
+            let pool = pool(&server, Duration::from_mins(10));
+            for number in 0..servers {
+                open(&pool, &format!("nfs-{number}"), "/a").site().client().probe().await.unwrap();
+            }
+            server.set_silent(true);
+            let started = Instant::now();
+            pool.close().await;
+            took.push(started.elapsed());
+            server.set_silent(false);
+        }
+        assert!(took[0] > Duration::from_secs(1), "{took:?}: the server was not waited for");
+        assert!(took[1] < took[0] + Duration::from_secs(1), "{took:?}");
+    }
+
     #[test]
     fn a_client_goes_to_the_server_it_was_made_for() {
         let settings = Settings::new("berth-controller-0", SourcePort::Any);

@@ -191,6 +191,7 @@ mod fake {
     volume_tests! { World::fake_of_nobodies(); squash: a_private_directory_stays_where_everybody_is_nobody; }
     volume_tests! { World::fake();
         full: a_full_disk_is_named_and_nothing_is_left;
+        split: a_reply_that_grows_too_long_is_gone_on_from;
         places: a_volume_lies_on_the_file_system_of_its_share;
         reaping:
             what_cannot_be_removed_is_left_and_tried_again,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nfs_client::{OpCode, SetAttributes};
+use nfs_client::{NfsStatus, OpCode, SetAttributes};
 use nfs_testkit::fake::{Effect, Fault};
 
 use crate::world::{Object, World};
@@ -97,4 +97,41 @@ pub(crate) async fn a_server_that_takes_too_little_is_named(world: &World) {
     let message = error.message();
     assert!(message.contains("NFS server fake:2049 takes at most 3 operations in one request"), "{message}");
     assert!(message.contains("Linux clients need 8"), "{message}");
+}
+
+/// A server that has no room for a reply says so in the middle of a request: what is before is done, and what is left goes on in
+/// another one, if what it stands on is still as it was.
+pub(crate) async fn a_reply_that_grows_too_long_is_gone_on_from(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    for status in [NfsStatus::RepTooBig, NfsStatus::RepTooBigToCache] {
+        let parameters = [("subDir", "team/data"), ("uid", "1000")];
+        let warm = controller.create("warm-up", &[("subDir", "team/warm-up"), ("uid", "1000")]).await.unwrap();
+        let before = controller.round_trips();
+        server.inject(Fault::on(OpCode::SetAttr, Effect::Status(status)));
+        let made = controller.create("pvc-1", &parameters).await.unwrap();
+        assert_eq!(controller.round_trips() - before, 3, "{status}: one more than otherwise");
+        assert_eq!(world.object("team/data"), Some(Object::Directory { mode: 0o777, owner: (1000, 0) }), "{status}");
+
+        // The first REMOVE gives the place up, when the directory has gone already.
+        let before = controller.round_trips();
+        server.inject(Fault::on(OpCode::Remove, Effect::Status(status)));
+        controller.delete(&made.id).await.unwrap();
+        assert_eq!(controller.round_trips() - before, 5, "{status}: one more than otherwise");
+        assert!(!world.exists("team/data"), "{status}");
+        controller.delete(&warm.id).await.unwrap();
+        assert!(world.folder("records").is_empty() && world.folder("places").is_empty(), "{status}");
+        world.until_reaped().await;
+
+        // Where there is no room even for what has to hold before anything is done, nothing is.
+        let made = controller.create("pvc-2", &[]).await.unwrap();
+        let tree = world.tree();
+        server.inject(Fault::on(OpCode::Verify, Effect::Status(status)));
+        let error = controller.delete(&made.id).await.unwrap_err();
+        assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{status}: {}", error.message());
+        assert!(error.message().contains("Linux clients need 8 operations"), "{}", error.message());
+        assert_eq!(world.tree(), tree, "{status}");
+        controller.delete(&made.id).await.unwrap();
+        world.until_reaped().await;
+    }
 }
