@@ -115,6 +115,15 @@ pub enum OperationError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The server makes no symbolic links there.
+    #[error("the share {location} has no symbolic links, in which the driver keeps its records")]
+    NoLinks {
+        /// `server:share`
+        location: String,
+        /// What the server said.
+        #[source]
+        source: nfs_client::Error,
+    },
     /// The server gives others permissions that they were not to have where the driver keeps what it trusts.
     #[error(
         "the server does not keep permissions: {location}, where the driver keeps its records, was to have mode {wanted:04o} and has \
@@ -312,6 +321,7 @@ impl OperationError {
             | Self::ShareReplaced { .. }
             | Self::ShareInVolume { .. }
             | Self::ShareReadOnly { .. }
+            | Self::NoLinks { .. }
             | Self::ModesOverruled { .. }
             | Self::ModeRefused { .. }
             | Self::OwnerRefused { .. }

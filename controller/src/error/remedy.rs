@@ -75,6 +75,9 @@ impl OperationError {
             Self::OwnerRefused { .. } => {
                 Some("export the share with no_root_squash, or leave \"uid\" and \"gid\" out of the StorageClass")
             }
+            Self::NoLinks { .. } => Some(
+                "export a directory of a file system that has them: vfat, exFAT and gateways to object stores do not",
+            ),
             Self::ModesOverruled { .. } => Some(OVERRULED),
             Self::ModeRefused { .. } | Self::NotKept { what: "mode", .. } => Some(
                 "an access control list that directories inherit may decide there: let modes decide on the share (NetApp: security style \

@@ -90,6 +90,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
             OperationError::NotBelieved { location: location(), problem: "it is another volume's" },
             Code::FailedPrecondition,
         ),
+        (OperationError::NoLinks { location: location(), source: source() }, Code::FailedPrecondition),
         (
             OperationError::ModesOverruled { location: location(), wanted: 0o700, found: 0o777 },
             Code::FailedPrecondition,

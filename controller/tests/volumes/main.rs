@@ -316,6 +316,6 @@ mod vfat {
     volume_tests! { World::Knfsd(Knfsd::beside("vfat", 0o755));
         refusals:
             a_share_that_does_not_exist_is_named,
-            a_share_that_keeps_no_permissions_is_named;
+            a_share_without_links_is_named;
     }
 }

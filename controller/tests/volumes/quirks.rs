@@ -183,3 +183,24 @@ mod quota_trees {
         quota: a_delete_in_another_quota_tree_is_finished_after_a_crash;
     }
 }
+
+/// Each server has its own answer where a file system has no symbolic links.
+mod no_links {
+    use nfs_client::NfsStatus;
+
+    use crate::world::World;
+
+    macro_rules! no_links {
+        ($($module:ident: $status:ident),*) => {
+            $(mod $module {
+                use super::{NfsStatus, World};
+
+                volume_tests! { World::fake_with(|options| options.refuses_symlinks = Some(NfsStatus::$status));
+                    refusals: a_share_without_links_is_named;
+                }
+            })*
+        };
+    }
+
+    no_links!(perm: Perm, not_supported: NotSupp, bad_type: BadType);
+}

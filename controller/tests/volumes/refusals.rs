@@ -102,17 +102,17 @@ pub(crate) async fn folders_that_anybody_else_may_enter_are_not_trusted(world: &
     assert_eq!(world.places(), Vec::<String>::new(), "nothing else was in the way");
 }
 
-/// Where permissions are not kept, anybody could write records, and no volume is made.
-#[cfg(feature = "kernel")]
-pub(crate) async fn a_share_that_keeps_no_permissions_is_named(world: &World) {
+/// Records are links. Where there are none, no volume is made and nothing is left; nor where permissions are not kept.
+pub(crate) async fn a_share_without_links_is_named(world: &World) {
     let controller = world.controller();
     for parameters in [&[][..], &[("subDir", "team/data")]] {
         let error = controller.create("pvc-1", parameters).await.unwrap_err();
-        assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
-        let begin = format!("{}:{}/.berth, where the driver keeps its records, ", world.server(), world.share());
-        assert!(error.message().starts_with(&begin), "{}", error.message());
+        let message = error.message();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
+        let begin = format!("the share {}:{} has no symbolic links, ", world.server(), world.share());
+        assert!(message.starts_with(&begin) && message.contains("a file system that has them"), "{message}");
+        assert!(world.tree().is_empty(), "{:?}", world.tree());
     }
-    assert_eq!(world.places(), Vec::<String>::new());
 }
 
 /// Somebody who may write to the share makes the driver's folders before the driver does, or puts his own in their place.

@@ -56,7 +56,14 @@ impl Store {
         expected.admits(found).map_err(|expected| replaced(site, found, expected))?;
         let found = match found {
             Some(found) => found,
-            None => identity::give(site, &ours.handle).await?,
+            None => match identity::give(site, &ours.handle).await {
+                Err(error @ OperationError::NoLinks { .. }) => {
+                    // Nothing else is in it, or it stays.
+                    let _either_way = site.client().remove(&root, ROOT).await;
+                    return Err(error);
+                }
+                given => given?,
+            },
         };
         expected.found(found);
         Self::below(site, root, (&ours, forced), Some(found)).await

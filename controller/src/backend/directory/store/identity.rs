@@ -1,9 +1,10 @@
 //! The link that tells which share this is.
 
-use nfs_client::{Compound, FileHandle, NfsStatus};
+use nfs_client::{Compound, Error, FileHandle, NfsStatus};
 use volume::ShareIdentity;
 
 use super::layout::{IDENTITY, ROOT};
+use super::modes;
 use super::site::Site;
 use crate::error::OperationError;
 
@@ -32,8 +33,17 @@ pub(crate) async fn give(site: &Site, ours: &FileHandle) -> Result<ShareIdentity
         Err(error) if error.is_status(NfsStatus::Exist) => {
             read(site, ours).await?.ok_or_else(|| site.failed("write the share's identity in", path(), error))
         }
+        Err(error) if lacks_links(site, ours, &error).await => {
+            Err(OperationError::NoLinks { location: site.location(), source: error })
+        }
         Err(error) => Err(site.failed("write the share's identity in", path(), error)),
     }
+}
+
+/// Whether it is links that cannot be made there: each server has its own answer for that, but lets directories be made.
+async fn lacks_links(site: &Site, ours: &FileHandle, error: &Error) -> bool {
+    let refused = [NfsStatus::Perm, NfsStatus::NotSupp, NfsStatus::BadType, NfsStatus::Inval];
+    error.status().is_some_and(|status| refused.contains(&status)) && modes::overruled(site, ours).await.is_ok()
 }
 
 fn path() -> String {
