@@ -7,7 +7,7 @@ use labkit::{base::LabError, parts::Kubernetes};
 use crate::{
     cluster::{Lab, image::BerthImage, state::StateDir},
     report::{Line, Timeline},
-    scenarios::{Context, Hundred, measure_hundred},
+    scenarios::{BesideSilence, Context, Hundred, measure_beside_silence, measure_hundred},
     target::Target,
 };
 
@@ -38,6 +38,13 @@ pub(super) fn on_the_lab(state: &StateDir, kubernetes: Kubernetes, timeline: &Ti
     lines.push(Line::fact("100 bare volumes and claims until all are Bound", bare.as_secs_f64(), "s"));
     let over = provisioned.as_secs_f64() / bare.as_secs_f64();
     lines.push(Line::at_most("100 claims over as many bare volumes and claims", over, "x", 2.0));
+    if target.lab().is_some() {
+        let context = Context::open("silence", target.driver(), target.lab(), timeline)?;
+        let BesideSilence { alone, beside } = measure_beside_silence(&context, 100, 200)?;
+        context.close()?;
+        let over = beside.as_secs_f64() / alone.as_secs_f64();
+        lines.push(Line::at_most("100 claims beside 200 on a silent server, over alone", over, "x", 1.2));
+    }
     Ok(lines)
 }
 

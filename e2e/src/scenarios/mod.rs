@@ -28,6 +28,7 @@ pub use context::Context;
 pub use hundred::{Hundred, measure as measure_hundred};
 
 pub use scenario::Scenario;
+pub use silence::{BesideSilence, measure as measure_beside_silence};
 
 use crate::{
     cluster::Lab,

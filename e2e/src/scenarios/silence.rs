@@ -8,10 +8,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::api::DeleteParams;
 use labkit::base::LabError;
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ use crate::cluster::{
     network::HOST,
 };
 
-/// Claims on the silent server; more than there are places for work on claims.
+/// Claims on the silent server: more than there are places for work on claims.
 const SILENT: usize = 120;
 /// Claims on a server that answers.
 const LIVE: usize = 20;
@@ -88,27 +89,64 @@ impl Drop for Silent {
     }
 }
 
+/// Claims on a live server, alone and beside claims on a silent one.
+#[derive(Debug, Clone, Copy)]
+pub struct BesideSilence {
+    /// From the first create request until every one of them was Bound, with nothing else to do.
+    pub alone: Duration,
+    /// The same beside the others.
+    pub beside: Duration,
+}
+
 fn silent_server(context: &Context<'_>) -> Result<(), LabError> {
+    let BesideSilence { alone, beside } = measure(context, LIVE, SILENT)?;
+    context.timeline.step(&format!(
+        "silent-server: {LIVE} claims on a live server Bound in {:.1} s beside {SILENT} on a silent one ({:.1} s alone)",
+        beside.as_secs_f64(),
+        alone.as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// Binds `live` claims, and as many again when `silent` ones on a server that never answers have been tried for the first time.
+pub fn measure(context: &Context<'_>, live: usize, silent: usize) -> Result<BesideSilence, LabError> {
+    let alone = bind(context, live, "alone")?;
+    end_claims(context)?;
     let server = Silent::listen()?;
     let address = format!("{HOST}:{}", server.port);
     let class = context.class("silent", &json!({ "server": address, "share": "/export" }))?;
-    let make = |count: usize, prefix: &str, class: &str| {
-        let names = (0..count).map(|number| format!("{prefix}-{number:03}"));
-        let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, class, "1Gi")).collect();
-        context.cluster().create_all(&claims)
-    };
-    make(SILENT, "silent", &class)?;
+    make(context, silent, "silent", &class)?;
     told(context, "silent-000", "ProvisioningFailed", &words(&[&address]))?;
+    let beside = bind(context, live, "live")?;
+    end_claims(context)?;
+    // Nobody can tell whether the silent server has made anything, so the leader would ask it for ever.
+    let leader = leading_pod(context)?;
+    let namespace = &context.driver.namespace;
+    context.cluster().begin_delete::<Pod>(namespace, name_of(&leader), &DeleteParams::default())?;
+    context.rolled_out(namespace, CONTROLLER)?;
+    Ok(BesideSilence { alone, beside })
+}
+
+/// Makes claims of the driver's class and waits until they, and no other ones, are bound.
+fn bind(context: &Context<'_>, count: usize, prefix: &str) -> Result<Duration, LabError> {
     let began = Instant::now();
-    make(LIVE, "live", &context.driver.class)?;
-    let what = format!("volumes for {LIVE} claims beside {SILENT} that nobody answers");
+    make(context, count, prefix, &context.driver.class)?;
+    let what = format!("volumes for {count} claims");
     context.cluster().until::<PersistentVolumeClaim, _>(&what, &context.namespace, "", PATIENCE, |claims| {
-        let bound: Vec<&str> = claims.iter().filter(|claim| claim["status"]["phase"] == "Bound").map(name_of).collect();
-        let live = bound.iter().filter(|name| name.starts_with("live")).count();
-        if live == LIVE && bound.len() == LIVE { Ok(()) } else { Err(format!("bound: {bound:?}")) }
+        let bound = claims.iter().filter(|claim| claim["status"]["phase"] == "Bound").map(name_of);
+        let (ours, others): (Vec<&str>, Vec<&str>) = bound.partition(|name| name.starts_with(prefix));
+        if ours.len() == count && others.is_empty() { Ok(()) } else { Err(format!("bound: {ours:?} {others:?}")) }
     })?;
-    let took = began.elapsed().as_secs_f64();
-    context.timeline.step(&format!("silent-server: {LIVE} claims on a live server Bound in {took:.1} s"));
+    Ok(began.elapsed())
+}
+
+fn make(context: &Context<'_>, count: usize, prefix: &str, class: &str) -> Result<(), LabError> {
+    let names = (0..count).map(|number| format!("{prefix}-{number:03}"));
+    let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, class, "1Gi")).collect();
+    context.cluster().create_all(&claims)
+}
+
+fn end_claims(context: &Context<'_>) -> Result<(), LabError> {
     context.cluster().begin_delete_all::<PersistentVolumeClaim>(&context.namespace, "")?;
     context.cluster().until::<PersistentVolumeClaim, _>("no claim", &context.namespace, "", PATIENCE, |claims| {
         if claims.is_empty() { Ok(()) } else { Err(format!("{} left", claims.len())) }
@@ -146,14 +184,9 @@ fn silent_api(context: &Context<'_>) -> Result<(), LabError> {
 }
 
 fn goes_on_elsewhere(context: &Context<'_>, silenced: &str) -> Result<(), LabError> {
-    let began = Instant::now();
-    let names = (0..LIVE).map(|number| format!("claim-{number:02}"));
-    let claims: Vec<Value> = names.map(|name| claim(&context.namespace, &name, &context.driver.class, "1Gi")).collect();
-    context.cluster().create_all(&claims)?;
-    context.all_bound(LIVE)?;
+    let took = bind(context, LIVE, "claim")?.as_secs_f64();
     let leads = leads(context)?;
     context.check(leads != silenced, || format!("{silenced} leads although nobody answers it"))?;
-    let took = began.elapsed().as_secs_f64();
     context.timeline.step(&format!("silent-api: {LIVE} claims Bound by {leads} after {took:.1} s"));
     Ok(())
 }
