@@ -130,6 +130,22 @@ async fn a_backing_volume_is_deleted_once_though_its_object_resists() {
     running.stop().await.expect("a clean end");
 }
 
+/// An API server without the feature gate `CrossNamespaceVolumeDataSource` drops such a source, so only the fake one shows it.
+#[tokio::test]
+async fn a_claim_for_content_of_another_namespace_gets_no_empty_volume() {
+    let api = FakeApi::start();
+    let flow = Flow::new(&api, "source").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    let source = json!({"kind": "PersistentVolumeClaim", "name": "other", "namespace": "elsewhere"});
+    let uid = flow.make_claim_with("data", json!({"dataSourceRef": source})).await;
+    let message = flow.wait_event(&flow.name, &uid, "ProvisioningFailed").await;
+    assert!(message.contains("PersistentVolumeClaim \"elsewhere/other\""), "{message}");
+    flow.barrier().await;
+    assert_eq!(flow.volumes.creates_of(&uid), 0);
+    running.stop().await.expect("a clean end");
+}
+
 #[tokio::test]
 async fn a_volume_object_that_goes_before_it_is_bound_is_made_again() {
     let api = FakeApi::start();

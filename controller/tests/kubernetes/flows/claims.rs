@@ -346,25 +346,6 @@ pub(crate) async fn a_claim_for_a_populator_is_left_to_it<C: Cluster>(cluster: &
     running.stop().await.expect("a clean end");
 }
 
-/// Content from another namespace: an API server without the feature gate drops the namespace, so only the fake one has it.
-pub(crate) async fn a_claim_for_content_that_is_not_offered_gets_no_empty_volume<C: Cluster>(cluster: &C) {
-    let flow = Flow::new(cluster, "source").await;
-    let running = flow.run(flow.config("one"));
-    flow.make_class(json!({})).await;
-    // The API server sets dataSource by it where there is no namespace.
-    let source = json!({"kind": "PersistentVolumeClaim", "name": "other", "namespace": "elsewhere"});
-    let uid = flow.make_claim_with("data", json!({"dataSourceRef": source})).await;
-    let message = flow.wait_event(&flow.name, &uid, "ProvisioningFailed").await;
-    assert!(
-        message.contains("PersistentVolumeClaim \"elsewhere/other\"")
-            || message.contains("PersistentVolumeClaim \"other\""),
-        "{message}"
-    );
-    flow.barrier().await;
-    assert_eq!(flow.volumes.creates_of(&uid), 0);
-    running.stop().await.expect("a clean end");
-}
-
 pub(crate) async fn a_claim_that_cannot_be_asked_for_is_told_why_and_calls_nothing<C: Cluster>(cluster: &C) {
     let flow = Flow::new(cluster, "bad").await;
     let running = flow.run(flow.config("one"));

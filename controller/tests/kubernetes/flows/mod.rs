@@ -25,7 +25,6 @@ macro_rules! every_flow {
             claims a_claim_whose_volume_exists_is_left_alone
             claims a_claim_for_a_block_device_is_told_and_not_retried
             claims a_claim_for_a_populator_is_left_to_it
-            claims a_claim_for_content_that_is_not_offered_gets_no_empty_volume
             claims a_claim_that_cannot_be_asked_for_is_told_why_and_calls_nothing
             claims work_on_a_claim_that_panics_costs_no_other_and_is_repeated
             claims what_was_made_before_a_panic_is_followed_up_without_its_claim
