@@ -8,7 +8,7 @@
 //! # Flow
 //! [`run`] waits for the Lease (`lead`), lists and watches claims, classes and volumes (`api::watch`), and works until it is
 //! told to stop or the Lease is lost. `runner` hands out the work of the controllers: `provision` (claims), `release` (volumes),
-//! `shares`, `advice` and `startup_taint`.
+//! `shares`, `advice`, `notices` and `startup_taint`.
 //!
 //! # Guarantees
 //! - As long as nothing fails, there is one create call for each claim and one delete call for each volume.
@@ -41,6 +41,7 @@ mod error;
 mod events;
 mod lead;
 mod metrics;
+mod notices;
 mod places;
 mod provision;
 mod release;
@@ -54,6 +55,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csi_runtime::panics::vital;
+use futures::StreamExt;
+use futures::stream::select;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -61,11 +64,12 @@ use tracing::warn;
 
 use self::advice::Advice;
 use self::api::answers::Hopeless;
-use self::api::watch;
+use self::api::watch::{self, Change};
 use self::context::Context;
 use self::events::Recorder;
 use self::lead::leadership::Leadership;
 use self::metrics::Counts;
+use self::notices::NoticeBoard;
 use self::provision::persistent_volume;
 use self::provision::provisioner::Provisioner;
 use self::release::releaser::Releaser;
@@ -170,7 +174,8 @@ fn controllers<V: Volumes>(runner: Runner, config: &Config, context: &Arc<Contex
         .with(Shares::new(driver, context.volumes.catalogue().clone()), context)
         .with(Provisioner::new(config.clone()), context)
         .with(Releaser::new(driver), context)
-        .with(Advice::new(driver), context);
+        .with(Advice::new(driver), context)
+        .with(NoticeBoard::new(driver), context);
     if config.remove_startup_taint { runner.with(StartupTaint::new(driver), context) } else { runner }
 }
 
@@ -182,7 +187,9 @@ async fn work(
     drain: Duration,
     shutdown: &CancellationToken,
 ) -> bool {
-    runner.run(watch::changes(client, runner.interests()), shutdown).await;
+    let notices = notices::stream(volumes.notices()).map(|notice| Ok(Change::Notice(notice)));
+    let changes = select(watch::changes(client, runner.interests()), notices);
+    runner.run(changes, shutdown).await;
     let deadline = Instant::now() + drain;
     runner.drain(deadline).await;
     idle_by(volumes, deadline).await

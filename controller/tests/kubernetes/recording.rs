@@ -58,7 +58,6 @@ impl Default for Recording {
 
 impl Recording {
     /// Lets people be told something.
-    #[expect(dead_code, reason = "until somebody listens")]
     pub(crate) fn tell(&self, notice: Notice) {
         self.notices.send(notice).expect("somebody listens");
     }

@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 
 use super::objects::{Claim, Class, CsiNode, Node, Volume};
+use crate::notices::Notice;
 
 /// Objects in one answer of a list: small, because an answer is in memory as a whole.
 const PAGE: u32 = 250;
@@ -19,7 +20,7 @@ const PAGE: u32 = 250;
 /// keeps its connections, so nothing else would tell it from one without news.
 const WATCH: u32 = 150;
 
-/// A kind of objects that can be watched.
+/// What there may be news of: kinds of objects that can be watched, and what the operations have to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Claim,
@@ -27,9 +28,17 @@ pub(crate) enum Kind {
     Volume,
     Node,
     CsiNode,
+    Notice,
 }
 
-/// News of one of the watches.
+impl Kind {
+    /// Whether it is a kind of objects, which can be listed.
+    pub(crate) fn is_watched(self) -> bool {
+        self != Self::Notice
+    }
+}
+
+/// News of one of the watches, or of the operations.
 #[derive(Debug)]
 pub(crate) enum Change {
     Claim(Event<Claim>),
@@ -37,6 +46,7 @@ pub(crate) enum Change {
     Volume(Event<Volume>),
     Node(Event<Node>),
     CsiNode(Event<CsiNode>),
+    Notice(Notice),
 }
 
 impl Change {
@@ -48,6 +58,7 @@ impl Change {
             Self::Volume(_) => Kind::Volume,
             Self::Node(_) => Kind::Node,
             Self::CsiNode(_) => Kind::CsiNode,
+            Self::Notice(_) => Kind::Notice,
         }
     }
 
@@ -59,24 +70,26 @@ impl Change {
             Self::Volume(event) => matches!(event, Event::InitDone),
             Self::Node(event) => matches!(event, Event::InitDone),
             Self::CsiNode(event) => matches!(event, Event::InitDone),
+            Self::Notice(_) => false,
         }
     }
 }
 
-/// Everything that happens to objects of these kinds. The stream never ends; after an error it goes on by itself, after a
+/// Everything that happens to objects of those of these kinds that can be watched. The stream never ends; after an error it goes on by itself, after a
 /// pause that grows.
 pub(crate) fn changes(
     client: &Client,
     kinds: impl IntoIterator<Item = Kind>,
 ) -> impl Stream<Item = Result<Change, watcher::Error>> + Send {
     let watch = |kind| match kind {
-        Kind::Claim => one(client, Change::Claim),
-        Kind::Class => one(client, Change::Class),
-        Kind::Volume => one(client, Change::Volume),
-        Kind::Node => one(client, Change::Node),
-        Kind::CsiNode => one(client, Change::CsiNode),
+        Kind::Claim => Some(one(client, Change::Claim)),
+        Kind::Class => Some(one(client, Change::Class)),
+        Kind::Volume => Some(one(client, Change::Volume)),
+        Kind::Node => Some(one(client, Change::Node)),
+        Kind::CsiNode => Some(one(client, Change::CsiNode)),
+        Kind::Notice => None,
     };
-    select_all(kinds.into_iter().map(watch).collect::<Vec<_>>())
+    select_all(kinds.into_iter().filter_map(watch).collect::<Vec<_>>())
 }
 
 fn one<K>(client: &Client, wrap: fn(Event<K>) -> Change) -> BoxStream<'static, Result<Change, watcher::Error>>

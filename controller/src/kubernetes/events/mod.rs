@@ -50,6 +50,8 @@ pub(crate) enum Reason {
     VolumeFailedDelete,
     /// Pods get the volume read-only although it allows writing.
     MountedReadOnly,
+    /// Something of deleted volumes cannot be removed.
+    TrashStuck,
 }
 
 impl Reason {
@@ -61,6 +63,7 @@ impl Reason {
             Self::ProvisioningCleanupFailed => "ProvisioningCleanupFailed",
             Self::VolumeFailedDelete => "VolumeFailedDelete",
             Self::MountedReadOnly => "MountedReadOnly",
+            Self::TrashStuck => "TrashStuck",
         }
     }
 
@@ -70,7 +73,8 @@ impl Reason {
             Self::ProvisioningFailed
             | Self::ProvisioningCleanupFailed
             | Self::VolumeFailedDelete
-            | Self::MountedReadOnly => "Warning",
+            | Self::MountedReadOnly
+            | Self::TrashStuck => "Warning",
         }
     }
 
@@ -219,8 +223,16 @@ impl Recorder {
 
     /// About the volume with this name and UID.
     pub(crate) fn volume_named(&self, name: &str, uid: &str, reason: Reason, message: impl Into<String>) {
-        let metadata = ObjectMeta { name: Some(name.to_owned()), uid: Some(uid.to_owned()), ..ObjectMeta::default() };
-        self.tell(reference("PersistentVolume", &metadata), reason, message.into());
+        self.tell(reference("PersistentVolume", &named(name, uid)), reason, message.into());
+    }
+
+    /// About the class with this name and UID.
+    pub(crate) fn class_named(&self, name: &str, uid: &str, reason: Reason, message: impl Into<String>) {
+        let about = ObjectReference {
+            api_version: Some("storage.k8s.io/v1".to_owned()),
+            ..reference("StorageClass", &named(name, uid))
+        };
+        self.tell(about, reason, message.into());
     }
 
     fn tell(&self, about: ObjectReference, reason: Reason, message: String) {
@@ -238,6 +250,10 @@ impl Recorder {
 /// Namespace of the event: the object's, or `default` for one that has none.
 fn namespace(note: &Note) -> &str {
     note.about.namespace.as_deref().unwrap_or("default")
+}
+
+fn named(name: &str, uid: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), uid: Some(uid.to_owned()), ..ObjectMeta::default() }
 }
 
 fn reference(kind: &str, metadata: &ObjectMeta) -> ObjectReference {

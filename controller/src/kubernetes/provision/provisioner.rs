@@ -151,7 +151,7 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
                 let news = self.volumes.follow(event, Volume::name, |_| Some(()));
                 self.note_volumes(&news)
             }
-            Change::Node(_) | Change::CsiNode(_) => Vec::new(),
+            Change::Node(_) | Change::CsiNode(_) | Change::Notice(_) => Vec::new(),
         }
     }
 

@@ -49,7 +49,8 @@ impl<C: Controller<X>, X: Send + Sync + 'static> Post<C, X> {
             let (name, help) = (format!("workqueue_depth_{}", C::ITEMS), format!("{} ready or worked on", C::ITEMS));
             registry.register(name, help, depth.clone());
         });
-        Self { controller, context, queue, jobs: JoinSet::new(), unlisted: C::INTERESTS.to_vec(), depth }
+        let unlisted = C::INTERESTS.iter().copied().filter(|kind| kind.is_watched()).collect();
+        Self { controller, context, queue, jobs: JoinSet::new(), unlisted, depth }
     }
 
     fn start(&mut self, key: String, now: Instant) {

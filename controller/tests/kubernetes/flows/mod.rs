@@ -34,6 +34,7 @@ macro_rules! every_flow {
             volumes a_failed_delete_is_told_and_repeated
             volumes a_volume_that_another_object_stands_for_is_kept
             volumes a_static_volume_that_lists_reading_before_writing_is_told_of
+            volumes a_notice_about_a_share_is_told_of_the_objects_that_name_it
             volumes a_hundred_claims_take_a_hundred_creates_and_a_hundred_deletes
             nodes the_startup_taint_goes_when_the_plugin_has_registered
             nodes a_taint_that_is_set_at_the_same_time_is_not_lost

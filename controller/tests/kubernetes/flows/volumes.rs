@@ -1,5 +1,6 @@
 //! From a volume object to its end.
 
+use controller::operations::{Notice, NoticeKind};
 use kube::api::{DeleteParams, PostParams};
 use nfs_client::NfsStatus;
 use serde_json::json;
@@ -200,4 +201,30 @@ pub(crate) async fn a_static_volume_that_lists_reading_before_writing_is_told_of
         let name = format!("{name}-{}", flow.name);
         flow.all_volumes().delete(&name, &DeleteParams::default()).await.expect("a volume");
     }
+}
+
+pub(crate) async fn a_notice_about_a_share_is_told_of_the_objects_that_name_it<C: Cluster>(cluster: &C) {
+    let flow = Flow::new(cluster, "notices").await;
+    let running = flow.run(flow.config("one"));
+    flow.make_class(json!({})).await;
+    flow.make_claim("data").await;
+    let volume = flow.wait_bound("data").await.metadata.uid.unwrap();
+    let class = flow.classes().get(&flow.class()).await.unwrap().metadata.uid.unwrap();
+    let tell = |share: &str, text: &str| {
+        let (server, share) = ("nfs.example".parse().unwrap(), share.parse().unwrap());
+        flow.volumes.tell(Notice { server, share, kind: NoticeKind::TrashStuck, text: text.to_owned() });
+    };
+    tell("/another", "nobody names it");
+    tell("/export", "one");
+    assert_eq!(flow.wait_event("default", &class, "TrashStuck").await, "one");
+    assert!(flow.events("default", &volume).await.is_empty(), "the class stands for it");
+    flow.classes().delete(&flow.class(), &DeleteParams::default()).await.expect("a class");
+    flow.barrier().await;
+    // The barrier's volume is on the share as well.
+    let first =
+        flow.saved().await.into_iter().map(|volume| volume.metadata).min_by_key(|metadata| metadata.name.clone());
+    tell("/export", "two");
+    assert_eq!(flow.wait_event("default", &first.unwrap().uid.unwrap(), "TrashStuck").await, "two");
+    assert_eq!(flow.events("default", &class).await.len(), 1);
+    running.stop().await.expect("a clean end");
 }
