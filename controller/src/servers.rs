@@ -144,6 +144,8 @@ impl Servers {
         let (client, breaker) = (connected.client.clone(), Arc::clone(&connected.breaker));
         let site = Site::new(server.clone(), path.clone(), client, faults, self.inner.notices.clone());
         let share = Arc::new(Share::new(site, breaker, self.inner.catalogue.expected(server, path)));
+        // It may lie in a directory of another one, where no volumes of that may be made from now on.
+        connected.shares.values().for_each(|other| other.plain().clear());
         connected.shares.insert(path.clone(), Arc::clone(&share));
         (share, true)
     }

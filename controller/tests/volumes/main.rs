@@ -67,6 +67,7 @@ macro_rules! common_volume_tests {
                 an_abandoned_place_is_taken_over_with_what_was_begun_there;
             overlaps:
                 a_share_inside_a_volume_is_refused,
+                a_place_inside_a_volume_of_a_share_around_is_refused,
                 a_place_inside_another_share_is_refused;
             delete:
                 a_volume_ends_in_the_trash_and_is_removed,

@@ -51,6 +51,29 @@ pub(crate) async fn a_share_inside_a_volume_is_refused(world: &World) {
     create_on(&controller, "pvc-1", "pvc-3", &[]).await.unwrap();
 }
 
+/// A share may be made around volumes of another one; its own do not come to lie in them.
+pub(crate) async fn a_place_inside_a_volume_of_a_share_around_is_refused(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap();
+    world.make_dir("team/data/a");
+    // The directory is known to the outer share, until the inner one is there.
+    create_on(&controller, "team", "pvc-2", &[("subDir", "group/data")]).await.unwrap();
+    for controller in [&controller, &world.controller()] {
+        for path in ["data/x", "data/a/x"] {
+            let error = create_on(controller, "team", "pvc-3", &[("subDir", path)]).await.unwrap_err();
+            let message = error.message();
+            assert_eq!(error.code(), Code::FailedPrecondition, "{path}: {message}");
+            let outer = format!("\"{}:{}/team/data\", inside which it would be", world.server(), world.share());
+            assert!(message.contains(&outer), "{path}: {message}");
+        }
+        let error = controller.create("pvc-4", &[("subDir", "team/other")]).await.unwrap_err();
+        assert!(error.message().contains("is taken by the share in \"team\""), "{}", error.message());
+    }
+    assert_eq!(world.places().iter().filter(|path| path.contains("pvc") || path.ends_with('x')).count(), 0);
+    controller.delete(&made.id).await.unwrap();
+    create_on(&controller, "team", "pvc-3", &[("subDir", "data/x")]).await.unwrap();
+}
+
 pub(crate) async fn a_place_inside_another_share_is_refused(world: &World) {
     let controller = world.controller();
     world.make_dir("team/deep");

@@ -7,7 +7,8 @@ use volume::{RecordKey, SubPath};
 use crate::backend::directory::store::{Hold, Share, Store, is_share};
 use crate::error::{Occupied, OperationError};
 
-/// Refuses a place that lies in another volume's, existing or recorded, or in a share, which keeps records of its own.
+/// Refuses a place that lies in another volume's, existing or recorded, be it one of a share around this one, or in a share, which
+/// keeps records of its own.
 ///
 /// No round trip where the directories on the way are known; they are remembered, because a directory that is no volume
 /// never becomes one.
@@ -19,6 +20,7 @@ pub(crate) async fn check(
     (path, ours): (&SubPath, &RecordKey),
     ancestors: &[FileHandle],
 ) -> Result<(), OperationError> {
+    let around = share.around().await;
     let above: Vec<SubPath> = std::iter::successors(path.parent(), SubPath::parent).collect();
     for (depth, prefix) in above.iter().rev().enumerate() {
         let directory = ancestors.get(depth);
@@ -40,6 +42,14 @@ pub(crate) async fn check(
         let holder = store.default_holder(prefix).await?;
         if let Some(by) = by.or_else(|| holder.map(|_| Occupied::Inside(prefix.to_string()))) {
             return Err(OperationError::Occupied { location: store.site.at(path.as_str()), by });
+        }
+        for outer in around.iter() {
+            if let Some(volume) = outer.volume_at(prefix).await? {
+                return Err(OperationError::Occupied {
+                    location: store.site.at(path.as_str()),
+                    by: Occupied::Inside(volume),
+                });
+            }
         }
         // The volume that was begun in an abandoned place may be taken up again: that is looked at each time.
         if let (Some(directory), Hold::Nobody) = (directory, hold) {

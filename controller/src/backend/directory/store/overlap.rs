@@ -13,12 +13,28 @@ use super::registry::Hold;
 use super::site::Site;
 use crate::error::OperationError;
 
-/// Refuses a share that lies in a volume of another one on the same server. Two round trips, for all directories above at once,
-/// and a few more for each of them that is a share.
-pub(crate) async fn refuse_inside_volume(site: &Site) -> Result<(), OperationError> {
+/// A share that lies around another one.
+pub(crate) struct Outer {
+    store: Store,
+    /// The inner share, as seen from the outer one.
+    inner: SubPath,
+}
+
+impl Outer {
+    /// The volume of this share, if there is one, in a directory that the inner share has at this path.
+    pub(crate) async fn volume_at(&self, path: &SubPath) -> Result<Option<String>, OperationError> {
+        let Ok(place) = format!("{}/{path}", self.inner).parse::<SubPath>() else { return Ok(None) };
+        Ok(is_volume(&self.store, &place).await?.then(|| self.store.site.at(place.as_str())))
+    }
+}
+
+/// The shares that lie around one, none of whose volumes does. Two round trips, for all directories above at once, and a few more
+/// for each of them that is a share.
+pub(crate) async fn around(site: &Site) -> Result<Vec<Outer>, OperationError> {
     let names: Vec<&str> = site.path().components().collect();
     let above = (0..names.len()).map(|depth| is_share_at(site, &names[..depth]));
     let shares = try_join_all(above).await?;
+    let mut around = Vec::new();
     for (depth, _) in shares.iter().enumerate().filter(|(_, is_share)| **is_share) {
         let (outer, inner) = names.split_at(depth);
         let Ok(outer) = format!("/{}", outer.join("/")).parse::<SharePath>() else { continue };
@@ -46,8 +62,11 @@ pub(crate) async fn refuse_inside_volume(site: &Site) -> Result<(), OperationErr
                 return Err(OperationError::ShareInVolume { location: site.location(), volume });
             }
         }
+        if let Ok(inner) = inner.join("/").parse() {
+            around.push(Outer { store, inner });
+        }
     }
-    Ok(())
+    Ok(around)
 }
 
 /// Whether a directory, by the way to it from the server's root, holds the driver's folders, as far as the controller may see.

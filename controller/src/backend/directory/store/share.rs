@@ -9,7 +9,7 @@ use volume::SubPath;
 
 use super::expected::Expected;
 use super::folders::Store;
-use super::overlap;
+use super::overlap::{self, Outer};
 use super::remembered::Remembered;
 use super::site::Site;
 use super::traffic::Traffic;
@@ -36,8 +36,8 @@ pub(crate) struct Share {
 #[derive(Default)]
 struct Known {
     store: Option<Arc<Store>>,
-    /// Whether the share was seen to lie in no volume of another one since the folders were last looked up.
-    is_apart: bool,
+    /// The shares around this one, if it was seen to lie in none of their volumes since the folders were last looked up.
+    around: Option<Arc<[Outer]>>,
     /// When the server did not answer the last one who looked, and what he was told.
     failed: Option<(Instant, Arc<OperationError>)>,
 }
@@ -101,10 +101,10 @@ impl Share {
     pub(crate) async fn store(&self) -> Result<Arc<Store>, OperationError> {
         let asked = Instant::now();
         let mut known = self.store.lock().await;
-        if !known.is_apart {
+        if known.around.is_none() {
             known.failed_since(asked)?;
-            overlap::refuse_inside_volume(&self.site).await.map_err(|error| known.fail(error))?;
-            known.is_apart = true;
+            let around = overlap::around(&self.site).await.map_err(|error| known.fail(error))?;
+            known.around = Some(around.into());
         }
         // What was found without a wish to make anything may lack what is made for that.
         if let Some(store) = &known.store
@@ -118,6 +118,11 @@ impl Share {
         let store = Arc::new(Store::make(&self.site, &self.expected).await.map_err(|error| known.fail(error))?);
         known.store = Some(Arc::clone(&store));
         Ok(store)
+    }
+
+    /// The shares around this one, as far as was seen when its folders were looked up to make something.
+    pub(crate) async fn around(&self) -> Arc<[Outer]> {
+        self.store.lock().await.around.clone().unwrap_or_default()
     }
 
     /// The driver's folders, if the share has any: a share without is left without.
@@ -137,7 +142,7 @@ impl Share {
         let mut known = self.store.lock().await;
         if known.store.as_ref().is_some_and(|store| Arc::ptr_eq(store, stale)) {
             known.store = None;
-            known.is_apart = false;
+            known.around = None;
         }
         self.plain.clear();
         self.apart.clear();
