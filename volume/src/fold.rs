@@ -6,9 +6,9 @@ use unicode_normalization::UnicodeNormalization;
 /// ZFS compare names so). Two names that such a server takes for one have the same folded form; names that it tells apart may
 /// have it as well.
 pub(crate) fn folded(text: &str) -> String {
-    // Upper case first: characters that have several lower-case forms, or none of their own, come out as one.
     let plain: String = text.nfkd().collect();
-    plain.to_uppercase().to_lowercase().nfkd().collect()
+    // By way of both: some characters have an upper-case form without a way back (ſ), others a lower-case one (ẞ).
+    plain.to_lowercase().to_uppercase().to_lowercase().nfkd().collect()
 }
 
 #[cfg(test)]

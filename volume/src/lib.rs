@@ -22,11 +22,10 @@
 pub mod capability;
 pub mod capacity;
 pub mod context;
-pub mod fold;
 pub mod handle;
 pub mod id;
 pub mod identity;
-mod key;
+pub mod key;
 pub mod mount_options;
 pub mod names;
 pub mod parameters;
@@ -35,6 +34,7 @@ pub mod record;
 pub mod server;
 pub mod template;
 
+mod fold;
 mod nearest;
 mod quote;
 
