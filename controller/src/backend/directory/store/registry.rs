@@ -7,6 +7,7 @@ use super::folders::Store;
 use super::layout::{PLACES, RECORDS, ROOT, unique_tree};
 use super::pair::call_both;
 use super::site::Site;
+use super::trust::is_same;
 use crate::error::{Occupied, OperationError};
 
 /// A hold whose volume has no record is left alone for so many seconds: its volume may be in the making. Longer than any
@@ -60,7 +61,7 @@ impl Store {
 
     /// Whether something belongs to the user to whom the folders belong, as far as the server says.
     pub(crate) fn is_ours(&self, found: &Attributes) -> bool {
-        found.owner.as_ref().zip(self.owner.as_ref()).is_none_or(|(owner, ours)| owner == ours)
+        found.owner.as_ref().zip(self.owner.as_ref()).is_none_or(|(owner, ours)| is_same(owner, ours))
     }
 
     /// Refuses a link that is somebody else's than the folders: it was written while they were open to others.

@@ -78,6 +78,11 @@ pub(crate) fn is_writable(mode: u32) -> bool {
     mode & OTHERS_WRITE != 0
 }
 
+/// Whether both are the same user. Servers that map ids tell root by name or by number, as the mapping works at the moment.
+pub(crate) fn is_same(one: &Principal, other: &Principal) -> bool {
+    one == other || (is_root(one) && is_root(other))
+}
+
 fn is_root(owner: &Principal) -> bool {
     match owner {
         Principal::Id(id) => *id == 0,
@@ -150,4 +155,19 @@ async fn are_empty(site: &Site, ours: &FileHandle) -> Result<Option<Vec<Vec<u8>>
         names.push(entry.name);
     }
     Ok(Some(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_root_by_name_and_by_number_and_nobody_else_is() {
+        let named = |name: &str| Principal::Name(name.to_owned());
+        assert!(is_same(&Principal::Id(0), &named("root@example.com")));
+        assert!(is_same(&named("app@example.com"), &named("app@example.com")));
+        assert!(!is_same(&Principal::Id(0), &Principal::Id(1000)));
+        assert!(!is_same(&named("root@example.com"), &named("rooted@example.com")));
+        assert!(!is_same(&named("app@example.com"), &Principal::Id(1000)), "nobody can tell");
+    }
 }
