@@ -63,6 +63,8 @@ pub(crate) enum ClaimOutcome {
     Saved {
         /// Its name.
         name: String,
+        /// Its UID.
+        uid: String,
         /// What made the volume.
         attempt: Attempt,
         /// The volume.
@@ -154,29 +156,34 @@ pub(crate) async fn save<V: Volumes>(context: Arc<Context<V>>, unsaved: Unsaved)
     }
     let name = unsaved.volume.metadata.name.clone().unwrap_or_default();
     let (claim, class) = (&*unsaved.attempt.claim, unsaved.attempt.class.name());
-    if let Err(error) = try_save(&context.client, &unsaved.volume).await {
-        let text = format!("error saving volume {name}: {error}");
-        warn!(volume = name, error = text, "the volume exists; saving its object is retried");
-        context.recorder.claim(claim, Reason::ProvisioningFailed, text);
-        context.counts.provision_failed(class, source_kind(claim));
-        return ClaimOutcome::Unsaved(unsaved);
-    }
+    let uid = match try_save(&context.client, &unsaved.volume).await {
+        Ok(saved) => saved.metadata.uid.unwrap_or_default(),
+        Err(error) => {
+            let text = format!("error saving volume {name}: {error}");
+            warn!(volume = name, error = text, "the volume exists; saving its object is retried");
+            context.recorder.claim(claim, Reason::ProvisioningFailed, text);
+            context.counts.provision_failed(class, source_kind(claim));
+            return ClaimOutcome::Unsaved(unsaved);
+        }
+    };
     context.recorder.claim(claim, Reason::ProvisioningSucceeded, format!("Successfully provisioned volume {name}"));
     context.counts.provisioned(class, unsaved.started.elapsed());
     let Unsaved { attempt, created, .. } = unsaved;
-    ClaimOutcome::Saved { name, attempt, created }
+    ClaimOutcome::Saved { name, uid, attempt, created }
 }
 
-async fn try_save(client: &kube::Client, volume: &PersistentVolume) -> Result<(), SaveError> {
+/// The object as it is saved, be it by an earlier call.
+async fn try_save(client: &kube::Client, volume: &PersistentVolume) -> Result<PersistentVolume, SaveError> {
     let api: Api<PersistentVolume> = Api::all(client.clone());
-    let Err(error) = api.create(&PostParams::default(), volume).await else { return Ok(()) };
-    if !is_code(&error, 409) {
-        return Err(SaveError::Api(explain(&error)));
+    match api.create(&PostParams::default(), volume).await {
+        Ok(saved) => return Ok(saved),
+        Err(error) if is_code(&error, 409) => {}
+        Err(error) => return Err(SaveError::Api(explain(&error))),
     }
     // Saved by a call whose answer was lost, or by whoever led before; or somebody else has taken the name.
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     match api.get(name).await {
-        Ok(found) if identity(&found) == identity(volume) => Ok(()),
+        Ok(found) if identity(&found) == identity(volume) => Ok(found),
         Ok(found) => {
             let (driver, handle, _) = identity(&found);
             Err(SaveError::Another { handle: handle.to_owned(), driver: driver.to_owned() })

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kube::runtime::watcher::Event;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, ClaimOutcome, Unsaved};
@@ -51,8 +52,8 @@ pub(crate) struct Provisioner {
     /// By UID: claims that are delegated to us and have no volume yet.
     claims: Store<Arc<Claim>>,
     classes: Store<Arc<Class>>,
-    /// Names of the volumes that there are.
-    volumes: Store<()>,
+    /// UIDs of the volumes that there are.
+    volumes: Store<Box<str>>,
     /// By UID of the claim.
     progress: HashMap<String, Progress>,
 }
@@ -92,10 +93,16 @@ impl Provisioner {
     }
 
     /// A claim whose volume object is gone before it was bound needs another one.
-    fn note_volumes(&self, news: &News<()>) -> Vec<String> {
+    fn note_volumes(&self, news: &News<Box<str>>) -> Vec<String> {
         let News::Gone(gone) = news else { return Vec::new() };
-        let uids = gone.iter().filter_map(|(name, ())| request::claim_uid(name));
+        let uids = gone.iter().filter_map(|(name, _)| request::claim_uid(name));
         uids.filter(|uid| self.claims.get(uid).is_some()).map(str::to_owned).collect()
+    }
+
+    /// Whether this object had its name before that which we have saved since, and which the watch will show later.
+    fn is_past(&self, volume: &Volume) -> bool {
+        let name = volume.name();
+        self.volumes.is_unseen(name) && self.volumes.get(name).is_some_and(|uid| **uid != *volume.uid())
     }
 
     /// Whether the claim is there and its class is the one with this UID.
@@ -147,8 +154,9 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
                 let news = self.classes.follow(event, Class::name, |class| Some(Arc::new(class.clone())));
                 self.note_classes(news)
             }
+            Change::Volume(Event::Apply(volume) | Event::Delete(volume)) if self.is_past(volume) => Vec::new(),
             Change::Volume(event) => {
-                let news = self.volumes.follow(event, Volume::name, |_| Some(()));
+                let news = self.volumes.follow(event, Volume::name, |volume| Some(volume.uid().into()));
                 self.note_volumes(&news)
             }
             Change::Node(_) | Change::CsiNode(_) | Change::Notice(_) => Vec::new(),
@@ -222,8 +230,8 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
 
     fn settle(&mut self, uid: &str, outcome: ClaimOutcome, now: Instant) -> Verdict {
         match outcome {
-            ClaimOutcome::Saved { name, attempt, created } => {
-                self.volumes.put_unseen(name, ());
+            ClaimOutcome::Saved { name, uid: volume_uid, attempt, created } => {
+                self.volumes.put_unseen(name, volume_uid.into());
                 let others = self.by_other_classes(uid, &attempt);
                 if others.is_empty() {
                     return Verdict::Done;

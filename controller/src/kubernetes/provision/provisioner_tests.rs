@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::runtime::watcher::Event;
+use kube::api::ObjectMeta;
 use serde_json::json;
 
 use super::*;
@@ -83,6 +83,11 @@ fn created() -> Created {
     Created { id: "berth://nfs/export#pvc-u".to_owned(), capacity_bytes: 0, context: BTreeMap::new() }
 }
 
+fn saved(attempt: Attempt) -> ClaimOutcome {
+    let (name, uid) = ("pvc-u".to_owned(), "v".to_owned());
+    ClaimOutcome::Saved { name, uid, attempt, created: Box::new(created()) }
+}
+
 fn is_nothing(step: &Decision<ClaimStep>) -> bool {
     matches!(step, Decision::Rest(Verdict::Done))
 }
@@ -91,7 +96,7 @@ fn is_nothing(step: &Decision<ClaimStep>) -> bool {
 fn a_saved_claim_is_finished_before_any_watch_shows_its_volume() {
     let mut state = with_claim("u");
     let made = attempt(&mut state, "u");
-    let saved = ClaimOutcome::Saved { name: "pvc-u".into(), attempt: made, created: Box::new(created()) };
+    let saved = saved(made);
     assert_eq!(state.done("u", saved, Instant::now()), Verdict::Done);
     assert!(is_nothing(&state.step("u", Instant::now())));
     // A list that was on its way when we saved does not name it …
@@ -118,6 +123,22 @@ fn a_volume_object_that_is_gone_wakes_its_claim() {
     state.apply(&Change::Volume(Event::Apply(volume("pvc-u"))));
     state.apply(&Change::Volume(Event::Init));
     assert_eq!(state.apply(&Change::Volume(Event::InitDone)), ["u"]);
+}
+
+#[test]
+fn the_end_of_an_object_that_had_the_name_before_ours_is_no_end_of_ours() {
+    let mut state = with_claim("u");
+    let made = attempt(&mut state, "u");
+    let other =
+        Volume { metadata: ObjectMeta { uid: Some("w".into()), ..volume("pvc-u").metadata }, ..volume("pvc-u") };
+    state.apply(&Change::Volume(Event::Apply(other.clone())));
+    state.done("u", saved(made), Instant::now());
+    // What the watch has to tell of it comes late.
+    state.apply(&Change::Volume(Event::Apply(other.clone())));
+    assert!(state.apply(&Change::Volume(Event::Delete(other))).is_empty());
+    assert!(is_nothing(&state.step("u", Instant::now())));
+    state.apply(&Change::Volume(Event::Apply(volume("pvc-u"))));
+    assert_eq!(state.apply(&Change::Volume(Event::Delete(volume("pvc-u")))), ["u"]);
 }
 
 #[test]
