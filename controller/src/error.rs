@@ -357,6 +357,15 @@ impl OperationError {
         self.finality() == Finality::InBackground
     }
 
+    /// Whether the share under the path is another one than it should be, or none.
+    pub(crate) fn is_another_share(&self) -> bool {
+        match self {
+            Self::ShareEmpty { .. } | Self::ShareReplaced { .. } | Self::ShareMissing { .. } => true,
+            Self::Shared(error) => error.is_another_share(),
+            _ => false,
+        }
+    }
+
     /// Whether a handle that was kept leads nowhere any more.
     pub(crate) fn is_lost_handle(&self) -> bool {
         self.nfs_status().is_some_and(NfsStatus::is_lost_handle)

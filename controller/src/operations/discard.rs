@@ -6,12 +6,13 @@ use super::counts::Operation;
 use super::create::request;
 use super::jobs::Operations;
 use super::{CreateVolume, Created};
-use crate::error::{Finality, OperationError};
+use crate::error::OperationError;
 
 impl Operations {
     pub(super) async fn end(&self, begun: CreateVolume, kept: &Created) -> Result<(), OperationError> {
         let backends = self.inner.backends.clone();
-        let plan = backends.plan(&request(begun)?)?;
+        // What cannot be planned was never begun.
+        let Ok(plan) = request(begun).and_then(|request| backends.plan(&request)) else { return Ok(()) };
         let id = plan.id();
         if id == kept.id {
             return Ok(());
@@ -19,13 +20,6 @@ impl Operations {
         let made_on: Option<ShareIdentity> =
             kept.context.get(context::SHARE_IDENTITY).and_then(|identity| identity.parse().ok());
         let work = async move { backends.discard(plan, made_on).await };
-        match self.job(Operation::DeleteVolume, id, work).await {
-            // Nothing of it exists, and nothing is under way.
-            Err(error) if error.finality() != Finality::InBackground => {
-                tracing::debug!(error = error.message(), "what was begun cannot be made");
-                Ok(())
-            }
-            ended => ended,
-        }
+        self.job(Operation::DeleteVolume, id, work).await
     }
 }

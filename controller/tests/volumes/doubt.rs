@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use controller::operations::Volumes;
 use nfs_client::{NfsStatus, OpCode, SetAttributes};
 use nfs_testkit::fake::{Effect, Fault};
 use tonic::Code;
@@ -73,6 +74,29 @@ pub(crate) async fn a_refusal_to_look_is_not_final_after_a_lost_answer(world: &W
     let error = controller.create("pvc-4", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied, "{}", error.message());
     assert!(!error.message().ends_with(REPEATED), "{}", error.message());
+    assert_eq!(server.pending_faults(), 0);
+}
+
+/// The volume was made and the answer lost; then another disk is under the share's path. What that holds says nothing of the volume.
+pub(crate) async fn another_share_is_no_proof_after_a_lost_answer(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    server.inject(Fault::on(OpCode::Create, Effect::RestartAfterExecution));
+    server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Io)));
+    let error = controller.create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+    assert!(world.exists("pvc-1"), "nothing was left, so nothing is proved");
+
+    let (share, other) = (controller.share.parse().unwrap(), Some(volume::ShareIdentity::new(7)));
+    let known = controller.operations.catalogue().add(&controller.server.parse().unwrap(), &share, other);
+    let error = controller.create("pvc-1", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
+    assert!(error.message().ends_with(REPEATED) && error.message().contains("another one"), "{}", error.message());
+    let error = controller.create("pvc-2", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "nobody has tried to make it: {}", error.message());
+    drop(known);
+    controller.create("pvc-1", &[]).await.unwrap();
     assert_eq!(server.pending_faults(), 0);
 }
 

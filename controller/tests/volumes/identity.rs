@@ -83,6 +83,13 @@ pub(crate) async fn what_a_controller_has_seen_is_what_it_expects(world: &World)
     let error = controller.create("pvc-2", &[("subDir", "team/app")]).await.map(drop);
     assert_replaced(error, first);
     assert!(!world.exists("team/app"));
+    let id = controller.id("pvc-1");
+    assert_replaced(controller.operations.delete(&id, Some(first)).await, first);
+    // A restored copy has taken the place of the original, and somebody follows the advice: it counts at once.
+    world.remove(".berth/identity").await;
+    world.make_symlink(".berth/identity", &first.to_string());
+    controller.create("pvc-2", &[]).await.unwrap();
+    controller.operations.delete(&id, Some(first)).await.unwrap();
 }
 
 pub(crate) async fn no_folders_are_made_on_a_share_that_should_have_them(world: &World) {
@@ -139,8 +146,14 @@ pub(crate) async fn what_was_begun_for_nobody_is_ended_and_the_volume_in_use_sta
     assert!(!world.exists("other/.berth"), "nothing was begun there");
     controller.operations.create(elsewhere.clone()).await.unwrap();
     assert!(world.exists("other/team/app"));
-    controller.operations.discard(elsewhere, &kept).await.unwrap();
+    controller.operations.discard(elsewhere.clone(), &kept).await.unwrap();
     assert!(!world.exists("other/team/app") && world.exists("pvc-1/precious"));
+
+    // Nobody has ever used it, so nothing is retained.
+    elsewhere.parameters.insert("onDelete".to_owned(), "retain".to_owned());
+    controller.operations.create(elsewhere.clone()).await.unwrap();
+    controller.operations.discard(elsewhere, &kept).await.unwrap();
+    assert!(!world.exists("other/team/app") && world.names("other/.berth/retained").is_empty());
 }
 
 /// A volume of the share is known to the controller.

@@ -64,7 +64,8 @@ macro_rules! common_volume_tests {
                 a_place_whose_directory_is_missing_stays_taken,
                 a_custom_place_cannot_be_anothers_default,
                 an_abandoned_hold_is_taken_over,
-                an_abandoned_place_is_taken_over_with_what_was_begun_there;
+                an_abandoned_place_is_taken_over_with_what_was_begun_there,
+                a_hold_that_a_volume_elsewhere_has_left_behind_is_taken_over;
             overlaps:
                 a_share_inside_a_volume_is_refused,
                 a_place_inside_a_volume_of_a_share_around_is_refused,
@@ -207,6 +208,7 @@ mod fake {
             a_late_delete_does_not_touch_the_next_volume_of_its_name;
         doubt:
             a_failure_is_not_final_before_what_was_begun_is_taken_back,
+            another_share_is_no_proof_after_a_lost_answer,
             a_refusal_to_look_is_not_final_after_a_lost_answer,
             what_is_in_use_by_now_is_not_touched,
             an_owner_that_is_not_kept_is_refused;

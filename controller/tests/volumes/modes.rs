@@ -1,7 +1,7 @@
 //! Servers where an access control list, or the file system, decides who may do what, and not the mode that is asked for.
 
-use nfs_client::NfsStatus;
-use nfs_testkit::fake::Chmod;
+use nfs_client::{NfsStatus, OpCode};
+use nfs_testkit::fake::{Chmod, Effect, Fault};
 use tonic::Code;
 
 use crate::world::{Object, World};
@@ -104,8 +104,11 @@ pub(crate) async fn folders_that_others_may_only_read_are_trusted_where_the_serv
             );
             server.change(&path, nfs_client::SetAttributes::mode(0o755));
         }
+        // A full disk must not stand in the way of what makes room on it.
+        server.inject(Fault::on(OpCode::Create, Effect::Status(NfsStatus::NoSpc)));
         world.controller().delete(&world.controller().id("pvc-1")).await.unwrap();
         world.until_reaped().await;
+        assert_eq!(server.pending_faults(), 0);
     }
     let world = World::fake();
     let made = world.controller().create("pvc-1", &[]).await.unwrap();

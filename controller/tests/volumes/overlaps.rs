@@ -70,6 +70,14 @@ pub(crate) async fn a_place_inside_a_volume_of_a_share_around_is_refused(world: 
         assert!(error.message().contains("is taken by the share in \"team\""), "{}", error.message());
     }
     assert_eq!(world.places().iter().filter(|path| path.contains("pvc") || path.ends_with('x')).count(), 0);
+    // Its directory is missing for a while: whatever lies in its place then would go when the volume is deleted.
+    world.rename("team/data", "away").await;
+    for controller in [&controller, &world.controller()] {
+        let error = create_on(controller, "team", "pvc-5", &[("subDir", "data")]).await.unwrap_err();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+        assert!(!world.exists("team/data"));
+    }
+    world.rename("away", "team/data").await;
     controller.delete(&made.id).await.unwrap();
     create_on(&controller, "team", "pvc-3", &[("subDir", "data/x")]).await.unwrap();
 }

@@ -221,8 +221,27 @@ pub(crate) async fn a_place_that_was_taken_by_its_exact_name_stays_taken(world: 
         let error = controller.create("pvc-2", &[("subDir", path)]).await.unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition, "{path}: {}", error.message());
     }
+    world.rename("Team/Data", "away").await;
+    let error = controller.create("pvc-3", &[("subDir", "Team/Data")]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "its directory is missing: {}", error.message());
+    world.rename("away", "Team/Data").await;
     assert_eq!(controller.create("pvc-1", &[("subDir", "Team/Data")]).await.unwrap(), made);
     assert_eq!(world.folder("places").len(), 1);
     controller.delete(&made.id).await.unwrap();
     assert!(world.folder("places").is_empty() && !world.exists("Team/Data"));
+}
+
+/// An attempt in one place was given up, and the volume was made in another one.
+pub(crate) async fn a_hold_that_a_volume_elsewhere_has_left_behind_is_taken_over(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap();
+    let hold = |path: &str| format!(".berth/places/{}", volume::PlaceKey::new(&path.parse().unwrap()));
+    world.make_symlink(&hold("team/new"), "pvc-1");
+    world.make_old_symlink(&hold("team/old"), "pvc-1");
+    let error = controller.create("pvc-2", &[("subDir", "team/new")]).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted, "it may be at work: {}", error.message());
+    controller.create("pvc-2", &[("subDir", "team/old")]).await.unwrap();
+    assert_eq!(controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap(), made);
+    controller.delete(&made.id).await.unwrap();
+    assert!(world.exists("team/old") && !world.exists("team/data"));
 }

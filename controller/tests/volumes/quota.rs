@@ -1,5 +1,6 @@
 //! Servers that rename nothing from one quota tree into another, so that nothing can be moved to the trash.
 
+#[cfg(feature = "fault-points")]
 use std::time::Duration;
 
 use crate::world::World;

@@ -19,7 +19,7 @@ mod store;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
-use volume::{Server, ShareIdentity, SharePath, VolumeContext, VolumeId};
+use volume::{OnDelete, Server, ShareIdentity, SharePath, VolumeContext, VolumeId};
 
 pub(crate) use self::make::Plan;
 use self::make::{Doubt, Doubts, Made};
@@ -90,7 +90,7 @@ impl Directory {
 
     pub(crate) async fn delete(&self, id: &VolumeId, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
         let share = self.share(id.server(), id.share());
-        share.run(Box::pin(end::delete(&share, id, made_on))).await
+        share.run(Box::pin(end::delete(&share, id, made_on, None))).await
     }
 
     /// What was begun is finished first: only so is there a record by which it can be deleted, whatever the attempts have left.
@@ -107,8 +107,13 @@ impl Directory {
         if kept_on == begun_on {
             return Ok(());
         }
-        self.create(plan).await?;
-        self.delete(&id, Some(begun_on)).await
+        match self.create(plan).await {
+            // Nothing of it exists, and nothing is under way.
+            Err(error) if !error.is_retried() => return Ok(()),
+            made => made?,
+        };
+        // Nobody has ever used it, whatever its class says of volumes that were.
+        share.run(Box::pin(end::delete(&share, &id, Some(begun_on), Some(OnDelete::Delete)))).await
     }
 
     pub(crate) async fn find(&self, id: &VolumeId) -> Result<Option<Volume>, OperationError> {

@@ -6,7 +6,7 @@
 use nfs_client::{Compound, Error, NfsStatus};
 use volume::{OnDelete, ShareIdentity, VolumeId};
 
-use super::locate::{ATTEMPTS, Located, Place, find};
+use super::locate::{ATTEMPTS, Located, Place, find_in};
 use crate::backend::directory::place::{Leaf, walk};
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Failure, Steps};
@@ -17,19 +17,31 @@ use crate::error::OperationError;
 ///
 /// Two round trips for a volume in its default place: what there is, and its end.
 ///
-/// `made_on` is the share's identity when the volume was made, as far as the caller knows it.
-pub(crate) async fn delete(share: &Share, id: &VolumeId, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
+/// `made_on` is the share's identity when the volume was made, as far as the caller knows it; `end` is what becomes of the
+/// directory, if not what its record says.
+pub(crate) async fn delete(
+    share: &Share,
+    id: &VolumeId,
+    made_on: Option<ShareIdentity>,
+    end: Option<OnDelete>,
+) -> Result<(), OperationError> {
     let _waiting = share.traffic().wait();
     let (mut unsure, mut is_apart) = (None, false);
     for _ in 0..ATTEMPTS {
-        let found = find(share, id.key()).await?;
-        let Some(store) = share.existing_store().await? else {
-            // A server that came up without its disk would have everything counted as deleted that is on it.
+        // On a share without its disk, or another one under the same path, everything would count as deleted.
+        let Some(store) = share.store_of(made_on).await? else {
             return Err(OperationError::ShareEmpty { location: share.site().location() });
         };
-        // On another disk under the same path the volume would count as deleted, too.
-        store.admits(made_on, share.expected())?;
-        let Some(located) = found else { return absent(&store, id).await };
+        let found = match find_in(&store, id.key()).await {
+            Err(error) if error.is_lost_handle() => {
+                share.forget(&store).await;
+                unsure = Some(error);
+                continue;
+            }
+            found => found?,
+        };
+        let Some(mut located) = found else { return absent(&store, id).await };
+        located.record.on_delete = end.unwrap_or(located.record.on_delete);
         let _busy = share.occupy(&located.record.path)?;
         let Err(failure) = remove(share, &store, id, &located, is_apart).await? else { return Ok(()) };
         let lost = failure.error.status().is_some_and(NfsStatus::is_lost_handle);

@@ -54,7 +54,8 @@ pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Locate
     }
 }
 
-async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, OperationError> {
+/// The same in folders that are open.
+pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, OperationError> {
     let default = key.default_place();
     let place = store.place_key(&default);
     let request = Compound::new().put_handle(&store.records).lookup(key.as_str()).read_link().get_attr();

@@ -99,7 +99,7 @@ async fn is_anything_left(
     ours: bool,
     made: Option<ObjectState>,
 ) -> Result<bool, OperationError> {
-    let Some(store) = share.existing_store().await? else { return Ok(false) };
+    let Some(store) = share.store_of(None).await? else { return Ok(false) };
     let (key, path) = (wanted.id.key(), &wanted.record.path);
     let record = store.own_record(key).await?;
     if record.as_ref().is_some_and(|record| record.path == *path && wanted.accept(&store.site, record).is_err()) {

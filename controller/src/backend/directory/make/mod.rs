@@ -63,7 +63,8 @@ pub(crate) async fn create(share: &Share, wanted: &Wanted, doubt: &mut Doubt) ->
     let _waiting = share.traffic().wait();
     let _busy = share.occupy(&wanted.record.path)?;
     let made = attempts(share, wanted, doubt).await;
-    if made.as_ref().is_err_and(|error| !error.is_retried()) {
+    // What another share holds says nothing of what attempts may have left on this one.
+    if made.as_ref().is_err_and(|error| !error.is_retried() && !error.is_another_share()) {
         doubt.settle(share, wanted).await;
     }
     made

@@ -90,6 +90,10 @@ impl Draft {
 /// custom one.
 pub(crate) async fn outset(store: &Store, wanted: &Wanted) -> Result<Seen, OperationError> {
     let path = &wanted.record.path;
+    // Under another key than the one that this release writes, an earlier one may have taken the place.
+    if wanted.is_custom() && store.has_earlier_key(path) && store.hold(path, wanted.id.key()).await?.1 != Hold::Nobody {
+        return Ok(Seen::Unclear);
+    }
     if path.parent().is_some() {
         let walk = walk(store, path).await?;
         return Ok(if matches!(walk.leaf, Leaf::Free) {

@@ -4,7 +4,7 @@ use futures::future::try_join;
 use nfs_client::FileHandle;
 use volume::{RecordKey, SubPath};
 
-use crate::backend::directory::store::{Hold, Share, Store, is_share};
+use crate::backend::directory::store::{Hold, Outer, Share, Store, is_share};
 use crate::error::{Occupied, OperationError};
 
 /// Refuses a place that lies in another volume's, existing or recorded, be it one of a share around this one, or in a share, which
@@ -21,6 +21,9 @@ pub(crate) async fn check(
     ancestors: &[FileHandle],
 ) -> Result<(), OperationError> {
     let around = share.around().await;
+    for outer in around.iter() {
+        refuse_volume_at(outer, path, store, path).await?;
+    }
     let above: Vec<SubPath> = std::iter::successors(path.parent(), SubPath::parent).collect();
     for (depth, prefix) in above.iter().rev().enumerate() {
         let directory = ancestors.get(depth);
@@ -30,7 +33,9 @@ pub(crate) async fn check(
         let site = &store.site;
         let is_share = async {
             let Some(directory) = directory else { return Ok(false) };
-            is_share(site, directory).await.map_err(|error| site.failed("look into", prefix.as_str(), error))
+            is_share(site, directory, |found| store.is_ours(found))
+                .await
+                .map_err(|error| site.failed("look into", prefix.as_str(), error))
         };
         let ((_, hold), is_share) = try_join(store.hold(prefix, ours), is_share).await?;
         let by = match &hold {
@@ -44,12 +49,7 @@ pub(crate) async fn check(
             return Err(OperationError::Occupied { location: store.site.at(path.as_str()), by });
         }
         for outer in around.iter() {
-            if let Some(volume) = outer.volume_at(prefix).await? {
-                return Err(OperationError::Occupied {
-                    location: store.site.at(path.as_str()),
-                    by: Occupied::Inside(volume),
-                });
-            }
+            refuse_volume_at(outer, prefix, store, path).await?;
         }
         // The volume that was begun in an abandoned place may be taken up again: that is looked at each time.
         if let (Some(directory), Hold::Nobody) = (directory, hold) {
@@ -57,4 +57,20 @@ pub(crate) async fn check(
         }
     }
     Ok(())
+}
+
+/// Refuses the place `path` where a share around this one has a volume at `prefix`, be it that its directory is missing.
+async fn refuse_volume_at(
+    outer: &Outer,
+    prefix: &SubPath,
+    store: &Store,
+    path: &SubPath,
+) -> Result<(), OperationError> {
+    match outer.volume_at(prefix).await? {
+        Some(volume) => {
+            let (location, by) = (store.site.at(path.as_str()), Occupied::Inside(volume));
+            Err(OperationError::Occupied { location, by })
+        }
+        None => Ok(()),
+    }
 }

@@ -54,7 +54,12 @@ impl Store {
         let request = Compound::new().put_handle(&self.trash).lookup(name).read_link().get_attr();
         let replies = match self.site.client().call(request).await {
             Ok(replies) => replies,
-            Err(error) if error.is_status(NfsStatus::NoEnt) => return Ok(Note::Nothing),
+            // It is gone, or no link: where a listing tells no types, everything is asked for its text.
+            Err(error)
+                if [NfsStatus::NoEnt, NfsStatus::Inval, NfsStatus::WrongType].iter().any(|&it| error.is_status(it)) =>
+            {
+                return Ok(Note::Nothing);
+            }
             Err(error) => {
                 let path = format!("{ROOT}/{TRASH}/{}", String::from_utf8_lossy(name));
                 return Err(self.site.failed("read the link", path, error));

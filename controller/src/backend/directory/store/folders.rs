@@ -157,7 +157,13 @@ async fn judge(site: &Site, root: &FileHandle, ours: &mut Found) -> Result<Resul
         Some(Distrust::OpenToOthers) => {}
         Some(distrust) => return Ok(Err(distrust)),
     }
-    let forced = modes::overruled(site, &ours.handle).await.map_err(|error| site.failed("look into", ROOT, error))?;
+    let forced = match modes::overruled(site, &ours.handle).await {
+        // A full disk must not stand in the way of a delete: what nobody else may write to holds nothing of anybody else's.
+        Err(error) if is_without_room(&error) && ours.attributes.mode.is_some_and(|mode| !trust::is_writable(mode)) => {
+            ours.attributes.mode
+        }
+        forced => forced.map_err(|error| site.failed("look into", ROOT, error))?,
+    };
     match (forced, ours.attributes.mode) {
         (Some(forced), Some(found)) if trust::is_writable(found & forced) => {
             Err(OperationError::ModesOverruled { location: site.at(ROOT), wanted: FOLDER_MODE, found })
@@ -165,6 +171,10 @@ async fn judge(site: &Site, root: &FileHandle, ours: &mut Found) -> Result<Resul
         (Some(forced), _) => Ok(trust::judge(site, ours, forced).await?.map_or(Ok(forced), Err)),
         (None, _) => Ok(Err(Distrust::OpenToOthers)),
     }
+}
+
+fn is_without_room(error: &Error) -> bool {
+    error.is_status(NfsStatus::NoSpc) || error.is_status(NfsStatus::DQuot)
 }
 
 /// Finds `.berth`, or makes it. What the server does not let be the driver's is removed again if it was made just now.

@@ -22,7 +22,7 @@ pub use self::expected::KnownVolume;
 pub(crate) use self::folders::Store;
 pub(crate) use self::layout::{BEGUN_MODE, PARENT_MODE, PERMISSIONS, ROOT, TRASH, unique, unique_tree};
 pub(crate) use self::modes::refuses_mode;
-pub(crate) use self::overlap::is_share;
+pub(crate) use self::overlap::{Outer, is_share};
 pub(crate) use self::pair::call_both;
 pub(crate) use self::registry::{Hold, unreadable};
 pub(crate) use self::share::Share;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use nfs_client::{Error, FileHandle, NfsStatus};
+use nfs_client::{Attributes, Error, FileHandle, NfsStatus};
 use volume::{RecordKey, SharePath, SubPath};
 
 use super::folders::Store;
@@ -42,7 +42,10 @@ pub(crate) async fn around(site: &Site) -> Result<Vec<Outer>, OperationError> {
         let store = match Store::find(&outer).await {
             Ok(Some(store)) => store,
             Ok(None) => continue,
-            Err(error) if error.is_retried() => return Err(error),
+            // An answer, whatever it is, is the outer share's trouble and not this one's.
+            Err(error) if error.is_retried() && error.nfs_status().is_none_or(NfsStatus::asks_to_wait) => {
+                return Err(error);
+            }
             Err(error) => {
                 // Nothing can be deleted there either, as long as that is so.
                 let (share, outer, error) = (site.location(), outer.location(), error.message());
@@ -72,7 +75,7 @@ pub(crate) async fn around(site: &Site) -> Result<Vec<Outer>, OperationError> {
 /// Whether a directory, by the way to it from the server's root, holds the driver's folders, as far as the controller may see.
 async fn is_share_at(site: &Site, names: &[&str]) -> Result<bool, OperationError> {
     let found = match site.client().open_dir(names).await {
-        Ok(directory) => is_share(site, &directory).await,
+        Ok(directory) => is_share(site, &directory, |_| true).await,
         Err(error) => Err(error),
     };
     match found {
@@ -85,10 +88,14 @@ async fn is_share_at(site: &Site, names: &[&str]) -> Result<bool, OperationError
     }
 }
 
-/// Whether a directory holds the driver's folders.
-pub(crate) async fn is_share(site: &Site, directory: &FileHandle) -> Result<bool, Error> {
+/// Whether a directory holds the driver's folders, by what `is_ours` says of whose they are.
+pub(crate) async fn is_share(
+    site: &Site,
+    directory: &FileHandle,
+    is_ours: impl Fn(&Attributes) -> bool,
+) -> Result<bool, Error> {
     match site.client().entry(directory, ROOT).await {
-        Ok(found) => Ok(found.attributes.is_directory()),
+        Ok(found) => Ok(found.attributes.is_directory() && is_ours(&found.attributes)),
         Err(error) if error.is_status(NfsStatus::NoEnt) => Ok(false),
         Err(error) => Err(error),
     }

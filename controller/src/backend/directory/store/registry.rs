@@ -78,6 +78,11 @@ impl Store {
         if self.ignores_case { PlaceKey::folded(path) } else { PlaceKey::new(path) }
     }
 
+    /// Whether an earlier release would hold a custom place under another key than this one.
+    pub(crate) fn has_earlier_key(&self, path: &SubPath) -> bool {
+        self.place_key(path) != PlaceKey::new(path)
+    }
+
     /// Who holds a custom place, seen from the volume `ours`, and under which key. Where case is ignored, an earlier release has
     /// taken places under the key of exactly what was written.
     pub(crate) async fn hold(&self, path: &SubPath, ours: &RecordKey) -> Result<(PlaceKey, Hold), OperationError> {
@@ -108,7 +113,9 @@ impl Store {
         if key == *ours {
             return Ok(Hold::Us(state));
         }
-        if self.record(&key).await?.is_some() {
+        // A volume that was made elsewhere has left the hold behind.
+        let is_of = |record: &Record| *place == self.place_key(&record.path) || *place == PlaceKey::new(&record.path);
+        if self.record(&key).await?.as_ref().is_some_and(is_of) {
             return Ok(Hold::Other(Occupied::Volume(key.to_string())));
         }
         let made = replies.attributes(0).and_then(|attributes| attributes.modified);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use csi_runtime::InFlight;
 use csi_runtime::inflight::Guard;
 use tokio::time::Instant;
-use volume::SubPath;
+use volume::{ShareIdentity, SubPath};
 
 use super::expected::Expected;
 use super::folders::Store;
@@ -79,11 +79,6 @@ impl Share {
         &self.site
     }
 
-    /// What is known of the share without looking at it.
-    pub(crate) fn expected(&self) -> &Expected {
-        &self.expected
-    }
-
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -109,8 +104,8 @@ impl Share {
         // What was found without a wish to make anything may lack what is made for that.
         if let Some(store) = &known.store
             && let Some(identity) = store.identity
+            && store.admits(None, &self.expected).is_ok()
         {
-            store.admits(None, &self.expected)?;
             self.expected.found(identity);
             return Ok(Arc::clone(store));
         }
@@ -135,6 +130,19 @@ impl Share {
             known.store = found.map(Arc::new);
         }
         Ok(known.store.clone())
+    }
+
+    /// The driver's folders, if the share has any and is the one that it should be: that on which a volume was made, where the
+    /// caller knows it. Before it is taken for another one, it is looked at anew.
+    pub(crate) async fn store_of(&self, made_on: Option<ShareIdentity>) -> Result<Option<Arc<Store>>, OperationError> {
+        let Some(store) = self.existing_store().await? else { return Ok(None) };
+        if store.admits(made_on, &self.expected).is_ok() {
+            return Ok(Some(store));
+        }
+        self.forget(&store).await;
+        let Some(store) = self.existing_store().await? else { return Ok(None) };
+        store.admits(made_on, &self.expected)?;
+        Ok(Some(store))
     }
 
     /// Looks the folders up anew at the next use, unless somebody has done so since `stale` was handed out.
