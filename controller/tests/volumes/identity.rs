@@ -88,8 +88,8 @@ pub(crate) async fn what_a_controller_has_seen_is_what_it_expects(world: &World)
     // A restored copy has taken the place of the original, and somebody follows the advice: it counts at once.
     world.remove(".berth/identity").await;
     world.make_symlink(".berth/identity", &first.to_string());
-    controller.create("pvc-2", &[]).await.unwrap();
     controller.operations.delete(&id, Some(first)).await.unwrap();
+    controller.create("pvc-2", &[]).await.unwrap();
 }
 
 pub(crate) async fn no_folders_are_made_on_a_share_that_should_have_them(world: &World) {
