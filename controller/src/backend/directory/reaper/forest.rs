@@ -9,11 +9,10 @@ use nfs_client::{DirectoryPage, FileType, NfsStatus};
 
 use super::Pass;
 use super::aside::{self, Link};
+use super::hoist::{Hoisted, hoist};
 use super::inside::{Inside, Trouble};
 use super::named::Named;
-use super::work::{
-    After, Directory, Emptied, Hoisted, empty, hoist, inner_directory, list, of_one, remove_part, unsendable,
-};
+use super::work::{After, Directory, Emptied, empty, inner_directory, list, of_one, remove_part, unsendable};
 use crate::backend::directory::store::{Share, Store};
 use crate::error::OperationError;
 

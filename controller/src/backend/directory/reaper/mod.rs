@@ -5,6 +5,7 @@
 
 mod aside;
 mod forest;
+mod hoist;
 mod inside;
 mod named;
 mod work;
