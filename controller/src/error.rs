@@ -8,12 +8,13 @@
 
 mod codes;
 mod finality;
+mod occupied;
 mod remedy;
 
 use self::codes::storage_code;
 pub use self::finality::Finality;
+pub use self::occupied::Occupied;
 
-use std::fmt;
 use std::sync::Arc;
 
 use csi_runtime::status::message;
@@ -259,40 +260,6 @@ pub enum OperationError {
     /// A bug: the job ended without a result.
     #[error("the operation on {0} ended without a result")]
     Crashed(String),
-}
-
-/// What is in a volume's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Occupied {
-    /// A directory that no record names.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A file, a socket, a device.
-    Other,
-    /// Another volume, by its record's name.
-    Volume(String),
-    /// Another volume lies around it, by its path below the share.
-    Inside(String),
-    /// Another share lies around it, by its path below the share.
-    Share(String),
-    /// Another volume holds it and is not there yet.
-    Unfinished(String),
-}
-
-impl fmt::Display for Occupied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory => f.write_str("a directory that is no volume of this driver"),
-            Self::Symlink => f.write_str("a symbolic link"),
-            Self::Other => f.write_str("something that is no directory"),
-            Self::Volume(key) => write!(f, "volume {key}"),
-            Self::Inside(path) => write!(f, "the volume in {path:?}, inside which it would be"),
-            Self::Share(path) => write!(f, "the share in {path:?}, inside which it would be"),
-            Self::Unfinished(key) => write!(f, "volume {key}, which is being made"),
-        }
-    }
 }
 
 impl OperationError {
