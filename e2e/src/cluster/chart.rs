@@ -32,6 +32,7 @@ pub fn manifests(helm: &Path, check: bool) -> Result<(), LabError> {
         let values = format!("{CHART}/ci/{values}");
         in_checkout(helm, &["lint", "--strict", CHART, "--kube-version", OLDEST, "--values", &values])?;
     }
+    startup_taint_is_tolerated(helm)?;
     let head_file = checkout().join(CHART).join("ci/install.head.yaml");
     let head = fs::read_to_string(&head_file).map_err(LabError::file(&head_file))?;
     let values = format!("{CHART}/ci/install-values.yaml");
@@ -45,6 +46,26 @@ pub fn manifests(helm: &Path, check: bool) -> Result<(), LabError> {
         return Ok(());
     }
     Err(LabError::Unmet(format!("{RENDERED} is not what the chart renders to: run `make manifests` and commit it")))
+}
+
+/// Whether the controller's pods can run where they are to take the startup taint away: where every node has it, no other pod
+/// would come to do so.
+fn startup_taint_is_tolerated(helm: &Path) -> Result<(), LabError> {
+    let template = "templates/controller-deployment.yaml";
+    let values = "driver.name=nfs.example.com,controller.removeStartupTaint=true,storageClass.create=false";
+    let own = "        - key: nfs.example.com/agent-not-ready\n          operator: Exists\n";
+    for (asked, theirs) in
+        [("controller.tolerations=null", ""), ("controller.tolerations[0].key=dedicated", "        - key: dedicated\n")]
+    {
+        let words = ["template", RELEASE, CHART, "--show-only", template, "--kube-version", OLDEST];
+        let rendered = in_checkout(helm, &[&words[..], &["--set", values, "--set", asked]].concat())?;
+        if !rendered.contains(&format!("      tolerations:\n{theirs}{own}")) {
+            return Err(LabError::Unmet(format!(
+                "{CHART}/{template} with {values},{asked} has not the toleration\n{own}beside those that are asked for"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Installs the chart, or brings an installation to these values, and waits until its pods are ready.
