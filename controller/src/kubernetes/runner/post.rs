@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::queue::Queue;
+use super::queue::{Queue, Verdict};
 use super::{Controller, Decision};
 use crate::kubernetes::api::watch::{Change, Kind};
 
@@ -53,9 +53,15 @@ impl<C: Controller<X>, X: Send + Sync + 'static> Post<C, X> {
         Self { controller, context, queue, jobs: JoinSet::new(), unlisted, depth }
     }
 
+    /// Takes an item back. What was learned may have changed which server it needs.
+    fn finish(&mut self, key: &String, verdict: Verdict, now: Instant) {
+        let lane = self.controller.lane(key);
+        self.queue.finish(key, verdict, lane, now);
+    }
+
     fn start(&mut self, key: String, now: Instant) {
         let step = match self.controller.decide(&key, now) {
-            Decision::Rest(verdict) => return self.queue.finish(&key, verdict, now),
+            Decision::Rest(verdict) => return self.finish(&key, verdict, now),
             Decision::Act(step) => step,
         };
         let panicked = C::panicked(&step);
@@ -79,7 +85,7 @@ impl<C: Controller<X>, X: Send + Sync + 'static> Working for Post<C, X> {
         }
         for key in self.controller.note(change) {
             let lane = self.controller.lane(&key);
-            self.queue.add(key, lane);
+            self.queue.add(key, &lane);
         }
         if change.completes_a_list() && self.unlisted.contains(&kind) {
             self.unlisted.retain(|other| *other != kind);
@@ -103,7 +109,7 @@ impl<C: Controller<X>, X: Send + Sync + 'static> Working for Post<C, X> {
             Some(Ok((key, outcome))) => {
                 let now = Instant::now();
                 let verdict = self.controller.settle(&key, outcome, now);
-                self.queue.finish(&key, verdict, now);
+                self.finish(&key, verdict, now);
             }
             Some(Err(failure)) if failure.is_cancelled() => {}
             // Panics are contained.

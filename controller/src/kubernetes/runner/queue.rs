@@ -5,7 +5,7 @@
 //! - At most `limit` items are out at once, shared between servers as [`super::lanes`] says.
 //! - An item that failed waits for up to `start`, twice that, and so on up to `max`, and at least half of it, by chance: what
 //!   failed together does not come back together. Success forgets its failures.
-//! - An item that is added again with another server moves to that one's lane.
+//! - An item that is added again with another server moves to that one's lane, as does one that needs another when it is taken back.
 //! - Something new about a waiting item ends its wait: the news may be the cure.
 
 use std::collections::{BTreeSet, HashMap};
@@ -51,8 +51,8 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 struct Running {
     lane: Lane,
-    /// Where it was added again since.
-    again: Option<Lane>,
+    /// It was added again since.
+    again: bool,
 }
 
 /// An item that waits.
@@ -101,9 +101,9 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// Asks for `key`, which needs this server, to be worked on as soon as there is room.
-    pub(crate) fn add(&mut self, key: K, lane: Lane) {
+    pub(crate) fn add(&mut self, key: K, lane: &Lane) {
         if let Some(running) = self.running.get_mut(&key) {
-            running.again = Some(lane);
+            running.again = true;
             return;
         }
         if let Some(waiting) = self.due.remove(&key) {
@@ -111,12 +111,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             self.timeline.remove(&(waiting.until, key.clone()));
         }
         if let Some(ticket) = self.queued.get(&key) {
-            if *ticket.lane() == lane {
+            if ticket.lane() == lane {
                 return;
             }
             self.ready.remove(ticket);
         }
-        let ticket = self.ready.push(&lane, key.clone());
+        let ticket = self.ready.push(lane, key.clone());
         self.queued.insert(key, ticket);
     }
 
@@ -126,19 +126,19 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             if let Some((_, key)) = self.timeline.pop_first()
                 && let Some(lane) = self.due.get(&key).map(|waiting| Lane::clone(&waiting.lane))
             {
-                self.add(key, lane);
+                self.add(key, &lane);
             }
         }
         let (lane, key) = self.ready.take(self.limit)?;
         self.queued.remove(&key);
-        self.running.insert(key.clone(), Running { lane, again: None });
+        self.running.insert(key.clone(), Running { lane, again: false });
         Some(key)
     }
 
-    /// Takes an item back.
-    pub(crate) fn finish(&mut self, key: &K, verdict: Verdict, now: Instant) {
-        let Some(Running { lane, again }) = self.running.remove(key) else { return };
-        self.ready.leave(&lane);
+    /// Takes an item back; `lane` is the server that it needs next.
+    pub(crate) fn finish(&mut self, key: &K, verdict: Verdict, lane: Lane, now: Instant) {
+        let Some(Running { lane: left, again }) = self.running.remove(key) else { return };
+        self.ready.leave(&left);
         let at = match verdict {
             Verdict::Done => {
                 self.failures.remove(key);
@@ -151,8 +151,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             }
             Verdict::At(at) => Some(at),
         };
-        if let Some(lane) = again {
-            self.add(key.clone(), lane);
+        if again {
+            self.add(key.clone(), &lane);
         } else if let Some(until) = at {
             let failed = verdict == Verdict::Retry;
             self.failed += usize::from(failed);
@@ -202,14 +202,14 @@ mod tests {
     fn one_item_is_never_given_out_twice_at_once() {
         let now = Instant::now();
         let mut queue = queue(10);
-        queue.add("a", server());
-        queue.add("a", server());
+        queue.add("a", &server());
+        queue.add("a", &server());
         assert_eq!(queue.next(now), Some("a"));
-        queue.add("a", server());
+        queue.add("a", &server());
         assert_eq!(queue.next(now), None);
-        queue.finish(&"a", Verdict::Done, now);
+        queue.finish(&"a", Verdict::Done, server(), now);
         assert_eq!(queue.next(now), Some("a"), "what came meanwhile is worked on after");
-        queue.finish(&"a", Verdict::Done, now);
+        queue.finish(&"a", Verdict::Done, server(), now);
         assert_eq!(queue.next(now), None);
     }
 
@@ -218,10 +218,10 @@ mod tests {
         let now = Instant::now();
         let mut queue = queue(2);
         for key in ["a", "b", "c"] {
-            queue.add(key, key.into());
+            queue.add(key, &key.into());
         }
         assert_eq!((queue.next(now), queue.next(now), queue.next(now)), (Some("a"), Some("b"), None));
-        queue.finish(&"a", Verdict::Done, now);
+        queue.finish(&"a", Verdict::Done, server(), now);
         assert_eq!(queue.next(now), Some("c"));
     }
 
@@ -230,24 +230,46 @@ mod tests {
         let now = Instant::now();
         let mut queue = queue(4);
         for key in ["a", "b", "c", "moves"] {
-            queue.add(key, "silent".into());
+            queue.add(key, &"silent".into());
         }
-        queue.add("moves", "alive".into());
+        queue.add("moves", &"alive".into());
         assert_eq!(queue.depth(), 4);
         let out: Vec<_> = std::iter::from_fn(|| queue.next(now)).collect();
         assert_eq!(out, ["a", "moves", "b"], "a silent server has half of the places");
         // It is out once, whichever lane has a place next.
-        queue.finish(&"moves", Verdict::Done, now);
-        queue.finish(&"a", Verdict::Done, now);
+        queue.finish(&"moves", Verdict::Done, server(), now);
+        queue.finish(&"a", Verdict::Done, server(), now);
         assert_eq!((queue.next(now), queue.next(now)), (Some("c"), None));
         assert_eq!(queue.depth(), 2);
+    }
+
+    #[test]
+    fn an_item_that_is_taken_back_waits_in_the_lane_that_it_needs_next() {
+        let start = Instant::now();
+        for verdict in [Verdict::Retry, Verdict::At(start), Verdict::Done] {
+            let mut queue = queue(1);
+            queue.add("moves", &"silent".into());
+            assert_eq!(queue.next(start), Some("moves"));
+            if verdict == Verdict::Done {
+                queue.add("moves", &"silent".into());
+            }
+            queue.finish(&"moves", verdict, "alive".into(), start);
+            queue.add("stays", &"silent".into());
+            let later = start + BACKOFF.max;
+            assert!(queue.next(later).is_some());
+            let lanes: Vec<&str> = queue.running.values().map(|running| &*running.lane).collect();
+            let ready: Vec<&str> = queue.queued.values().map(|ticket| &**ticket.lane()).collect();
+            let mut all = [lanes, ready].concat();
+            all.sort_unstable();
+            assert_eq!(all, ["alive", "silent"], "{verdict:?}");
+        }
     }
 
     #[test]
     fn a_failed_item_waits_and_success_forgets_its_failures() {
         let mut now = Instant::now();
         let mut queue = queue(1);
-        queue.add("a", server());
+        queue.add("a", &server());
         let pause = |queue: &Queue<_>, now, longest| {
             let (due, longest) = (queue.next_due().unwrap(), Duration::from_secs(longest));
             assert!(due >= now + longest / 2 && due <= now + longest, "{:?} of {longest:?}", due - now);
@@ -255,15 +277,15 @@ mod tests {
         };
         for longest in [1, 2, 4] {
             assert_eq!(queue.next(now), Some("a"));
-            queue.finish(&"a", Verdict::Retry, now);
+            queue.finish(&"a", Verdict::Retry, server(), now);
             assert_eq!(queue.next(now), None);
             now = pause(&queue, now, longest);
         }
         assert_eq!(queue.next(now), Some("a"));
-        queue.finish(&"a", Verdict::Done, now);
-        queue.add("a", server());
+        queue.finish(&"a", Verdict::Done, server(), now);
+        queue.add("a", &server());
         assert_eq!(queue.next(now), Some("a"));
-        queue.finish(&"a", Verdict::Retry, now);
+        queue.finish(&"a", Verdict::Retry, server(), now);
         pause(&queue, now, 1);
     }
 
@@ -271,9 +293,9 @@ mod tests {
     fn what_failed_together_comes_back_spread_over_half_of_its_pause() {
         let now = Instant::now();
         let mut queue: Queue<u32> = Queue::new(2000, BACKOFF);
-        (0..1000).for_each(|key| queue.add(key, server()));
+        (0..1000).for_each(|key| queue.add(key, &server()));
         while let Some(key) = queue.next(now) {
-            queue.finish(&key, Verdict::Retry, now);
+            queue.finish(&key, Verdict::Retry, server(), now);
         }
         // 20 in each of 50 parts, if chance were even.
         for part in 50..100 {
@@ -288,12 +310,12 @@ mod tests {
     fn news_ends_the_wait_and_leaves_no_second_turn_behind() {
         let now = Instant::now();
         let mut queue = queue(1);
-        queue.add("a", server());
+        queue.add("a", &server());
         assert_eq!(queue.next(now), Some("a"));
-        queue.finish(&"a", Verdict::At(now + Duration::from_mins(5)), now);
-        queue.add("a", server());
+        queue.finish(&"a", Verdict::At(now + Duration::from_mins(5)), server(), now);
+        queue.add("a", &server());
         assert_eq!(queue.next(now), Some("a"));
-        queue.finish(&"a", Verdict::Done, now);
+        queue.finish(&"a", Verdict::Done, server(), now);
         assert_eq!(queue.next_due(), None);
         assert_eq!(queue.next(now + Duration::from_hours(1)), None);
     }
@@ -302,11 +324,11 @@ mod tests {
     fn items_that_wait_do_not_count_as_work() {
         let now = Instant::now();
         let mut queue = queue(1);
-        queue.add("a", server());
+        queue.add("a", &server());
         assert_eq!(queue.depth(), 1);
         assert_eq!(queue.next(now), Some("a"));
         assert_eq!(queue.depth(), 1);
-        queue.finish(&"a", Verdict::Retry, now);
+        queue.finish(&"a", Verdict::Retry, server(), now);
         assert_eq!(queue.depth(), 0);
     }
 
@@ -321,11 +343,11 @@ mod tests {
             (Verdict::Retry, true),
             (Verdict::Done, false),
         ] {
-            queue.add("a", server());
+            queue.add("a", &server());
             assert!(queue.has_work());
             assert_eq!(queue.next(now), Some("a"));
             assert!(queue.has_work());
-            queue.finish(&"a", verdict, now);
+            queue.finish(&"a", verdict, server(), now);
             assert_eq!(queue.has_work(), after, "{verdict:?}");
         }
     }
