@@ -4,16 +4,18 @@
 //! is gone), that a volume exists whose object is not saved, that a claim is infeasible. So each volume is created once as
 //! long as nothing fails: what we finished is remembered until a watch shows it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use ::volume::ShareIdentity;
+use ::volume::names::context;
 use kube::runtime::watcher::Event;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, ClaimOutcome, Unsaved};
 use super::claim::{self, ClaimError};
 use super::request::{self, volume_name};
-use crate::kubernetes::api::objects::{Claim, Class, Volume};
+use crate::kubernetes::api::objects::{Claim, Class, CsiSource, Volume};
 use crate::kubernetes::api::watch::{Change, Kind};
 use crate::kubernetes::config::Config;
 use crate::kubernetes::context::Context;
@@ -27,12 +29,52 @@ enum Progress {
     /// A volume may be in the making by each of these classes: one, unless the class was replaced meanwhile. The one that
     /// was attempted last comes last.
     InBackground(Vec<Attempt>),
-    /// A volume exists; its object is not saved.
-    Unsaved(Unsaved),
+    /// A volume exists; its object is not saved. These attempts by other classes may have begun something besides.
+    Unsaved(Unsaved, Vec<Attempt>),
     /// The claim has this volume, and what these attempts by other classes may have begun is still to be ended.
     Ending(Vec<Attempt>, Box<Created>),
     /// No call until then, as long as the class is this one.
     Infeasible { class_uid: String, until: Instant },
+}
+
+/// What is kept of a volume object. One with the same UID is the same.
+#[derive(Debug)]
+struct Known {
+    uid: Box<str>,
+    /// The backing volume's id, if it is one of our driver's.
+    handle: Option<Box<str>>,
+    /// The share on which that was made, where the object says so.
+    made_on: Option<ShareIdentity>,
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
+}
+
+impl Known {
+    fn of(volume: &Volume, driver: &str) -> Self {
+        let csi = volume.spec.csi.as_ref().filter(|csi| csi.driver == driver);
+        Self {
+            uid: volume.uid().into(),
+            handle: csi.map(|csi| csi.volume_handle.as_str().into()),
+            made_on: csi.and_then(CsiSource::made_on),
+        }
+    }
+
+    /// One that we have saved.
+    fn saved(uid: String, created: &Created) -> Self {
+        let made_on = created.context.get(context::SHARE_IDENTITY).and_then(|text| text.parse().ok());
+        Self { uid: uid.into(), handle: Some(created.id.as_str().into()), made_on }
+    }
+
+    /// What is to stay when other attempts are ended; `None` where nobody can tell it from what they have begun.
+    fn kept(&self) -> Option<Box<Created>> {
+        let (id, made_on) = (self.handle.as_deref()?, self.made_on?);
+        let context = BTreeMap::from([(context::SHARE_IDENTITY.to_owned(), made_on.to_string())]);
+        Some(Box::new(Created { id: id.to_owned(), capacity_bytes: 0, context }))
+    }
 }
 
 /// Work on a claim.
@@ -52,8 +94,8 @@ pub(crate) struct Provisioner {
     /// By UID: claims that are delegated to us and have no volume yet.
     claims: Store<Arc<Claim>>,
     classes: Store<Arc<Class>>,
-    /// UIDs of the volumes that there are.
-    volumes: Store<Box<str>>,
+    /// The volumes that there are.
+    volumes: Store<Known>,
     /// By UID of the claim.
     progress: HashMap<String, Progress>,
 }
@@ -93,7 +135,7 @@ impl Provisioner {
     }
 
     /// A claim whose volume object is gone before it was bound needs another one.
-    fn note_volumes(&self, news: &News<Box<str>>) -> Vec<String> {
+    fn note_volumes(&self, news: &News<Known>) -> Vec<String> {
         let News::Gone(gone) = news else { return Vec::new() };
         let uids = gone.iter().filter_map(|(name, _)| request::claim_uid(name));
         uids.filter(|uid| self.claims.get(uid).is_some()).map(str::to_owned).collect()
@@ -102,13 +144,22 @@ impl Provisioner {
     /// Whether this object had its name before that which we have saved since, and which the watch will show later.
     fn is_past(&self, volume: &Volume) -> bool {
         let name = volume.name();
-        self.volumes.is_unseen(name) && self.volumes.get(name).is_some_and(|uid| **uid != *volume.uid())
+        self.volumes.is_unseen(name) && self.volumes.get(name).is_some_and(|known| *known.uid != *volume.uid())
+    }
+
+    /// The class of the claim, if both are there.
+    fn class(&self, uid: &str) -> Option<&Arc<Class>> {
+        self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim)))
     }
 
     /// Whether the claim is there and its class is the one with this UID.
     fn is_class(&self, uid: &str, class_uid: &str) -> bool {
-        let class = self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim)));
-        class.is_some_and(|class| class.uid() == class_uid)
+        self.class(uid).is_some_and(|class| class.uid() == class_uid)
+    }
+
+    /// Whether the claim is there and has no volume object, be it that it had one.
+    fn needs_volume(&self, uid: &str) -> bool {
+        self.claims.get(uid).is_some() && self.volumes.get(&volume_name(uid)).is_none()
     }
 
     /// By what to provision: the claim and its class as they are now, or, when the claim is gone and a volume may be in
@@ -131,6 +182,22 @@ impl Provisioner {
         let Some(Progress::InBackground(mut attempts)) = self.progress.remove(uid) else { return Vec::new() };
         attempts.retain(|earlier| earlier.class.uid() != attempt.class.uid());
         attempts
+    }
+
+    /// The claim has this volume: what other attempts may have begun, if anything, is to be ended.
+    fn end(&mut self, uid: &str, begun: Vec<Attempt>, kept: Box<Created>) -> Option<ClaimStep> {
+        let step = ClaimStep::End(begun.first()?.clone(), kept.clone());
+        self.progress.insert(uid.to_owned(), Progress::Ending(begun, kept));
+        Some(step)
+    }
+
+    /// The object of the claim's volume is there, whoever saved it. Without the identity of its share nothing is ended by it:
+    /// the same share may have two names, and what was begun under the other one be the volume in use.
+    fn found(&mut self, uid: &str) -> Option<ClaimStep> {
+        let Some(Progress::InBackground(mut begun)) = self.progress.remove(uid) else { return None };
+        begun.retain(|attempt| !self.is_class(uid, attempt.class.uid()));
+        let kept = self.volumes.get(&volume_name(uid))?.kept()?;
+        self.end(uid, begun, kept)
     }
 }
 
@@ -156,7 +223,8 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
             }
             Change::Volume(Event::Apply(volume) | Event::Delete(volume)) if self.is_past(volume) => Vec::new(),
             Change::Volume(event) => {
-                let news = self.volumes.follow(event, Volume::name, |volume| Some(volume.uid().into()));
+                let driver = &self.config.driver_name;
+                let news = self.volumes.follow(event, Volume::name, |volume| Some(Known::of(volume, driver)));
                 self.note_volumes(&news)
             }
             Change::Node(_) | Change::CsiNode(_) | Change::Notice(_) => Vec::new(),
@@ -164,27 +232,34 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
     }
 
     fn lane(&self, uid: &str) -> Lane {
-        let class = match self.progress.get(uid) {
-            Some(Progress::InBackground(attempts) | Progress::Ending(attempts, _)) => {
-                attempts.first().map(|attempt| &attempt.class)
-            }
-            _ => self.claims.get(uid).and_then(|claim| self.classes.get(claim::class_name(claim))),
+        let begun = match self.progress.get(uid) {
+            Some(Progress::InBackground(attempts)) if self.claims.get(uid).is_none() => attempts.first(),
+            Some(Progress::Ending(attempts, _)) if !self.needs_volume(uid) => attempts.first(),
+            _ => None,
         };
+        let class = begun.map(|attempt| &attempt.class).or_else(|| self.class(uid));
         let share = class.and_then(|class| share_of_class(class));
         share.map(|(server, _)| server.to_string()).unwrap_or_default().into()
     }
 
     fn decide(&mut self, uid: &str, now: Instant) -> Decision<ClaimStep> {
         match self.progress.remove(uid) {
-            Some(Progress::Unsaved(unsaved)) => return Decision::Act(ClaimStep::Save(unsaved)),
+            Some(Progress::Unsaved(unsaved, others)) => {
+                if !others.is_empty() {
+                    self.progress.insert(uid.to_owned(), Progress::InBackground(others));
+                }
+                return Decision::Act(ClaimStep::Save(unsaved));
+            }
             Some(Progress::Infeasible { class_uid, until }) if now < until && self.is_class(uid, &class_uid) => {
                 self.progress.insert(uid.to_owned(), Progress::Infeasible { class_uid, until });
                 return Decision::Rest(Verdict::At(until));
             }
+            // Its object is gone before it was bound: a server that does not answer keeps nobody from another volume.
+            Some(Progress::Ending(attempts, _)) if self.needs_volume(uid) => {
+                self.progress.insert(uid.to_owned(), Progress::InBackground(attempts));
+            }
             Some(Progress::Ending(attempts, created)) => {
-                let step = attempts.first().map(|begun| ClaimStep::End(begun.clone(), created.clone()));
-                self.progress.insert(uid.to_owned(), Progress::Ending(attempts, created));
-                return step.map_or(Decision::Rest(Verdict::Done), Decision::Act);
+                return self.end(uid, attempts, created).map_or(Decision::Rest(Verdict::Done), Decision::Act);
             }
             // Kept until an outcome says otherwise.
             Some(background @ Progress::InBackground(_)) => {
@@ -198,8 +273,7 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
             Err((claim, error)) => return Decision::Act(ClaimStep::Refuse(claim, error)),
         };
         if self.volumes.get(&volume_name(uid)).is_some() {
-            self.progress.remove(uid);
-            return Decision::Rest(Verdict::Done);
+            return self.found(uid).map_or(Decision::Rest(Verdict::Done), Decision::Act);
         }
         // It may have been made again for another driver since the claim was delegated.
         if !attempt.class.is_of(&self.config.driver_name) {
@@ -231,30 +305,30 @@ impl<V: Volumes> Controller<Context<V>> for Provisioner {
     fn settle(&mut self, uid: &str, outcome: ClaimOutcome, now: Instant) -> Verdict {
         match outcome {
             ClaimOutcome::Saved { name, uid: volume_uid, attempt, created } => {
-                self.volumes.put_unseen(name, volume_uid.into());
+                self.volumes.put_unseen(name, Known::saved(volume_uid, &created));
                 let others = self.by_other_classes(uid, &attempt);
-                if others.is_empty() {
-                    return Verdict::Done;
-                }
-                self.progress.insert(uid.to_owned(), Progress::Ending(others, created));
-                Verdict::At(now)
+                self.end(uid, others, created).map_or(Verdict::Done, |_| Verdict::At(now))
             }
             ClaimOutcome::Ended(true) => {
                 let Some(Progress::Ending(mut attempts, created)) = self.progress.remove(uid) else {
                     return Verdict::Done;
                 };
                 attempts.remove(0);
-                if attempts.is_empty() {
-                    return Verdict::Done;
-                }
-                self.progress.insert(uid.to_owned(), Progress::Ending(attempts, created));
-                Verdict::At(now)
+                self.end(uid, attempts, created).map_or(Verdict::Done, |_| Verdict::At(now))
             }
             ClaimOutcome::Unsaved(unsaved) => {
-                self.progress.insert(uid.to_owned(), Progress::Unsaved(unsaved));
+                let others = self.by_other_classes(uid, &unsaved.attempt);
+                self.progress.insert(uid.to_owned(), Progress::Unsaved(unsaved, others));
                 Verdict::Retry
             }
-            ClaimOutcome::NoChange | ClaimOutcome::Ended(false) => Verdict::Retry,
+            ClaimOutcome::Ended(false) => {
+                // The next one's turn.
+                if let Some(Progress::Ending(attempts, _)) = self.progress.get_mut(uid) {
+                    attempts.rotate_left(1);
+                }
+                Verdict::Retry
+            }
+            ClaimOutcome::NoChange => Verdict::Retry,
             ClaimOutcome::Stopped => {
                 self.progress.remove(uid);
                 Verdict::Done

@@ -215,13 +215,7 @@ fn a_final_answer_forgets_the_claim_once_it_is_gone() {
 fn an_unsaved_volume_is_saved_and_never_created_again() {
     let mut state = with_claim("u");
     let first = attempt(&mut state, "u");
-    let unsaved = Unsaved {
-        attempt: first,
-        created: Box::new(created()),
-        volume: Box::new(PersistentVolume::default()),
-        started: Instant::now(),
-    };
-    assert_eq!(state.done("u", ClaimOutcome::Unsaved(unsaved), Instant::now()), Verdict::Retry);
+    assert_eq!(state.done("u", ClaimOutcome::Unsaved(unsaved(first)), Instant::now()), Verdict::Retry);
     state.apply(&Change::Claim(Event::Delete(claim("u"))));
     let step = state.step("u", Instant::now());
     assert!(matches!(step, Decision::Act(ClaimStep::Save(_))), "{step:?}");
@@ -248,6 +242,126 @@ fn an_answer_about_another_class_does_not_end_what_the_first_may_have_begun() {
                 state.done("u", ClaimOutcome::Failed(again, ended), Instant::now());
             }
         }
+        assert!(state.progress.is_empty());
+    }
+}
+
+/// A claim one class of which may have begun something when another one took its place.
+fn replaced(uid: &str) -> Provisioner {
+    let mut state = with_claim(uid);
+    let first = attempt(&mut state, uid);
+    state.done(uid, ClaimOutcome::Failed(first, Finality::InBackground), Instant::now());
+    state.apply(&Change::Class(Event::Apply(class("c-2"))));
+    state
+}
+
+fn unsaved(attempt: Attempt) -> Unsaved {
+    let volume = Box::new(PersistentVolume::default());
+    Unsaved { attempt, created: Box::new(created()), volume, started: Instant::now() }
+}
+
+/// The UID of the class by which something is ended now, and the id of what stays.
+fn ended(state: &mut Provisioner, uid: &str) -> (String, String) {
+    match state.step(uid, Instant::now()) {
+        Decision::Act(ClaimStep::End(begun, kept)) => (begun.class.uid().to_owned(), kept.id),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A volume object of our driver.
+fn volume_on(handle: &str, share_identity: Option<&str>) -> Volume {
+    let csi = json!({"driver": DRIVER, "volumeHandle": handle, "volumeAttributes": {"shareIdentity": share_identity}});
+    serde_json::from_value(json!({"metadata": {"name": "pvc-u", "uid": "v"}, "spec": {"csi": csi}})).unwrap()
+}
+
+#[test]
+fn what_a_replaced_class_had_begun_is_ended_although_the_save_failed_at_first() {
+    for failures in 1..3 {
+        let mut state = replaced("u");
+        let second = attempt(&mut state, "u");
+        assert_eq!(second.class.uid(), "c-2");
+        assert_eq!(state.done("u", ClaimOutcome::Unsaved(unsaved(second)), Instant::now()), Verdict::Retry);
+        for _ in 0..failures {
+            let step = state.step("u", Instant::now());
+            let Decision::Act(ClaimStep::Save(again)) = step else { panic!("{step:?}") };
+            state.done("u", ClaimOutcome::Unsaved(again), Instant::now());
+        }
+        let Decision::Act(ClaimStep::Save(last)) = state.step("u", Instant::now()) else { panic!("a save") };
+        let now = Instant::now();
+        assert_eq!(state.done("u", saved(last.attempt), now), Verdict::At(now));
+        for _ in 0..2 {
+            assert_eq!(ended(&mut state, "u"), ("c-1".to_owned(), created().id));
+            assert_eq!(state.done("u", ClaimOutcome::Ended(false), now), Verdict::Retry);
+        }
+        assert_eq!(state.done("u", ClaimOutcome::Ended(true), now), Verdict::Done);
+        assert!(is_nothing(&state.step("u", now)) && state.progress.is_empty());
+    }
+}
+
+#[test]
+fn what_a_replaced_class_had_begun_outlives_a_save_that_panics() {
+    let mut state = replaced("u");
+    let second = attempt(&mut state, "u");
+    state.done("u", ClaimOutcome::Unsaved(unsaved(second)), Instant::now());
+    let Decision::Act(step) = state.step("u", Instant::now()) else { panic!("a save") };
+    let outcome = <Provisioner as Controller<Context<Operations>>>::panicked(&step);
+    assert_eq!(state.done("u", outcome, Instant::now()), Verdict::Retry);
+    let second = attempt(&mut state, "u");
+    assert_eq!(second.class.uid(), "c-2");
+    state.done("u", saved(second), Instant::now());
+    assert_eq!(ended(&mut state, "u").0, "c-1");
+}
+
+#[test]
+fn of_what_several_classes_had_begun_each_gets_its_turn_to_be_ended() {
+    let mut state = replaced("u");
+    let second = attempt(&mut state, "u");
+    state.done("u", ClaimOutcome::Failed(second, Finality::InBackground), Instant::now());
+    state.apply(&Change::Class(Event::Apply(class("c-3"))));
+    let third = attempt(&mut state, "u");
+    state.done("u", saved(third), Instant::now());
+    for (class_uid, done) in [("c-1", false), ("c-2", true), ("c-1", false), ("c-1", true)] {
+        assert_eq!(ended(&mut state, "u").0, class_uid);
+        state.done("u", ClaimOutcome::Ended(done), Instant::now());
+    }
+    assert!(state.progress.is_empty());
+}
+
+#[test]
+fn a_claim_without_its_volume_object_does_not_wait_for_what_is_to_be_ended() {
+    let mut state = replaced("u");
+    let second = attempt(&mut state, "u");
+    state.done("u", saved(second), Instant::now());
+    state.apply(&Change::Volume(Event::Apply(volume("pvc-u"))));
+    assert_eq!(ended(&mut state, "u").0, "c-1");
+    state.done("u", ClaimOutcome::Ended(false), Instant::now());
+    assert_eq!(state.apply(&Change::Volume(Event::Delete(volume("pvc-u")))), ["u"]);
+    let again = attempt(&mut state, "u");
+    assert_eq!(again.class.uid(), "c-2");
+    state.done("u", saved(again), Instant::now());
+    assert_eq!(ended(&mut state, "u").0, "c-1", "it is not forgotten");
+}
+
+#[test]
+fn what_a_replaced_class_had_begun_is_ended_when_the_volume_is_found_saved() {
+    let identity = "0123456789abcdef0123456789abcdef";
+    for (found, expected) in [
+        (volume_on("berth://nfs/b#pvc-u", Some(identity)), true),
+        // Nobody could tell it from what was begun.
+        (volume_on("berth://nfs/b#pvc-u", None), false),
+        (volume("pvc-u"), false),
+    ] {
+        let mut state = replaced("u");
+        let second = attempt(&mut state, "u");
+        state.done("u", ClaimOutcome::Failed(second, Finality::InBackground), Instant::now());
+        state.apply(&Change::Volume(Event::Apply(found)));
+        if expected {
+            let Decision::Act(ClaimStep::End(begun, kept)) = state.step("u", Instant::now()) else { panic!("an end") };
+            assert_eq!((begun.class.uid(), &*kept.id), ("c-1", "berth://nfs/b#pvc-u"));
+            assert_eq!(kept.context["shareIdentity"], identity);
+            assert_eq!(state.done("u", ClaimOutcome::Ended(true), Instant::now()), Verdict::Done);
+        }
+        assert!(is_nothing(&state.step("u", Instant::now())));
         assert!(state.progress.is_empty());
     }
 }
@@ -308,16 +422,29 @@ fn claims_that_need_nothing_of_us_are_not_kept() {
 fn a_claim_is_in_the_lane_of_its_server() {
     let mut state = with_claim("u-1");
     assert_eq!(state.lane_of("u-1"), "", "a class without a server");
-    let mut class = class("c-2");
-    class.parameters.insert("server".to_owned(), "nfs-b".to_owned());
-    class.parameters.insert("share".to_owned(), "/export".to_owned());
-    state.apply(&Change::Class(Event::Apply(class)));
+    let class_on = |uid, server: &str| {
+        let parameters = [("server", server), ("share", "/export")];
+        let parameters = parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Class { parameters, ..class(uid) }
+    };
+    state.apply(&Change::Class(Event::Apply(class_on("c-2", "nfs-b"))));
     assert_eq!(state.lane_of("u-1"), "nfs-b");
 
     // Of a claim that is gone the class decides that something was begun with.
     let begun = attempt(&mut state, "u-1");
     state.done("u-1", ClaimOutcome::Failed(begun, Finality::InBackground), Instant::now());
+    state.apply(&Change::Class(Event::Apply(class_on("c-3", "nfs-c"))));
+    assert_eq!(state.lane_of("u-1"), "nfs-c", "by that one it is tried next");
     state.apply(&Change::Claim(Event::Delete(claim("u-1"))));
-    state.apply(&Change::Class(Event::Apply(self::class("c-3"))));
     assert_eq!(state.lane_of("u-1"), "nfs-b");
+
+    // What is ended is on the server where it was begun, unless the claim needs another volume.
+    state.apply(&Change::Claim(Event::Apply(claim("u-1"))));
+    let second = attempt(&mut state, "u-1");
+    let (name, uid) = ("pvc-u-1".to_owned(), "v".to_owned());
+    let outcome = ClaimOutcome::Saved { name, uid, attempt: second, created: Box::new(created()) };
+    state.done("u-1", outcome, Instant::now());
+    assert_eq!(state.lane_of("u-1"), "nfs-b");
+    state.apply(&Change::Volume(Event::Delete(volume("pvc-u-1"))));
+    assert_eq!(state.lane_of("u-1"), "nfs-c");
 }
