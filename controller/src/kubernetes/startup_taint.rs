@@ -68,6 +68,8 @@ impl<V: Volumes> Controller<Context<V>> for StartupTaint {
     const ITEMS: &'static str = "nodes";
     const WORK: &'static str = "work on a node";
     const INTERESTS: &'static [Kind] = &[Kind::Node, Kind::CsiNode];
+    /// The rights for it may be missing for ever, and no other replica has them.
+    const ESSENTIAL: bool = false;
 
     type Step = Tainted;
     /// Whether there is nothing left to do.

@@ -17,6 +17,8 @@ pub(crate) trait Controller<X>: Send + 'static {
     const WORK: &'static str;
     /// The kinds of objects whose changes it is shown.
     const INTERESTS: &'static [Kind];
+    /// Whether there may be work for a leader as long as one of them cannot be listed, which another replica might do better.
+    const ESSENTIAL: bool = true;
 
     /// What is to be done about an item.
     type Step: Send + 'static;

@@ -124,7 +124,7 @@ impl<C: Controller<X>, X: Send + Sync + 'static> Working for Post<C, X> {
     }
 
     fn has_work(&self) -> bool {
-        !self.unlisted.is_empty() || self.queue.has_work()
+        if self.unlisted.is_empty() { self.queue.has_work() } else { C::ESSENTIAL }
     }
 
     fn running(&self) -> usize {

@@ -41,6 +41,7 @@ impl<const OF_CLASSES: bool> Controller<Log> for Toy<OF_CLASSES> {
     const ITEMS: &'static str = if OF_CLASSES { "toy_classes" } else { "toy_claims" };
     const WORK: &'static str = "play";
     const INTERESTS: &'static [Kind] = if OF_CLASSES { &[Kind::Class] } else { &[Kind::Claim] };
+    const ESSENTIAL: bool = !OF_CLASSES;
 
     type Step = String;
     type Outcome = bool;
@@ -109,6 +110,15 @@ async fn a_controller_waits_for_what_interests_it_and_for_nothing_else() {
     assert_eq!(play(changes).await.0, ["b"], "claims are not listed yet");
     let changes = vec![claim("a"), claim("nothing"), Change::Claim(Event::InitDone)];
     assert_eq!(play(changes).await.0, ["a"], "classes are not listed yet");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_listed_may_be_work_only_for_an_essential_controller() {
+    let has_work = |runner: &Runner| runner.posts.iter().any(|post| post.has_work());
+    let (_, runner, _) = play(vec![Change::Class(Event::InitDone)]).await;
+    assert!(has_work(&runner), "nobody knows which claims there are");
+    let (_, runner, _) = play(vec![Change::Claim(Event::InitDone), class("a")]).await;
+    assert!(!has_work(&runner), "without classes nothing is done, and nothing is lost");
 }
 
 #[tokio::test(start_paused = true)]
