@@ -63,7 +63,8 @@ impl<V: Volumes> Controller<Context<V>> for Advice {
     const INTERESTS: &'static [Kind] = &[Kind::Volume];
 
     type Step = Misleading;
-    type Outcome = ();
+    /// The UID of the object that was told of.
+    type Outcome = Box<str>;
 
     fn note(&mut self, change: &Change) -> Vec<String> {
         let Change::Volume(event) = change else { return Vec::new() };
@@ -79,19 +80,22 @@ impl<V: Volumes> Controller<Context<V>> for Advice {
         volume.cloned().map_or(Decision::Rest(Verdict::Done), Decision::Act)
     }
 
-    async fn act(context: Arc<Context<V>>, volume: Misleading) {
+    async fn act(context: Arc<Context<V>>, volume: Misleading) -> Box<str> {
         let text = format!(
             "pods get this volume read-only: spec.accessModes lists {READ_ONLY} first, and kubelet tells a node only the first \
              mode; put {} first, or make a PersistentVolume of its own for those who only read",
             volume.writing
         );
         context.recorder.volume_named(&volume.name, &volume.uid, Reason::MountedReadOnly, text);
+        volume.uid
     }
 
-    fn panicked(_step: &Misleading) {}
+    fn panicked(step: &Misleading) -> Box<str> {
+        step.uid.clone()
+    }
 
-    fn settle(&mut self, name: &str, (): (), _now: Instant) -> Verdict {
-        if let Some(volume) = self.volumes.get_mut(name) {
+    fn settle(&mut self, name: &str, uid: Box<str>, _now: Instant) -> Verdict {
+        if let Some(volume) = self.volumes.get_mut(name).filter(|volume| volume.uid == uid) {
             volume.told = true;
         }
         Verdict::Done
@@ -122,7 +126,7 @@ mod tests {
         let now = Instant::now();
         let decision = Controller::<Context<Operations>>::decide(advice, "pv", now);
         let Decision::Act(told) = decision else { panic!("{decision:?}") };
-        Controller::<Context<Operations>>::settle(advice, "pv", (), now);
+        Controller::<Context<Operations>>::settle(advice, "pv", told.uid, now);
         Some(told.writing.into())
     }
 
@@ -135,6 +139,24 @@ mod tests {
         assert_eq!(shown(&mut advice, volume("u", &right)), None);
         assert!(shown(&mut advice, volume("u", &wrong)).is_some(), "it was in order meanwhile");
         assert!(shown(&mut advice, volume("v", &wrong)).is_some(), "another object of that name");
+    }
+
+    #[test]
+    fn one_that_takes_the_name_while_another_is_told_of_is_told_of_too() {
+        let mut advice = Advice::new(DRIVER);
+        let wrong = json!(["ReadOnlyMany", "ReadWriteOnce"]);
+        let now = Instant::now();
+        for uid in ["first", "second"] {
+            let change = Change::Volume(Event::Apply(volume(uid, &wrong)));
+            assert_eq!(Controller::<Context<Operations>>::note(&mut advice, &change), ["pv"], "{uid}");
+        }
+        // What was told of is the first.
+        Controller::<Context<Operations>>::settle(&mut advice, "pv", "first".into(), now);
+        let decision = Controller::<Context<Operations>>::decide(&mut advice, "pv", now);
+        assert!(matches!(&decision, Decision::Act(told) if *told.uid == *"second"), "{decision:?}");
+        Controller::<Context<Operations>>::settle(&mut advice, "pv", "second".into(), now);
+        let decision = Controller::<Context<Operations>>::decide(&mut advice, "pv", now);
+        assert!(matches!(decision, Decision::Rest(Verdict::Done)), "{decision:?}");
     }
 
     #[test]
