@@ -3,6 +3,7 @@
 //! It joins what the watch shows with what only we know: that a backing volume is deleted, that we are done with an object.
 //! So each volume is deleted once as long as nothing fails.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -53,9 +54,9 @@ impl Releaser {
 
     /// Other objects that may have waited for one of these to go.
     fn note_gone(&self, gone: &[(String, Known)]) -> Vec<String> {
-        let handles: Vec<&str> = gone.iter().filter_map(|(_, known)| known.handle.as_deref()).collect();
+        let handles: HashSet<&str> = gone.iter().filter_map(|(_, known)| known.handle.as_deref()).collect();
         let waits = |known: &Known| {
-            known.step == Step::Delete && known.handle.as_deref().is_some_and(|handle| handles.contains(&handle))
+            known.step == Step::Delete && known.handle.as_deref().is_some_and(|handle| handles.contains(handle))
         };
         if handles.is_empty() {
             return Vec::new();
