@@ -10,6 +10,9 @@ use volume::{Server, ShareIdentity, SharePath};
 
 use super::refusal::{full, refusal};
 
+/// The identity of every share.
+pub(crate) const MADE_ON: ShareIdentity = ShareIdentity::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+
 /// How the next create call goes.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
@@ -42,7 +45,8 @@ struct Inner {
     /// By id.
     volumes: BTreeMap<String, CreateVolume>,
     creates: Vec<String>,
-    deletes: Vec<String>,
+    /// The id, and the share on which the caller says it was made.
+    deletes: Vec<(String, Option<ShareIdentity>)>,
     failing_deletes: usize,
     running: BTreeSet<String>,
     doubled: Vec<String>,
@@ -94,7 +98,12 @@ impl Recording {
 
     /// Ids of all delete calls, in order.
     pub(crate) fn deletes(&self) -> Vec<String> {
-        self.inner.lock().unwrap().deletes.clone()
+        self.inner.lock().unwrap().deletes.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Of each delete call the share on which the volume was made, as far as the caller knows it.
+    pub(crate) fn deletes_made_on(&self) -> Vec<Option<ShareIdentity>> {
+        self.inner.lock().unwrap().deletes.iter().map(|(_, made_on)| *made_on).collect()
     }
 
     /// The request that made the volume of this name, if there is one.
@@ -169,7 +178,13 @@ impl Volumes for Recording {
         if let Some(Act::MakeAndFail(code)) = act {
             return Err(refusal(code));
         }
-        let context = [("server", "nfs.example"), ("share", "/export"), ("subDir", request.name.as_str())];
+        let identity = MADE_ON.to_string();
+        let context = [
+            ("server", "nfs.example"),
+            ("share", "/export"),
+            ("subDir", request.name.as_str()),
+            ("shareIdentity", identity.as_str()),
+        ];
         let context = context.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let capacity_bytes = u64::from(matches!(act, Some(Act::MakeSmall)));
         Ok(Created { id, capacity_bytes, context })
@@ -184,13 +199,13 @@ impl Volumes for Recording {
         &self.catalogue
     }
 
-    async fn delete(&self, id: &str, _made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
+    async fn delete(&self, id: &str, made_on: Option<ShareIdentity>) -> Result<(), OperationError> {
         let name = id.rsplit('#').next().unwrap_or_default().to_owned();
         let _running = Running::begin(self, &name);
         // A call that takes a moment: calls that overlap would be seen.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         let mut inner = self.inner.lock().unwrap();
-        inner.deletes.push(id.to_owned());
+        inner.deletes.push((id.to_owned(), made_on));
         if inner.failing_deletes > 0 {
             inner.failing_deletes -= 1;
             return Err(full(&name));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tonic::Code;
 
 use crate::cluster::{Cluster, Flow, Running, finalizers};
-use crate::recording::{Act, id, id_on};
+use crate::recording::{Act, MADE_ON, id, id_on};
 
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
@@ -41,7 +41,7 @@ pub(crate) async fn the_volume_object_equals_the_golden_one<C: Cluster>(cluster:
             "driver": flow.driver,
             "volumeHandle": id(&name),
             "volumeAttributes": {
-                "server": "nfs.example", "share": "/export", "subDir": name,
+                "server": "nfs.example", "share": "/export", "subDir": name, "shareIdentity": MADE_ON.to_string(),
                 "storage.kubernetes.io/csiProvisionerIdentity": null,
             },
         },

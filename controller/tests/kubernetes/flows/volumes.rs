@@ -6,7 +6,7 @@ use nfs_client::NfsStatus;
 use serde_json::json;
 
 use crate::cluster::{Cluster, Flow, finalizers};
-use crate::recording::id;
+use crate::recording::{MADE_ON, id};
 
 const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 
@@ -108,7 +108,7 @@ pub(crate) async fn a_failed_delete_is_told_and_repeated<C: Cluster>(cluster: &C
     assert!(told.contains(&NfsStatus::NoSpc.to_string()), "the cause: {told}");
     assert!(told.ends_with("; free space on the server, or raise its quota"), "the remedy: {told}");
     flow.wait_no_volumes().await;
-    assert_eq!(flow.volumes.deletes().len(), 4);
+    assert_eq!(flow.volumes.deletes_made_on(), [Some(MADE_ON); 4], "the share that the object names");
     flow.until("repetitions are counted in one event", async || {
         let events = flow.events("default", uid).await;
         (events.len() == 1 && events.values().all(|count| *count == 3)).then_some(())
