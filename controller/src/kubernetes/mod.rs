@@ -27,6 +27,9 @@
 //! - What is known about a claim that is gone lives in memory. When the process is lost after the volume was made and
 //!   before its object was saved, *and* the claim is deleted before the next start, nobody repeats the call. The record
 //!   on the share still names the volume and its claim: it is how such a volume is found.
+//! - What a class had begun for a claim before it was replaced lives in memory too, though the claim lives. When the process is
+//!   lost, or another replica leads, before that is ended, the next leader knows the present class alone, and what the
+//!   former one had begun stays. The record on the share names it as well.
 
 pub use api::clients::Clients;
 pub use config::Config;
