@@ -10,7 +10,7 @@ use super::locate::{ATTEMPTS, Located, Place, find_in};
 use crate::backend::directory::place::{Leaf, walk};
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Failure, Steps};
-use crate::backend::directory::store::{Aside, Share, Store, unique};
+use crate::backend::directory::store::{Aside, Registry, Share, Store, unique};
 use crate::error::OperationError;
 
 /// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
@@ -77,8 +77,7 @@ async fn remove(
     let directory = store.site.at(record.path.as_str());
     // A delete that comes late, from a controller that has lost its lease meanwhile, must not touch the next volume in the
     // same place, be it of the same name: without the record that was seen nothing of a request happens.
-    let recorded = Compound::new().put_handle(&store.records).lookup(key.as_str());
-    let recorded = located.state.into_iter().fold(recorded, Compound::verify);
+    let recorded = store.records.unchanged(key.as_str(), located.state);
     let mut steps = Steps::default().only_if(recorded, None);
     let mut aside = None;
     match (&located.place, record.on_delete) {
@@ -87,7 +86,7 @@ async fn remove(
         }
         (Place::Here(parent), OnDelete::Delete) if is_apart || share.apart().contains(parent) => {
             let aside = aside.insert((Aside::new(key, &record.path), parent));
-            let note = Compound::new().create_symlink(&aside.0.link, aside.0.text.as_bytes());
+            let note = Registry::create(&aside.0.link, &aside.0.text);
             let rename = Compound::new().save_handle().rename(record.path.leaf(), &aside.0.leaf);
             steps = steps.then(Step::Note, At::Handle(store.trash.clone()), note);
             steps = steps.then(Step::Aside, At::Handle(parent.clone()), rename);
@@ -105,9 +104,9 @@ async fn remove(
     }
     if let Some(place) = &located.held {
         let compound = Compound::new().remove(place.as_str());
-        steps = steps.then(Step::GiveUp, At::Handle(store.places.clone()), compound);
+        steps = steps.then(Step::GiveUp, At::Handle(store.places.handle().clone()), compound);
     }
-    let records = At::Handle(store.records.clone());
+    let records = At::Handle(store.records.handle().clone());
     steps = match record.on_delete {
         OnDelete::Delete => steps.then(Step::Forget, records, Compound::new().remove(key.as_str())),
         OnDelete::Retain => {

@@ -1,10 +1,10 @@
 //! Finding what there is of a volume that exists.
 
-use nfs_client::{Attributes, Compound, FileHandle, NfsStatus, ObjectState, OpCode};
+use nfs_client::{FileHandle, NfsStatus, ObjectState, OpCode};
 use volume::{PlaceKey, Record, RecordKey, ShareIdentity, SubPath};
 
 use crate::backend::directory::place::{Leaf, walk};
-use crate::backend::directory::store::{Hold, Share, Store, call_both, unreadable};
+use crate::backend::directory::store::{Hold, Share, Store, call_both};
 use crate::error::{Occupied, OperationError};
 
 /// How often an operation starts over when a handle was stale or a session was lost.
@@ -58,22 +58,22 @@ pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Locate
 pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, OperationError> {
     let default = key.default_place();
     let place = store.place_key(&default);
-    let request = Compound::new().put_handle(&store.records).lookup(key.as_str()).read_link().get_attr();
-    let request = request.put_handle(&store.root).lookup(key.as_str()).get_attr();
+    let request = store.records.look(key.as_str()).put_handle(&store.root).lookup(key.as_str()).get_attr();
     // Expected to fail: nobody should hold another volume's default place.
-    let held = Compound::new().put_handle(&store.places).lookup(place.as_str());
+    let held = store.places.unchanged(place.as_str(), None);
     let (completed, error) = call_both(&store.site, request, held).await;
-    let state = completed.attributes(0).and_then(Attributes::state);
-    let Some(error) = error else {
-        return located(store, key, store.read_record(key, &completed)?, state, None).await;
+    let record = || {
+        let entry = store.records.seen(key.as_str(), &completed)?;
+        Ok::<_, OperationError>((store.read_record(key, &entry)?, entry.state))
     };
+    let Some(error) = error else { return located(store, key, record()?, None).await };
     if completed.attributes(0).is_none() {
         return match error.failed_op() {
             Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
-            _ => Err(unreadable(&store.site, key, error)),
+            _ => Err(store.records.unreadable(key.as_str(), error)),
         };
     }
-    let record = store.read_record(key, &completed)?;
+    let record = record()?;
     if !error.is_status(NfsStatus::NoEnt) {
         return Err(store.site.failed("look up", default.as_str(), error));
     }
@@ -83,15 +83,14 @@ pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Loc
         Some(attributes) if attributes.is_symlink() => Place::Other(Occupied::Symlink),
         Some(_) => Place::Other(Occupied::Other),
     };
-    located(store, key, record, state, Some(place)).await
+    located(store, key, record, Some(place)).await
 }
 
 /// Where the record says that the volume is; `default` is what is in the default place, unless somebody else has held that.
 async fn located(
     store: &Store,
     key: &RecordKey,
-    record: Record,
-    state: Option<ObjectState>,
+    (record, state): (Record, Option<ObjectState>),
     default: Option<Place>,
 ) -> Result<Option<Located>, OperationError> {
     if record.path == key.default_place() {

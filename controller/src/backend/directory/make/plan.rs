@@ -6,7 +6,7 @@ use super::observe::{Draft, Made, Stage};
 use super::wanted::Wanted;
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Steps};
-use crate::backend::directory::store::{BEGUN_MODE, PARENT_MODE, Store};
+use crate::backend::directory::store::{BEGUN_MODE, PARENT_MODE, Registry, Store};
 
 /// The steps from what there is to the volume.
 pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
@@ -18,8 +18,8 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
         steps = steps.only_if(Compound::new().put_handle(handle).verify(*seen), Some(Step::Mode));
     }
     if let Some(hold) = draft.key.as_ref().filter(|_| !draft.held) {
-        let compound = Compound::new().create_symlink(hold.as_str(), key).get_attr();
-        steps = steps.then(Step::Hold, at(&store.places), compound);
+        let compound = Registry::create(hold.as_str(), key).get_attr();
+        steps = steps.then(Step::Hold, at(store.places.handle()), compound);
     }
     if draft.place.is_none() {
         let mut parent = at(&draft.parent);
@@ -32,8 +32,7 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
         steps = steps.make(Step::Place, parent, compound);
     }
     if !draft.recorded {
-        let compound = Compound::new().create_symlink(key, wanted.text.as_bytes());
-        steps = steps.then(Step::Record, at(&store.records), compound);
+        steps = steps.then(Step::Record, at(store.records.handle()), Registry::create(key, &wanted.text));
     }
     if draft.stage() != Some(Stage::Complete) {
         let place = || draft.place.as_ref().map_or(At::Made, |place| at(&place.handle));
@@ -50,7 +49,9 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
     }
     // Last of all, whose hold it is by now: another controller may have taken it for abandoned.
     match &draft.key {
-        Some(hold) => steps.then(Step::Created, at(&store.places), Compound::new().lookup(hold.as_str()).get_attr()),
+        Some(hold) => {
+            steps.then(Step::Created, at(store.places.handle()), Compound::new().lookup(hold.as_str()).get_attr())
+        }
         None => steps.finally(Step::Created),
     }
 }

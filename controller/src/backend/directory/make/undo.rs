@@ -112,12 +112,9 @@ async fn remove(
         request = request.put_handle(&parent).lookup(leaf).verify(state).put_handle(&parent).remove(leaf);
     }
     if record {
-        request = request.put_handle(&store.records).remove(wanted.id.key().as_str());
+        request = request.put_handle(store.records.handle()).remove(wanted.id.key().as_str());
     }
-    let hold = hold.map(|(hold, state)| {
-        let request = Compound::new().put_handle(&store.places).lookup(hold.as_str()).verify(state);
-        request.put_handle(&store.places).remove(hold.as_str())
-    });
+    let hold = hold.map(|(hold, state)| store.places.remove(hold.as_str(), state));
     if request.is_empty() && hold.is_none() {
         return Removed::Other;
     }

@@ -33,7 +33,7 @@ pub(crate) async fn check(
         let site = &store.site;
         let is_share = async {
             let Some(directory) = directory else { return Ok(false) };
-            is_share(site, directory, |found| store.is_ours(found))
+            is_share(site, directory, |found| store.records.is_ours(found))
                 .await
                 .map_err(|error| site.failed("look into", prefix.as_str(), error))
         };

@@ -3,13 +3,17 @@
 //! They are renamed where they are, to a name that nothing else has, and a link in the trash says where that is. The link is
 //! made first: whatever ends the operation between the two, nothing is forgotten.
 
-use nfs_client::{Compound, NfsStatus};
 use volume::names::layout::ASIDE;
 use volume::{RecordKey, SubPath};
 
 use super::folders::Store;
 use super::layout::{ROOT, TRASH, unique_tree};
+use super::registry::About;
 use crate::error::OperationError;
+
+/// What the links in the trash are.
+pub(super) const ABOUT: About =
+    About { folder: &[ROOT, TRASH], reading: "read the link", not_one: "holds something that is no link" };
 
 /// Before the path in the text of such a link. No other link in the trash has a text like it.
 const SCHEME: &str = "aside:";
@@ -51,31 +55,22 @@ pub(crate) enum Note {
 impl Store {
     /// Reads a link in the trash.
     pub(crate) async fn note(&self, name: &[u8]) -> Result<Note, OperationError> {
-        let request = Compound::new().put_handle(&self.trash).lookup(name).read_link().get_attr();
-        let replies = match self.site.client().call(request).await {
-            Ok(replies) => replies,
-            // It is gone, or no link: where a listing tells no types, everything is asked for its text.
-            Err(error)
-                if [NfsStatus::NoEnt, NfsStatus::Inval, NfsStatus::WrongType].iter().any(|&it| error.is_status(it)) =>
-            {
-                return Ok(Note::Nothing);
-            }
-            Err(error) => {
-                let path = format!("{ROOT}/{TRASH}/{}", String::from_utf8_lossy(name));
-                return Err(self.site.failed("read the link", path, error));
-            }
+        let Ok(name) = std::str::from_utf8(name) else { return Ok(Note::Nothing) };
+        let entry = match self.notes.read(name).await {
+            Ok(entry) => entry,
+            // It is no link (where a listing tells no types, everything is asked for its text), or somebody else's, who could
+            // name any directory.
+            Err(OperationError::Untrusted { .. } | OperationError::NotBelieved { .. }) => None,
+            Err(error) => return Err(error),
         };
-        // Somebody else could name any directory.
-        let found = replies.attributes(0).filter(|found| self.is_ours(found));
-        let path = found.and_then(|_| path_of(replies.target(0)?));
-        let written = found.and_then(|found| found.modified).map(|(seconds, _)| seconds);
-        Ok(path.map_or(Note::Nothing, |path| Note::Aside { path, written }))
+        let aside = entry.and_then(|entry| Some(Note::Aside { path: path_of(&entry.text)?, written: entry.written }));
+        Ok(aside.unwrap_or(Note::Nothing))
     }
 }
 
 /// The path that a link's text names, if that is one of a directory that was put aside.
-fn path_of(text: &[u8]) -> Option<SubPath> {
-    let path: SubPath = std::str::from_utf8(text).ok()?.strip_prefix(SCHEME)?.parse().ok()?;
+fn path_of(text: &str) -> Option<SubPath> {
+    let path: SubPath = text.strip_prefix(SCHEME)?.parse().ok()?;
     let unique = path.leaf().strip_prefix(ASIDE)?;
     let is_unique = unique.len() == unique_tree().len() && unique.bytes().skip(1).all(|byte| byte.is_ascii_hexdigit());
     is_unique.then_some(path)
@@ -91,7 +86,7 @@ mod tests {
         for path in ["pvc-1", "team/data", "a/b/c"] {
             let path: SubPath = path.parse().unwrap();
             let aside = Aside::new(&key, &path);
-            let named = path_of(aside.text.as_bytes()).unwrap();
+            let named = path_of(&aside.text).unwrap();
             assert_eq!((named.parent(), named.leaf()), (path.parent(), aside.leaf.as_str()));
             assert!(aside.link.starts_with("pvc-1~"), "{aside:?}");
         }
@@ -103,7 +98,7 @@ mod tests {
             "aside:team/.berth-trash~xyz",
             "aside:../.berth-trash~0123456789abcdef",
         ] {
-            assert_eq!(path_of(text.as_bytes()), None, "{text}");
+            assert_eq!(path_of(text), None, "{text}");
         }
     }
 }

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use nfs_client::{Attributes, Compound, Error, FileHandle, Found, NfsStatus, Principal};
+use nfs_client::{Attributes, Compound, Error, FileHandle, Found, NfsStatus};
 
 use volume::ShareIdentity;
 
 use super::expected::Expected;
-use super::identity;
 use super::layout::{FOLDER_MODE, PLACES, RECORDS, RETAINED, ROOT, TRASH};
-use super::modes;
-use super::reopened;
+use super::registry::Registry;
 use super::site::Site;
 use super::trust::{self, Distrust};
+use super::{aside, holds, identity, modes, records, reopened};
 use crate::error::OperationError;
 
 /// Ports below may be bound by privileged processes alone.
@@ -30,12 +29,12 @@ pub(crate) struct Store {
     pub(crate) ignores_case: bool,
     /// Which share this is; none as long as an earlier release made its folders and no volume was made since.
     pub(crate) identity: Option<ShareIdentity>,
-    pub(crate) records: FileHandle,
-    pub(crate) places: FileHandle,
+    pub(crate) records: Registry,
+    pub(crate) places: Registry,
     pub(crate) retained: FileHandle,
     pub(crate) trash: FileHandle,
-    /// Whose they are, if the server says: nobody else's records and holds count.
-    pub(crate) owner: Option<Principal>,
+    /// Where directories of the trash are that could not be moved there.
+    pub(crate) notes: Registry,
 }
 
 impl Store {
@@ -52,11 +51,11 @@ impl Store {
             (ours, judged) = ensure(site, &root).await?;
         }
         let forced = judged.map_err(|distrust| distrust.into_error(site, ROOT))?;
-        let found = identity::read(site, &ours.handle).await?;
+        let found = identity::read(site, &ours).await?;
         expected.admits(found).map_err(|expected| replaced(site, found, expected))?;
         let found = match found {
             Some(found) => found,
-            None => match identity::give(site, &ours.handle).await {
+            None => match identity::give(site, &ours).await {
                 Err(error @ OperationError::NoLinks { .. }) => {
                     // Nothing else is in it, or it stays.
                     let _either_way = site.client().remove(&root, ROOT).await;
@@ -75,7 +74,7 @@ impl Store {
         let Some(mut ours) = look(site, &root).await? else { return Ok(None) };
         let judged = judge(site, &root, &mut ours).await?;
         let forced = judged.map_err(|distrust| distrust.into_error(site, ROOT))?;
-        let identity = identity::read(site, &ours.handle).await?;
+        let identity = identity::read(site, &ours).await?;
         Self::below(site, root, (&ours, forced), identity).await.map(Some)
     }
 
@@ -97,15 +96,20 @@ impl Store {
         identity: Option<ShareIdentity>,
     ) -> Result<Self, OperationError> {
         let (attributes, ignores_case) = look_at(site, &root, &ours.handle).await?;
+        let registry = |handle: FileHandle, about| Registry::new(site, handle, ours.attributes.owner.clone(), about);
+        let [records, places, retained, trash] =
+            [RECORDS, PLACES, RETAINED, TRASH].map(|name| folder(site, (ours, forced), name));
+        let (records, places) = (records.await?, places.await?);
+        let (retained, trash) = (retained.await?, trash.await?);
         Ok(Self {
-            records: folder(site, (ours, forced), RECORDS).await?,
-            places: folder(site, (ours, forced), PLACES).await?,
-            retained: folder(site, (ours, forced), RETAINED).await?,
-            trash: folder(site, (ours, forced), TRASH).await?,
+            records: registry(records, records::ABOUT),
+            places: registry(places, holds::ABOUT),
+            retained,
+            notes: registry(trash.clone(), aside::ABOUT),
+            trash,
             fsid: attributes.fsid,
             ignores_case,
             identity,
-            owner: ours.attributes.owner.clone(),
             site: Arc::clone(site),
             root,
         })

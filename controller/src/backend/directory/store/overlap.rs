@@ -8,8 +8,8 @@ use nfs_client::{Attributes, Error, FileHandle, NfsStatus};
 use volume::{RecordKey, SharePath, SubPath};
 
 use super::folders::Store;
+use super::holds::Hold;
 use super::layout::ROOT;
-use super::registry::Hold;
 use super::site::Site;
 use crate::error::OperationError;
 
