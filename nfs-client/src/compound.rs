@@ -1,5 +1,7 @@
 //! Compounds: several operations in one request, executed in order until one fails (RFC 8881 §2.10, §16.2).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use onc_rpc::Writer;
 
 use crate::{
@@ -118,6 +120,28 @@ impl Compound {
         self.checked(name).push(Operation::CreateSymlink { name: name.to_vec(), target: target.as_ref().to_vec() })
     }
 
+    /// OPEN of a new file of the current directory, with this mode, which becomes current (`GUARDED4`, RFC 8881 §18.16). Fails with
+    /// EXIST if there is anything of that name. The file stays open: [`fill`](Self::fill) follows, so that the open lives and ends
+    /// inside the compound, which [`Client::call_whole`](crate::Client::call_whole) sends.
+    pub fn create_file(self, name: impl AsRef<[u8]>, mode: u32) -> Self {
+        /// Tells the opens of a process apart, so that no two have one owner.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let owner = format!("file/{}", COUNT.fetch_add(1, Ordering::Relaxed)).into_bytes();
+        self.open(name.as_ref(), owner, Claim::New { attributes: SetAttributes::mode(mode) })
+    }
+
+    /// WRITE of a text to the start of the file that was made just before, and to stable storage, and CLOSE. The file stays
+    /// current.
+    pub fn fill(self, text: impl AsRef<[u8]>) -> Self {
+        self.write(StateId::CURRENT, 0, text.as_ref().to_vec()).close(StateId::CURRENT)
+    }
+
+    /// READ of the first bytes of the current file, without an open. INVAL, ISDIR or `WRONG_TYPE` if it is no file. Only for a compound
+    /// that changes nothing, as [`read_link`](Self::read_link).
+    pub fn read_start(self, bytes: u32) -> Self {
+        self.read(StateId::ANONYMOUS, 0, bytes)
+    }
+
     /// READLINK of the current object. INVAL or `WRONG_TYPE` if it is no symbolic link. Only for a compound that changes
     /// nothing: replies to changes have to fit the server's reply cache, and Linux refuses with `REP_TOO_BIG_TO_CACHE`
     /// however short the text is.
@@ -161,6 +185,32 @@ impl Compound {
 
     pub(crate) fn close(self, state: StateId) -> Self {
         self.push(Operation::Close(state))
+    }
+
+    /// How far a WRITE of it got that took less than it was given.
+    pub(crate) fn cut_short(&self, replies: &Replies) -> Option<usize> {
+        let is_short = |(operation, reply): (&Operation, &Reply)| match (operation, reply) {
+            (Operation::Write { data, .. }, Reply::Written(count)) => {
+                usize::try_from(*count).is_ok_and(|count| count < data.len())
+            }
+            _ => false,
+        };
+        self.operations.iter().zip(replies.iter()).position(is_short)
+    }
+
+    /// What closes the file that is open after so many results: it was opened in a directory that the compound names.
+    pub(crate) fn closing(&self, replies: &Replies) -> Option<Self> {
+        let (mut directory, mut open) = (None, None);
+        for (operation, reply) in self.operations.iter().zip(replies.iter()) {
+            match (operation, reply) {
+                (Operation::PutHandle(handle), _) => directory = Some(handle),
+                (Operation::Open { name, .. }, Reply::Opened(state)) => open = Some((directory, name, state.0)),
+                (Operation::Close(_), _) => open = None,
+                _ => {}
+            }
+        }
+        let (directory, name, state) = open?;
+        Some(Self::new().put_handle(directory?).lookup(name).close(state))
     }
 
     /// Whether an operation of it changes anything, so that a second execution could end differently.
@@ -210,6 +260,8 @@ fn result_len(operation: &Operation) -> usize {
     const PLAIN: usize = 48;
     match operation {
         Operation::GetHandle => PLAIN + MAX_HANDLE,
+        // The state, the delegation that was not given, and why.
+        Operation::Open { .. } => 2 * PLAIN,
         Operation::GetAttributes(_) => PLAIN + 256,
         Operation::ReadLink => PLAIN + 1024,
         Operation::ReadDirectory { max_bytes, .. } => PLAIN + usize::try_from(*max_bytes).unwrap_or(usize::MAX / 2),
@@ -262,6 +314,13 @@ impl Replies {
         let targets =
             self.iter().filter_map(|reply| if let Reply::Target(text) = reply { Some(&**text) } else { None });
         targets.into_iter().nth(nth)
+    }
+
+    /// What the `nth` READ returned, from 0.
+    pub fn data(&self, nth: usize) -> Option<&[u8]> {
+        let read =
+            self.iter().filter_map(|reply| if let Reply::Data { bytes, .. } = reply { Some(&**bytes) } else { None });
+        read.into_iter().nth(nth)
     }
 
     /// What the first READDIR returned.

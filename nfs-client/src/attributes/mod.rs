@@ -96,7 +96,8 @@ impl Attributes {
 
     /// What tells later whether the object is still the same and untouched; none if the server did not report all of it.
     pub fn state(&self) -> Option<ObjectState> {
-        Some(ObjectState { change: self.change?, fileid: self.fileid?, mode: self.mode? })
+        let size = self.size.filter(|_| self.file_type == Some(FileType::Regular));
+        Some(ObjectState { change: self.change?, fileid: self.fileid?, mode: self.mode?, size })
     }
 
     /// Whether the object is known to be a directory.
@@ -110,13 +111,14 @@ impl Attributes {
     }
 }
 
-/// An object as it was seen: file id, `change`, and the mode, because `change` may stand still for some milliseconds on
-/// servers that derive it from times.
+/// An object as it was seen: file id, `change`, the mode, and of a regular file the size, because `change` may stand still for some
+/// milliseconds on servers that derive it from times, and for two seconds on vfat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectState {
     change: u64,
     fileid: u64,
     mode: u32,
+    size: Option<u64>,
 }
 
 /// Attributes to set, at creation or later. Fields that are `None` stay as they are.
@@ -146,5 +148,21 @@ impl SetAttributes {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_size_is_in_another_state_and_a_directory_is_not() {
+        let of = |file_type, size| {
+            let (change, fileid, mode) = (Some(1), Some(2), Some(0o600));
+            Attributes { file_type: Some(file_type), size: Some(size), change, fileid, mode, ..Attributes::default() }
+                .state()
+        };
+        assert_ne!(of(FileType::Regular, 0), of(FileType::Regular, 9));
+        assert_eq!(of(FileType::Directory, 0), of(FileType::Directory, 9));
     }
 }

@@ -131,11 +131,15 @@ impl ObjectState {
     const MASK: AttributeMask = AttributeMask::of(&[Attribute::Change, Attribute::Fileid, Attribute::Mode]);
 
     pub(crate) fn encode(self, writer: &mut Writer) {
-        let mut values = Writer::new();
+        let (mut mask, mut values) = (Self::MASK, Writer::new());
         values.u64(self.change);
+        if let Some(size) = self.size {
+            mask.insert(Attribute::Size);
+            values.u64(size);
+        }
         values.u64(self.fileid);
         values.u32(self.mode);
-        Self::MASK.encode(writer);
+        mask.encode(writer);
         writer.opaque(values.as_slice());
     }
 }

@@ -17,6 +17,26 @@ pub const MAX_FILE: u32 = 32 * 1024;
 const DATA_OVERHEAD: u32 = 1024;
 
 impl Client {
+    /// [`call`](Self::call) for a compound that may make small files ([`Compound::create_file`], [`Compound::fill`]).
+    ///
+    /// Where an operation between the two fails, the file is there, closed, and perhaps without its text. A WRITE that took less
+    /// than it was given, as RFC 8881 §18.32 lets a server do, counts as one that failed with NOSPC, although what follows it
+    /// has been done.
+    pub async fn call_whole(&self, compound: Compound) -> Result<Replies, Error> {
+        let (called, nothing) = (self.call(compound.clone()).await, Replies::default());
+        let completed = match &called {
+            Ok(replies) => replies,
+            Err(error) => error.completed().unwrap_or(&nothing),
+        };
+        if let Some(closing) = compound.closing(completed) {
+            self.close(closing).await;
+        }
+        let Some(index) = compound.cut_short(completed) else { return called };
+        let (server, op, status) = (self.engine.server.clone(), OpCode::Write, NfsStatus::NoSpc);
+        let completed = Replies(completed.0[..index].to_vec());
+        Err(Error::Status { server, op, index, status, completed })
+    }
+
     /// Makes a file with a mode and its whole content, at most [`MAX_FILE`] bytes.
     ///
     /// Exclusive: EXIST if there is anything of that name. If it cannot be written, it is removed again. If the
@@ -175,10 +195,14 @@ impl Client {
         let opened =
             completed.iter().find_map(|reply| if let Reply::Opened(open) = reply { Some(open.0) } else { None });
         let handle = completed.handle(0)?;
-        if let Err(error) = self.call(Compound::new().put_handle(handle).close(opened?)).await {
+        self.close(Compound::new().put_handle(handle).close(opened?)).await;
+        Some(handle.clone())
+    }
+
+    async fn close(&self, closing: Compound) {
+        if let Err(error) = self.call(closing).await {
             tracing::debug!(server = self.server(), %error, "an open is left to the lease");
         }
-        Some(handle.clone())
     }
 
     /// A name for an open that no other open of this client has, so that the server keeps them apart.

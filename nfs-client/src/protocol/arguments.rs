@@ -47,6 +47,11 @@ pub enum Claim {
         /// What the file is made with.
         attributes: SetAttributes,
     },
+    /// `GUARDED4`: the file is made, or there is one already. Opened for writing.
+    New {
+        /// What the file is made with.
+        attributes: SetAttributes,
+    },
 }
 
 /// One operation with its arguments, as far as this client sends it: SETATTR without a state, WRITE to stable storage,
@@ -146,6 +151,7 @@ const SHARE_ACCESS_WRITE: u32 = 2;
 const WANT_NO_DELEGATION: u32 = 0x0400;
 const OPEN_NOCREATE: u32 = 0;
 const OPEN_CREATE: u32 = 1;
+const CREATE_GUARDED: u32 = 1;
 const CREATE_EXCLUSIVE4_1: u32 = 3;
 const CLAIM_NULL: u32 = 0;
 const WRITE_FILE_SYNC: u32 = 2;
@@ -185,7 +191,7 @@ impl Operation {
             | Self::Rename { .. }
             | Self::Remove(_)
             | Self::Write { .. }
-            | Self::Open { claim: Claim::Create { .. }, .. } => true,
+            | Self::Open { claim: Claim::Create { .. } | Claim::New { .. }, .. } => true,
             Self::PutRootHandle
             | Self::PutHandle(_)
             | Self::GetHandle
@@ -264,7 +270,7 @@ impl Operation {
 fn encode_open(name: &[u8], owner: &[u8], claim: &Claim, writer: &mut Writer) {
     let access = match claim {
         Claim::Existing => SHARE_ACCESS_READ,
-        Claim::Create { .. } => SHARE_ACCESS_WRITE,
+        Claim::Create { .. } | Claim::New { .. } => SHARE_ACCESS_WRITE,
     };
     writer.u32(0); // seqid, ignored by NFSv4.1
     writer.u32(access | WANT_NO_DELEGATION);
@@ -277,6 +283,11 @@ fn encode_open(name: &[u8], owner: &[u8], claim: &Claim, writer: &mut Writer) {
             writer.u32(OPEN_CREATE);
             writer.u32(CREATE_EXCLUSIVE4_1);
             writer.fixed(verifier);
+            attributes.encode(writer);
+        }
+        Claim::New { attributes } => {
+            writer.u32(OPEN_CREATE);
+            writer.u32(CREATE_GUARDED);
             attributes.encode(writer);
         }
     }

@@ -83,6 +83,7 @@ macro_rules! quiet_contract {
                 what_has_changed_is_not_removed,
                 symlink_records_are_exclusive_and_read_back,
                 a_small_file_is_made_exclusively_and_read_back,
+                a_text_is_made_exclusively_in_a_file_within_a_compound,
                 renames_replace_as_rename_2_does,
                 many_names_are_removed_in_few_round_trips,
                 ensure_dir_takes_what_is_there,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nfs_client::{Attributes, Client, Compound, Error, FileHandle, NfsStatus, Principal, SetAttributes};
+use nfs_client::{Attributes, Client, Compound, Error, FileHandle, FileType, NfsStatus, Principal, SetAttributes};
 
 use super::{World, export};
 
@@ -96,6 +96,33 @@ pub(crate) async fn a_small_file_is_made_exclusively_and_read_back(world: &mut i
     client.create_file(&export, "empty", 0o600, b"").await.unwrap();
     assert_eq!(client.read_file(&export, "empty").await.unwrap(), b"");
     assert!(client.read_file(&export, "missing").await.unwrap_err().is_status(NfsStatus::NoEnt));
+}
+
+pub(crate) async fn a_text_is_made_exclusively_in_a_file_within_a_compound(world: &mut impl World) {
+    let client = world.client();
+    let export = export(world, &client).await;
+    let text = "x".repeat(1041);
+    let make = |name: &str| Compound::new().put_handle(&export).create_file(name, 0o600).fill(&text).get_attr();
+    let before = client.round_trips();
+    let replies = client.call_whole(make("one")).await.unwrap();
+    assert_eq!(client.round_trips() - before, 1);
+    client.call_whole(make("other")).await.unwrap();
+    let seen = replies.attributes(0).unwrap();
+    assert_eq!((seen.size, seen.mode, seen.file_type), (Some(1041), Some(0o600), Some(FileType::Regular)));
+    let read = async |name: &str| client.call(Compound::new().put_handle(&export).lookup(name).read_start(1100)).await;
+    assert_eq!(read("one").await.unwrap().data(0), Some(text.as_bytes()));
+    let again = client.call_whole(make("one")).await.unwrap_err();
+    assert!(again.is_status(NfsStatus::Exist), "{again}");
+    client.create_symlink(&export, "link", "one").await.unwrap();
+    assert!(client.call_whole(make("link")).await.unwrap_err().is_status(NfsStatus::Exist), "not through a link");
+    assert!(read("link").await.unwrap_err().status().is_some(), "nor is it read through one");
+    client.create_dir(&export, "directory", 0o700, None).await.unwrap();
+    assert!(read("directory").await.unwrap_err().status().is_some());
+    // What is replaced as a whole is at no moment anything else.
+    let put = Compound::new().put_handle(&export).lookup("one").verify(seen.state().unwrap());
+    client.call(put.put_handle(&export).save_handle().rename("other", "one")).await.unwrap();
+    assert!(read("other").await.unwrap_err().is_status(NfsStatus::NoEnt));
+    assert_eq!(read("one").await.unwrap().data(0), Some(text.as_bytes()));
 }
 
 pub(crate) async fn renames_replace_as_rename_2_does(world: &mut impl World) {

@@ -1,6 +1,6 @@
 //! Servers that say no, and peers that are no NFS servers.
 
-use nfs_client::{Client, Config, Error, NfsStatus, OpCode, Principal, SetAttributes, SourcePort};
+use nfs_client::{Client, Compound, Config, Error, NfsStatus, OpCode, Principal, SetAttributes, SourcePort};
 use nfs_testkit::fake::{Effect, FakeServer, Fault, Options};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
@@ -63,6 +63,34 @@ async fn a_file_that_is_written_in_parts_is_complete_or_gone() {
     let error = client.create_file(&export, "other", 0o600, content).await.unwrap_err();
     assert!(error.is_status(NfsStatus::NoSpc), "{error}");
     assert_eq!((server.list("/export").unwrap(), server.opens()), (vec!["file".to_owned()], 0));
+}
+
+/// What follows the text in a request has been done, and the text is not whole all the same.
+#[tokio::test(start_paused = true)]
+async fn a_text_that_is_cut_short_has_found_no_room() {
+    let (server, client, export) = world().await;
+    server.set_options(|options| options.max_write = 10);
+    let make = |name: &str| Compound::new().put_handle(&export).create_file(name, 0o600).fill("eleven bytes");
+    let error = client.call_whole(make("file").get_attr()).await.unwrap_err();
+    assert!(error.is_status(NfsStatus::NoSpc), "{error}");
+    assert_eq!((error.failed_op(), error.completed().unwrap().len()), (Some((2, OpCode::Write)), 2));
+    server.inject(Fault::on(OpCode::GetAttr, Effect::Status(NfsStatus::Io)));
+    let error = client.call_whole(make("other").get_attr()).await.unwrap_err();
+    assert!(error.is_status(NfsStatus::NoSpc), "what failed first: {error}");
+    assert_eq!(server.opens(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_within_a_compound_that_fails_is_closed() {
+    let (server, client, export) = world().await;
+    for op in [OpCode::Write, OpCode::Close] {
+        let name = op.to_string();
+        server.inject(Fault::on(op, Effect::Status(NfsStatus::NoSpc)));
+        let make = Compound::new().put_handle(&export).create_file(&name, 0o600).fill("text");
+        let error = client.call_whole(make).await.unwrap_err();
+        assert!(error.is_status(NfsStatus::NoSpc), "{error}");
+        assert_eq!((server.opens(), server.exists(&format!("/export/{name}"))), (0, true));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Requests as the server reads them: the inverse of what the client writes.
 
 use nfs_client::{
-    Attributes, FileHandle, ObjectState, OpCode, Principal, SetAttributes,
+    Attributes, FileHandle, FileType, ObjectState, OpCode, Principal, SetAttributes,
     protocol::{AttributeMask, ChannelLimits, Claim, Operation, Sequence, SessionId, StateId},
 };
 use onc_rpc::{DecodeError, Reader};
@@ -140,6 +140,10 @@ fn decode_create(reader: &mut Reader<'_>) -> Result<Operation, DecodeError> {
     }
 }
 
+/// How a file is made (`createmode4`, RFC 8881 §18.16.1).
+const GUARDED: u32 = 1;
+const EXCLUSIVE_4_1: u32 = 3;
+
 fn decode_open(reader: &mut Reader<'_>) -> Result<Operation, DecodeError> {
     reader.u32()?;
     reader.u32()?;
@@ -148,8 +152,11 @@ fn decode_open(reader: &mut Reader<'_>) -> Result<Operation, DecodeError> {
     let owner = bytes(reader)?;
     let creates = reader.u32()? != 0;
     let claim = if creates {
-        reader.u32()?;
-        Claim::Create { verifier: reader.array()?, attributes: attributes(reader)? }
+        match reader.u32()? {
+            GUARDED => Claim::New { attributes: attributes(reader)? },
+            EXCLUSIVE_4_1 => Claim::Create { verifier: reader.array()?, attributes: attributes(reader)? },
+            value => return Err(DecodeError::BadValue { what: "way to create", value: value.into() }),
+        }
     } else {
         Claim::Existing
     };
@@ -163,7 +170,11 @@ fn bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
 
 fn seen(reader: &mut Reader<'_>) -> Result<ObjectState, DecodeError> {
     let attributes = Attributes::decode(reader)?;
-    attributes.state().ok_or(DecodeError::BadValue { what: "attributes to verify", value: 0 })
+    // Only of a file.
+    let file_type = attributes.size.and(Some(FileType::Regular));
+    Attributes { file_type, ..attributes }
+        .state()
+        .ok_or(DecodeError::BadValue { what: "attributes to verify", value: 0 })
 }
 
 fn attributes(reader: &mut Reader<'_>) -> Result<SetAttributes, DecodeError> {
@@ -205,10 +216,15 @@ mod tests {
             any_name().prop_map(Operation::Remove),
             Just(Operation::GetAttributes(Attributes::STANDARD)),
             any_attributes().prop_map(Operation::SetAttributes),
-            (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(change, fileid, mode)| {
-                let (change, fileid, mode) = (Some(change), Some(fileid), Some(mode));
-                Operation::Verify(Attributes { change, fileid, mode, ..Attributes::default() }.state().unwrap())
-            }),
+            (any::<u64>(), any::<u64>(), any::<u32>(), option::of(any::<u64>())).prop_map(
+                |(change, fileid, mode, size)| {
+                    let (change, fileid, mode) = (Some(change), Some(fileid), Some(mode));
+                    let file_type = size.and(Some(FileType::Regular));
+                    Operation::Verify(
+                        Attributes { change, fileid, mode, size, file_type, ..Attributes::default() }.state().unwrap(),
+                    )
+                }
+            ),
             (any_name(), any_attributes())
                 .prop_map(|(name, attributes)| Operation::CreateDirectory { name, attributes }),
             (any_name(), any_name()).prop_map(|(name, target)| Operation::CreateSymlink { name, target }),
@@ -223,6 +239,11 @@ mod tests {
                     claim: Claim::Create { verifier, attributes }
                 }
             ),
+            (any_name(), any_name(), any_attributes()).prop_map(|(name, owner, attributes)| Operation::Open {
+                name,
+                owner,
+                claim: Claim::New { attributes }
+            }),
             (any_state(), any::<u64>(), any::<u32>()).prop_map(|(state, offset, count)| Operation::Read {
                 state,
                 offset,

@@ -36,6 +36,11 @@ impl State {
                 Content::File { verifier: Some(kept), .. } if kept == verifier => found,
                 _ => return Err(NfsStatus::Exist),
             },
+            (Ok(_), Claim::New { .. }) => return Err(NfsStatus::Exist),
+            (Err(NfsStatus::NoEnt), Claim::New { attributes }) => {
+                let content = Content::File { data: Vec::new(), verifier: None };
+                self.create(&at.user, directory, name, content, attributes)?
+            }
             (Err(NfsStatus::NoEnt), Claim::Create { verifier, attributes }) => {
                 let content = Content::File { data: Vec::new(), verifier: Some(*verifier) };
                 self.create(&at.user, directory, name, content, attributes)?
@@ -81,7 +86,9 @@ impl State {
         body: &mut Writer,
     ) -> Result<(), NfsStatus> {
         let bytes = &bytes[..bytes.len().min(self.options.max_write)];
-        let Content::File { data, verifier } = &mut self.tree.object_mut(at.current()?)?.content else {
+        let object = self.tree.object_mut(at.current()?)?;
+        object.touch();
+        let Content::File { data, verifier } = &mut object.content else {
             return Err(NfsStatus::Inval);
         };
         let start = usize::try_from(offset).map_err(|_| NfsStatus::FBig)?;

@@ -70,7 +70,7 @@ impl Object {
         }
     }
 
-    fn touch(&mut self) {
+    pub(super) fn touch(&mut self) {
         self.change += 1;
         self.modified = now();
     }
