@@ -16,7 +16,7 @@
 //! | [`handle`] | what a volume handle names, also one of another driver that is served under its name |
 //! | [`parameters`], [`template`] | what a StorageClass may say |
 //! | [`context`], [`capability`], [`mount_options`] | what the node plugin is told |
-//! | [`record`] | what a volume leaves on its share |
+//! | [`record`], [`sealed`] | what a volume leaves on its share, and how a file holds such a text |
 //! | [`capacity`] | the size of a volume |
 
 pub mod capability;
@@ -31,6 +31,7 @@ pub mod names;
 pub mod parameters;
 pub mod path;
 pub mod record;
+pub mod sealed;
 pub mod server;
 pub mod template;
 
