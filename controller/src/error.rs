@@ -118,15 +118,6 @@ pub enum OperationError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The server makes no symbolic links there.
-    #[error("the share {location} has no symbolic links, in which the driver keeps its records")]
-    NoLinks {
-        /// `server:share`
-        location: String,
-        /// What the server said.
-        #[source]
-        source: nfs_client::Error,
-    },
     /// The server gives others permissions that they were not to have where the driver keeps what it trusts.
     #[error(
         "the server does not keep permissions: {location}, where the driver keeps its records, was to have mode {wanted:04o} and has \
@@ -266,9 +257,9 @@ impl OperationError {
     /// The code a caller gets.
     pub fn code(&self) -> Code {
         match self {
-            Self::InProgress(_) | Self::Contended(_) | Self::Occupied { by: Occupied::Unfinished(_), .. } => {
-                Code::Aborted
-            }
+            Self::InProgress(_)
+            | Self::Contended(_)
+            | Self::Occupied { by: Occupied::Unfinished(_) | Occupied::Begun, .. } => Code::Aborted,
             Self::Missing(_)
             | Self::NotOffered(_)
             | Self::Parameters(_)
@@ -290,7 +281,6 @@ impl OperationError {
             | Self::ShareReplaced { .. }
             | Self::ShareInVolume { .. }
             | Self::ShareReadOnly { .. }
-            | Self::NoLinks { .. }
             | Self::ModesOverruled { .. }
             | Self::ModeRefused { .. }
             | Self::OwnerRefused { .. }

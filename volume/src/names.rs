@@ -102,15 +102,15 @@ pub const FS_TYPES: [&str; 2] = ["nfs", "nfs4"];
 pub mod layout {
     /// Directory at the root of the share that holds everything below; no volume may be placed in it.
     pub const ROOT: &str = ".berth";
-    /// One symlink per volume, named by its [`crate::RecordKey`]; its target is the text of the [`crate::Record`].
+    /// One entry per volume, a symlink or a [sealed](crate::sealed) file, named by its [`crate::RecordKey`]; it holds the text of the [`crate::Record`].
     pub const RECORDS: &str = "records";
     /// Records of volumes that were deleted and whose directories stay (`onDelete: retain`).
     pub const RETAINED: &str = "retained";
-    /// One symlink per custom place, named by its [`crate::PlaceKey`]; its target is the key of the volume that holds it.
+    /// One such entry per custom place, named by its [`crate::PlaceKey`]; it holds the key of the volume that holds it.
     pub const PLACES: &str = "places";
     /// Directories that are being removed.
     pub const TRASH: &str = "trash";
-    /// A symlink whose target is the share's [`crate::ShareIdentity`].
+    /// An entry that holds the share's [`crate::ShareIdentity`]; its form is that of all others.
     pub const IDENTITY: &str = "identity";
     /// An empty directory without any permission, by which the controller learns whether the server takes it for root. Only
     /// where [`ROOT`] is not root's.

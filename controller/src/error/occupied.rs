@@ -20,6 +20,8 @@ pub enum Occupied {
     Share(String),
     /// Another volume holds it and is not there yet.
     Unfinished(String),
+    /// A volume has begun to take it, and nobody can tell which.
+    Begun,
 }
 
 impl fmt::Display for Occupied {
@@ -32,6 +34,7 @@ impl fmt::Display for Occupied {
             Self::Inside(path) => write!(f, "the volume in {path:?}, inside which it would be"),
             Self::Share(path) => write!(f, "the share in {path:?}, inside which it would be"),
             Self::Unfinished(key) => write!(f, "volume {key}, which is being made"),
+            Self::Begun => f.write_str("a volume that is being made"),
         }
     }
 }

@@ -40,7 +40,7 @@ impl OperationError {
             Self::Record { .. } => Some("nothing was changed; remove the record by hand to give the volume up"),
             Self::NotBelieved { .. } => Some(
                 "nothing was changed; others could write there, as where a pod with an fsGroup used the whole share as its volume; see \
-                 what it says, and remove it by hand",
+                 what it says, and remove it by hand; if that is right and only its permissions are not, set them to 0600",
             ),
             Self::Untrusted { .. } => Some(
                 "after checking what is in it, give it to the user for whom the server takes the controller (with no_root_squash: \
@@ -75,9 +75,6 @@ impl OperationError {
             Self::OwnerRefused { .. } => {
                 Some("export the share with no_root_squash, or leave \"uid\" and \"gid\" out of the StorageClass")
             }
-            Self::NoLinks { .. } => Some(
-                "export a directory of a file system that has them: vfat, exFAT and gateways to object stores do not",
-            ),
             Self::ModesOverruled { .. } => Some(OVERRULED),
             Self::ModeRefused { .. } | Self::NotKept { what: "mode", .. } => Some(
                 "an access control list that directories inherit may decide there: let modes decide on the share (NetApp: security style \
@@ -115,7 +112,7 @@ fn occupied_remedy(by: &Occupied) -> Option<&'static str> {
         Occupied::Volume(_) => Some("use a \"subDir\" in the StorageClass that differs for each volume"),
         Occupied::Inside(_) => Some("use a \"subDir\" in the StorageClass that lies in no volume"),
         Occupied::Share(_) => Some("use a \"subDir\" in the StorageClass that lies in no other share"),
-        Occupied::Unfinished(_) => None,
+        Occupied::Unfinished(_) | Occupied::Begun => None,
     }
 }
 

@@ -57,6 +57,7 @@ fn every_error() -> Vec<(OperationError, Code)> {
         (OperationError::InProgress("volume v".to_owned()), Code::Aborted),
         (OperationError::Contended(location()), Code::Aborted),
         (occupied(Occupied::Unfinished("k".to_owned())), Code::Aborted),
+        (occupied(Occupied::Begun), Code::Aborted),
         (OperationError::Missing("name"), Code::InvalidArgument),
         (OperationError::NotOffered("copies are not offered"), Code::InvalidArgument),
         (OperationError::Parameters(ParameterError::MountPermissions("9".to_owned())), Code::InvalidArgument),
@@ -90,7 +91,6 @@ fn every_error() -> Vec<(OperationError, Code)> {
             OperationError::NotBelieved { location: location(), problem: "it is another volume's" },
             Code::FailedPrecondition,
         ),
-        (OperationError::NoLinks { location: location(), source: source() }, Code::FailedPrecondition),
         (
             OperationError::ModesOverruled { location: location(), wanted: 0o700, found: 0o777 },
             Code::FailedPrecondition,

@@ -28,19 +28,41 @@ async fn create_and_die(world: &World, name: &str, custom: bool, step: Step) {
     .await;
 }
 
+/// The steps of a create, but for that of the owner. The text of an entry is a step of its own where that is a file.
+fn steps_of_a_create(world: &World, custom: bool) -> Vec<Step> {
+    let hold: &[Step] = if custom { &[Step::Hold, Step::HoldText, Step::Parents] } else { &[] };
+    let steps = hold.iter().chain(&[Step::Place, Step::Record, Step::RecordText, Step::Mode, Step::Created]);
+    steps.copied().filter(|step| is_step(world, *step)).collect()
+}
+
+/// Whether a share like this one knows the step.
+pub(crate) fn is_step(world: &World, step: Step) -> bool {
+    !world.has_links() || ![Step::HoldText, Step::RecordText, Step::NoteText].contains(&step)
+}
+
+/// After a crash before a step: of a hold without its text nobody can tell whose it is, not even its own volume.
+async fn wait_for_hold(world: &World, step: Step, name: &str, parameters: &[(&str, &str)], place: &str) {
+    if step != Step::HoldText {
+        return;
+    }
+    let error = world.controller().create(name, parameters).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::Aborted, "{}", error.message());
+    world.age(&format!(".berth/places/{}", volume::PlaceKey::new(&place.parse().unwrap())));
+}
+
 pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &World) {
     world.controller().create("first", &[]).await.unwrap();
     for custom in [false, true] {
-        let hold: &[Step] = if custom { &[Step::Hold, Step::Parents] } else { &[] };
-        for &step in hold.iter().chain(&[Step::Place, Step::Record, Step::Owner, Step::Mode, Step::Created]) {
+        for step in steps_of_a_create(world, custom).into_iter().chain([Step::Owner]) {
             let name = format!("pvc-{step:?}").to_lowercase();
             let before = (world.folder("records").len(), world.folder("places").len());
+            let place = if custom { format!("all/{name}/{name}") } else { name.clone() };
             create_and_die(world, &name, custom, step).await;
+            wait_for_hold(world, step, &name, &parameters(&name, custom), &place).await;
 
             let controller = world.controller();
             let made = controller.create(&name, &parameters(&name, custom)).await;
             let made = made.unwrap_or_else(|error| panic!("{step:?}: {}", error.message()));
-            let place = if custom { format!("all/{name}/{name}") } else { name.clone() };
             assert_eq!(made.context["subDir"], place);
             assert_eq!(world.object(&place), Some(Object::Directory { mode: 0o2770, owner: (1000, 2000) }), "{step:?}");
             let after = (world.folder("records").len(), world.folder("places").len());
@@ -61,15 +83,15 @@ pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &W
 pub(crate) async fn a_create_is_finished_where_root_is_nobody(world: &World) {
     world.controller().create("first", &[]).await.unwrap();
     for custom in [false, true] {
-        let hold: &[Step] = if custom { &[Step::Hold, Step::Parents] } else { &[] };
-        for &step in hold.iter().chain(&[Step::Place, Step::Record, Step::Mode, Step::Created]) {
-            let place = if custom { format!("{step:?}/data") } else { "pvc-1".to_owned() };
+        for step in steps_of_a_create(world, custom) {
+            let place = if custom { format!("{step:?}/data").to_lowercase() } else { "pvc-1".to_owned() };
             let controller = world.controller();
             let (doomed, path) = (controller.clone(), place.clone());
             die(&controller, step, async move {
                 let _never = doomed.create("pvc-1", &[("subDir", &path)]).await;
             })
             .await;
+            wait_for_hold(world, step, "pvc-1", &[("subDir", &place)], &place).await;
 
             let next = world.controller();
             let made = next.create("pvc-1", &[("subDir", &place)]).await;
@@ -141,7 +163,8 @@ async fn reap(world: &World) {
 
 pub(crate) async fn a_place_half_taken_is_not_given_to_another(world: &World) {
     world.controller().create("first", &[]).await.unwrap();
-    for step in [Step::Parents, Step::Place, Step::Record, Step::Owner, Step::Mode] {
+    let steps = [Step::HoldText, Step::Parents, Step::Place, Step::Record, Step::RecordText, Step::Owner, Step::Mode];
+    for step in steps.into_iter().filter(|step| is_step(world, *step)) {
         let name = format!("pvc-{step:?}").to_lowercase();
         create_and_die(world, &name, true, step).await;
         let tree = world.tree();

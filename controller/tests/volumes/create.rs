@@ -25,7 +25,7 @@ pub(crate) async fn a_volume_is_a_directory_with_mode_owner_and_record(world: &W
     assert_eq!(made.context["subDir"], "pvc-1");
     assert_eq!(world.object("pvc-1"), Some(Object::Directory { mode: 0o2770, owner: (1000, 2000) }));
 
-    let Some(Object::Link(text)) = world.object(".berth/records/pvc-1") else { panic!("no record") };
+    let Some(Object::Text(text)) = world.object(".berth/records/pvc-1") else { panic!("no record") };
     let record = Record::from_text(&text).unwrap();
     assert_eq!((record.path.as_str(), record.size_bytes, record.on_delete), ("pvc-1", 1 << 30, OnDelete::Delete));
     assert_eq!(record.claim.map(|claim| (claim.namespace, claim.name)), Some(("shop".into(), "data".into())));

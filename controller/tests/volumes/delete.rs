@@ -134,7 +134,7 @@ pub(crate) async fn a_retained_directory_stays_and_its_record_is_kept(world: &Wo
     let retained = world.folder("retained");
     assert_eq!(retained.len(), 2);
     let name = retained.iter().find(|name| name.starts_with("pvc-1~")).unwrap();
-    let Some(Object::Link(text)) = world.object(&format!(".berth/retained/{name}")) else { panic!("no record") };
+    let Some(Object::Text(text)) = world.object(&format!(".berth/retained/{name}")) else { panic!("no record") };
     assert_eq!(Record::from_text(&text).unwrap().path.as_str(), "pvc-1");
     // The directory belongs to whoever keeps it; a new volume of the name does not get it.
     assert_eq!(controller.create("pvc-1", &[retain]).await.unwrap_err().code(), Code::FailedPrecondition);
@@ -163,9 +163,9 @@ pub(crate) async fn a_deleted_volume_frees_its_place(world: &World) {
 pub(crate) async fn a_record_that_cannot_be_read_stops_everything(world: &World) {
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
-    world.make_symlink(".berth/records/later", "{\"version\":2}");
-    world.make_symlink(".berth/records/damaged", "{");
-    world.make_file(".berth/records/file");
+    world.make_entry(".berth/records/later", "{\"version\":2}");
+    world.make_entry(".berth/records/damaged", "{");
+    world.make_no_entry(".berth/records/file");
     for name in ["later", "damaged", "file"] {
         world.make_file(&format!("{name}/precious"));
     }

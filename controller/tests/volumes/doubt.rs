@@ -53,12 +53,12 @@ pub(crate) async fn a_refusal_to_look_is_not_final_after_a_lost_answer(world: &W
     for refused in 1..=3 {
         let name = format!("pvc-{refused}");
         server.inject(Fault::on(OpCode::Create, Effect::RestartAfterExecution));
-        server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Io)));
+        server.inject(Fault::on(world.reads_entries_by(), Effect::Status(NfsStatus::Io)));
         let error = controller.create(&name, &[]).await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
         assert!(world.exists(&name), "nothing was left, so nothing is proved");
 
-        server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Access)).times(refused));
+        server.inject(Fault::on(world.reads_entries_by(), Effect::Status(NfsStatus::Access)).times(refused));
         let error = controller.create(&name, &[]).await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
         assert!(error.message().contains("NFS4ERR_ACCESS"), "{}", error.message());
@@ -83,7 +83,7 @@ pub(crate) async fn another_share_is_no_proof_after_a_lost_answer(world: &World)
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
     server.inject(Fault::on(OpCode::Create, Effect::RestartAfterExecution));
-    server.inject(Fault::on(OpCode::ReadLink, Effect::Status(NfsStatus::Io)));
+    server.inject(Fault::on(world.reads_entries_by(), Effect::Status(NfsStatus::Io)));
     let error = controller.create("pvc-1", &[]).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{}", error.message());
     assert!(world.exists("pvc-1"), "nothing was left, so nothing is proved");
@@ -172,7 +172,7 @@ pub(crate) async fn what_is_in_use_by_now_is_not_touched(world: &World) {
     assert!(matches!(world.object("pvc-1"), Some(Object::Directory { mode: 0, .. })));
 
     // The directory is looked at first, then the record; the answer about that comes late.
-    server.inject(Fault::on(OpCode::ReadLink, Effect::Delay(Duration::from_secs(1))));
+    server.inject(Fault::on(world.reads_entries_by(), Effect::Delay(Duration::from_secs(1))));
     let creating = tokio::spawn(async move { late.create("pvc-1", &[]).await });
     while server.pending_faults() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -75,7 +75,7 @@ pub(crate) async fn what_a_controller_has_seen_is_what_it_expects(world: &World)
     let controller = world.controller();
     let first = identity(&controller.create("pvc-1", &[]).await.unwrap());
     world.remove(".berth/identity").await;
-    world.make_symlink(".berth/identity", &ShareIdentity::new(7).to_string());
+    world.make_entry(".berth/identity", &ShareIdentity::new(7).to_string());
     // The handles that it has lead to the same folders still: a handle that leads nowhere makes it look again.
     for folder in ["trash", "retained", "places"] {
         world.remove(&format!(".berth/{folder}")).await;
@@ -87,7 +87,7 @@ pub(crate) async fn what_a_controller_has_seen_is_what_it_expects(world: &World)
     assert_replaced(controller.operations.delete(&id, Some(first)).await, first);
     // A restored copy has taken the place of the original, and somebody follows the advice: it counts at once.
     world.remove(".berth/identity").await;
-    world.make_symlink(".berth/identity", &first.to_string());
+    world.make_entry(".berth/identity", &first.to_string());
     controller.operations.delete(&id, Some(first)).await.unwrap();
     controller.create("pvc-2", &[]).await.unwrap();
 }
@@ -119,7 +119,7 @@ pub(crate) async fn a_share_without_an_identity_gets_one(world: &World) {
 pub(crate) async fn an_identity_that_cannot_be_read_is_named(world: &World) {
     world.controller().create("pvc-1", &[]).await.unwrap();
     world.remove(".berth/identity").await;
-    world.make_symlink(".berth/identity", "../pvc-1");
+    world.make_entry(".berth/identity", "../pvc-1");
     let error = world.controller().create("pvc-2", &[]).await.unwrap_err();
     assert!(error.message().contains("/.berth/identity"), "{}", error.message());
     assert_eq!(error.code(), Code::FailedPrecondition);

@@ -143,14 +143,14 @@ pub(crate) async fn an_abandoned_hold_is_taken_over(world: &World) {
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
     let hold = |path: &str| format!(".berth/places/{}", volume::PlaceKey::new(&path.parse().unwrap()));
-    world.make_symlink(&hold("team/data"), "pvc-1");
+    world.make_entry(&hold("team/data"), "pvc-1");
     let error = controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap_err();
     assert_eq!(error.code(), Code::Aborted, "it may be in the making: {}", error.message());
-    world.make_old_symlink(&hold("team/old"), "pvc-1");
+    world.make_old_entry(&hold("team/old"), "pvc-1");
     controller.create("pvc-2", &[("subDir", "team/old")]).await.unwrap();
-    assert_eq!(world.object(&hold("team/old")), Some(Object::Link("pvc-2".to_owned())));
+    assert_eq!(world.object(&hold("team/old")), Some(Object::Text("pvc-2".to_owned())));
     // The volume that was begun goes on from what is there.
-    world.make_symlink(&hold("team/other"), "pvc-3");
+    world.make_entry(&hold("team/other"), "pvc-3");
     controller.create("pvc-3", &[("subDir", "team/other")]).await.unwrap();
 }
 
@@ -161,9 +161,9 @@ pub(crate) async fn an_abandoned_place_is_taken_over_with_what_was_begun_there(w
     world.make_dir("team/data");
     world.close("team/data");
     let hold = format!(".berth/places/{}", volume::PlaceKey::new(&"team/data".parse().unwrap()));
-    world.make_old_symlink(&hold, "pvc-1");
+    world.make_old_entry(&hold, "pvc-1");
     let made = controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
-    assert_eq!(world.object(&hold), Some(Object::Link("pvc-2".to_owned())));
+    assert_eq!(world.object(&hold), Some(Object::Text("pvc-2".to_owned())));
     assert!(matches!(world.object("team/data"), Some(Object::Directory { mode: 0o777, .. })));
     controller.delete(&made.id).await.unwrap();
 
@@ -171,7 +171,7 @@ pub(crate) async fn an_abandoned_place_is_taken_over_with_what_was_begun_there(w
     world.make_file("team/full/precious");
     world.close("team/full");
     let hold = format!(".berth/places/{}", volume::PlaceKey::new(&"team/full".parse().unwrap()));
-    world.make_old_symlink(&hold, "pvc-1");
+    world.make_old_entry(&hold, "pvc-1");
     let error = controller.create("pvc-2", &[("subDir", "team/full")]).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{}", error.message());
     assert!(world.exists("team/full/precious") && !world.exists(&hold));
@@ -236,8 +236,8 @@ pub(crate) async fn a_hold_that_a_volume_elsewhere_has_left_behind_is_taken_over
     let controller = world.controller();
     let made = controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap();
     let hold = |path: &str| format!(".berth/places/{}", volume::PlaceKey::new(&path.parse().unwrap()));
-    world.make_symlink(&hold("team/new"), "pvc-1");
-    world.make_old_symlink(&hold("team/old"), "pvc-1");
+    world.make_entry(&hold("team/new"), "pvc-1");
+    world.make_old_entry(&hold("team/old"), "pvc-1");
     let error = controller.create("pvc-2", &[("subDir", "team/new")]).await.unwrap_err();
     assert_eq!(error.code(), Code::Aborted, "it may be at work: {}", error.message());
     controller.create("pvc-2", &[("subDir", "team/old")]).await.unwrap();

@@ -66,6 +66,7 @@ mod sixteen_operations {
     }
 
     volume_tests_of_any_server! { World::fake_with(sixteen) }
+    link_tests! { World::fake_with(sixteen) }
     volume_tests! { World::fake_with(sixteen);
         create: the_default_place_takes_one_round_trip;
         split: sixteen_operations_cost_one_round_trip_at_most;
@@ -85,6 +86,7 @@ mod eight_operations {
     }
 
     volume_tests_of_any_server! { World::fake_with(eight) }
+    link_tests! { World::fake_with(eight) }
     volume_tests! { World::fake_with(eight);
         split:
             eight_operations_cost_a_few_round_trips,
@@ -112,10 +114,9 @@ mod three_operations {
 mod inherited_modes {
     use crate::world::World;
 
-    common_volume_tests! { World::fake_with(|options| options.created_mode = Some(0o770)) }
-    volume_tests! { World::fake_with(|options| options.created_mode = Some(0o770));
-        reaping: a_tree_is_removed_without_following_links;
-    }
+    plain_volume_tests! { World::fake_with(|options| options.created_mode = Some(0o770)) }
+    owner_mode_and_link_tests! { World::fake_with(|options| options.created_mode = Some(0o770)) }
+    link_tests! { World::fake_with(|options| options.created_mode = Some(0o770)) }
 }
 
 /// Modes that cannot be set. Each body makes its own servers, since it goes over many.
@@ -184,23 +185,141 @@ mod quota_trees {
     }
 }
 
-/// Each server has its own answer where a file system has no symbolic links.
+/// No symbolic links: what the driver keeps lies in files.
 mod no_links {
     use nfs_client::NfsStatus;
+    use nfs_testkit::fake::Options;
 
     use crate::world::World;
 
-    macro_rules! no_links {
+    /// As knfsd and Ganesha say it on vfat.
+    fn without_links(options: &mut Options) {
+        options.refuses_symlinks = Some(NfsStatus::Perm);
+    }
+
+    macro_rules! tests_without_links {
+        ($make:expr) => {
+            volume_tests_of_any_server! { $make }
+            volume_tests! { $make;
+                no_links:
+                    records_and_holds_are_files,
+                    a_record_that_was_begun_is_made_anew,
+                    a_hold_that_was_begun_is_waited_for_and_taken_over,
+                    an_identity_that_was_begun_is_made_anew,
+                    a_text_without_room_is_named_and_nothing_is_left,
+                    what_an_fs_group_could_have_written_does_not_count,
+                    a_share_keeps_the_form_of_its_entries;
+            }
+            #[cfg(feature = "fault-points")]
+            every_crash_test!($make);
+        };
+    }
+
+    tests_without_links!(World::fake_with(without_links));
+    round_trip_tests!(World::fake_with(without_links));
+    volume_tests! { World::fake_with(without_links);
+        full: a_full_disk_is_named_and_nothing_is_left;
+        split: a_reply_that_grows_too_long_is_gone_on_from;
+        takeover: a_place_that_was_taken_over_meanwhile_is_left;
+        trouble:
+            whatever_happens_to_a_request_there_is_one_volume,
+            handles_are_looked_up_again,
+            what_another_controller_completes_is_not_taken_back,
+            a_late_delete_does_not_touch_the_next_volume,
+            a_late_delete_does_not_touch_the_next_volume_of_its_name;
+        doubt:
+            a_failure_is_not_final_before_what_was_begun_is_taken_back,
+            another_share_is_no_proof_after_a_lost_answer,
+            a_refusal_to_look_is_not_final_after_a_lost_answer,
+            what_is_in_use_by_now_is_not_touched,
+            an_owner_that_is_not_kept_is_refused;
+        quota: a_link_in_the_trash_that_names_something_else_goes_alone;
+    }
+    volume_tests! { World::fake_with(|options| {
+            without_links(options);
+            options.created_mode = Some(0o666);
+        });
+        no_links: files_that_others_may_write_to_are_named;
+    }
+
+    mod sixteen_operations {
+        use super::{World, without_links};
+
+        tests_without_links!(World::fake_with(|options| {
+            without_links(options);
+            options.max_operations = 16;
+        }));
+        volume_tests! { World::fake_with(|options| {
+                without_links(options);
+                options.max_operations = 16;
+            });
+            split: sixteen_operations_cost_one_round_trip_at_most;
+        }
+    }
+
+    mod eight_operations {
+        use super::{World, without_links};
+
+        tests_without_links!(World::fake_with(|options| {
+            without_links(options);
+            options.max_operations = 8;
+        }));
+        volume_tests! { World::fake_with(|options| {
+                without_links(options);
+                options.max_operations = 8;
+            });
+            split:
+                what_another_completes_between_two_requests_is_left;
+            no_links: eight_operations_cost_one_round_trip_more;
+        }
+    }
+
+    mod small_sizes {
+        use super::{World, without_links};
+
+        tests_without_links!(World::fake_with(|options| {
+            without_links(options);
+            (options.max_request, options.max_response, options.max_cached) = (4096, 4096, 1024);
+        }));
+    }
+
+    /// With root as nobody, to whom a directory that was begun is closed.
+    #[cfg(feature = "fault-points")]
+    mod squashed {
+        use super::{World, without_links};
+
+        every_squashed_crash_test!(World::squashed_fake_with(without_links));
+    }
+
+    #[cfg(feature = "fault-points")]
+    volume_tests! { World::fake_with(|options| {
+            without_links(options);
+            options.quota_trees = vec!["/export/team".to_owned()];
+        });
+        quota:
+            a_volume_in_another_quota_tree_is_deleted,
+            a_delete_in_another_quota_tree_is_finished_after_a_crash;
+    }
+
+    /// Each server has its own answer to who wants to make a link.
+    macro_rules! answers {
         ($($module:ident: $status:ident),*) => {
             $(mod $module {
                 use super::{NfsStatus, World};
 
                 volume_tests! { World::fake_with(|options| options.refuses_symlinks = Some(NfsStatus::$status));
-                    refusals: a_share_without_links_is_named;
+                    no_links: records_and_holds_are_files;
                 }
             })*
         };
     }
 
-    no_links!(perm: Perm, not_supported: NotSupp, bad_type: BadType);
+    answers!(not_supported: NotSupp, bad_type: BadType, invalid: Inval);
+}
+
+/// A share that was begun with links goes on with links alone.
+mod links_that_cease {
+    use crate::world::World;
+
+    volume_tests! { World::fake(); no_links: a_share_keeps_the_form_of_its_entries; }
 }

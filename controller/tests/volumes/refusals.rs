@@ -102,19 +102,6 @@ pub(crate) async fn folders_that_anybody_else_may_enter_are_not_trusted(world: &
     assert_eq!(world.places(), Vec::<String>::new(), "nothing else was in the way");
 }
 
-/// Records are links. Where there are none, no volume is made and nothing is left; nor where permissions are not kept.
-pub(crate) async fn a_share_without_links_is_named(world: &World) {
-    let controller = world.controller();
-    for parameters in [&[][..], &[("subDir", "team/data")]] {
-        let error = controller.create("pvc-1", parameters).await.unwrap_err();
-        let message = error.message();
-        assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
-        let begin = format!("the share {}:{} has no symbolic links, ", world.server(), world.share());
-        assert!(message.starts_with(&begin) && message.contains("a file system that has them"), "{message}");
-        assert!(world.tree().is_empty(), "{:?}", world.tree());
-    }
-}
-
 /// Somebody who may write to the share makes the driver's folders before the driver does, or puts his own in their place.
 pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
     let to = |uid, mode| SetAttributes { owner: Some(uid), ..SetAttributes::mode(mode) };
@@ -123,7 +110,7 @@ pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
     world.change(".berth", to(1000, 0o700)).await;
     world.make_dir(".berth/records");
     let forged = volume::Record::new("pvc-1".to_owned(), "precious".parse().unwrap()).to_text().unwrap();
-    world.make_symlink(".berth/records/pvc-1", &forged);
+    world.make_entry(".berth/records/pvc-1", &forged);
     for (mode, problem) in [(0o700, "belongs to another user than the controller"), (0o755, "is open to others")] {
         world.change(".berth", to(1000, mode)).await;
         let controller = world.controller();
@@ -146,7 +133,7 @@ pub(crate) async fn records_of_another_user_are_not_trusted(world: &World) {
     world.remove(".berth/records").await;
     world.change(".berth", to(0, 0o700)).await;
     world.make_dir(".berth/records");
-    world.make_symlink(".berth/records/pvc-1", &forged);
+    world.make_entry(".berth/records/pvc-1", &forged);
     for (folder, other) in [("", to(0, 0o755)), ("/records", to(0, 0o777)), ("/records", to(1000, 0o700))] {
         world.change(".berth", to(0, 0o700)).await;
         world.change(&format!(".berth{folder}"), other).await;

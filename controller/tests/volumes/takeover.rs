@@ -15,7 +15,7 @@ pub(crate) async fn a_place_that_was_taken_over_meanwhile_is_left(world: &World)
     late.create("late", &[]).await.unwrap();
     leader.create("leader", &[]).await.unwrap();
     let hold = format!(".berth/places/{}", volume::PlaceKey::new(&"team/data".parse().unwrap()));
-    world.make_old_symlink(&hold, "pvc-1");
+    world.make_old_entry(&hold, "pvc-1");
 
     // The server's clock is read last of all, by something that is made and removed; its answer comes late.
     server.inject(Fault::on(OpCode::Remove, Effect::Delay(Duration::from_secs(1))));
@@ -25,7 +25,7 @@ pub(crate) async fn a_place_that_was_taken_over_meanwhile_is_left(world: &World)
     }
     leader.create("pvc-3", &[("subDir", "team/data")]).await.unwrap();
     let tree = world.tree();
-    assert_eq!(tree[&hold], Object::Link("pvc-3".to_owned()));
+    assert_eq!(tree[&hold], Object::Text("pvc-3".to_owned()));
 
     let error = creating.await.unwrap().unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());

@@ -47,7 +47,7 @@ fn path_of(name: &str, custom: bool) -> String {
 
 fn record_of(name: &str, custom: bool) -> Object {
     let path = path_of(name, custom);
-    Object::Link(format!(
+    Object::Text(format!(
         "{{\"version\":1,\"name\":\"{name}\",\"path\":\"{path}\",\"sizeBytes\":1073741824,\"onDelete\":\"delete\",\
          \"madeBy\":\"csi.berth.dev\"}}"
     ))

@@ -14,6 +14,7 @@ use nfs_client::{Client, Config, SourcePort};
 use nfs_testkit::fake::FakeServer;
 #[cfg(feature = "wire")]
 use nfs_testkit::ganesha::{Ganesha, GaneshaOptions, Squash};
+use volume::sealed::{Sealed, unseal};
 
 mod by_hand;
 mod controller;
@@ -72,8 +73,12 @@ impl Drop for Disk {
 /// What lies somewhere on the share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Object {
-    Directory { mode: u32, owner: (u32, u32) },
-    Link(String),
+    Directory {
+        mode: u32,
+        owner: (u32, u32),
+    },
+    /// A link, or a file that holds a text in the place of one.
+    Text(String),
     File,
 }
 
@@ -247,11 +252,11 @@ impl World {
     pub(crate) fn object(&self, path: &str) -> Option<Object> {
         match self.place(path) {
             Place::Fake(server, path) if server.exists(&path) => Some(match server.link(&path) {
-                Some(target) => Object::Link(target),
+                Some(target) => Object::Text(target),
                 None if server.list(&path).is_some() => {
                     Object::Directory { mode: server.mode(&path)?, owner: server.owner(&path)? }
                 }
-                None => Object::File,
+                None => file(&server.file(&path)?),
             }),
             Place::Fake(..) => None,
             Place::Here(path) => {
@@ -259,9 +264,9 @@ impl World {
                 Some(if found.is_dir() {
                     Object::Directory { mode: found.mode() & 0o7777, owner: (found.uid(), found.gid()) }
                 } else if found.is_symlink() {
-                    Object::Link(fs::read_link(&path).ok()?.into_os_string().into_string().unwrap())
+                    Object::Text(fs::read_link(&path).ok()?.into_os_string().into_string().unwrap())
                 } else {
-                    Object::File
+                    file(&fs::read(&path).ok()?)
                 })
             }
         }
@@ -300,6 +305,23 @@ impl World {
         let faults = Faults::default();
         let servers = Servers::new(Settings { faults: faults.clone(), ..self.settings(source_port) });
         let operations = Operations::new("csi.berth.dev", servers.clone(), Counts::new(&Metrics::new()));
-        Controller { operations, servers, faults, server: self.server(), share: self.share().to_owned() }
+        let (server, share, usual) = (self.server(), self.share().to_owned(), self.usual());
+        Controller { operations, servers, faults, server, share, usual }
+    }
+
+    /// What every volume has to be asked for with.
+    fn usual(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            #[cfg(feature = "kernel")]
+            Self::Knfsd(server) => server.usual(),
+            _ => &[],
+        }
+    }
+}
+
+fn file(content: &[u8]) -> Object {
+    match unseal(content) {
+        Sealed::Whole(text) => Object::Text(text.to_owned()),
+        _ => Object::File,
     }
 }

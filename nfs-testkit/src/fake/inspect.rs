@@ -33,6 +33,11 @@ impl FakeServer {
         self.shared.state().opens.len()
     }
 
+    /// Whether it makes symbolic links.
+    pub fn has_symlinks(&self) -> bool {
+        self.shared.state().options.refuses_symlinks.is_none()
+    }
+
     /// Sessions that live now.
     pub fn sessions(&self) -> usize {
         self.shared.state().sessions.live()

@@ -8,7 +8,7 @@ use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, ObjectState
 
 use super::faults::Faults;
 use super::step::Step;
-use super::store::Site;
+use super::store::{Making, Site};
 
 /// Where a step begins.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(crate) enum At {
     Handle(FileHandle),
     /// In the directory that a step before it made last.
     Made,
+    /// Where the step before it, in the same request, has ended.
+    There,
 }
 
 /// A step, and what it does once it is where it begins.
@@ -129,6 +131,15 @@ impl Steps {
         self.group(Planned { step, at: Some(at), compound: compound.get_handle(), makes: true })
     }
 
+    /// Adds the making of an entry in the folder `at`, in one request: a step, and another one where its text comes after it.
+    pub(crate) fn enter(self, (entry, text): (Step, Step), at: &FileHandle, making: Making) -> Self {
+        let steps = self.then(entry, At::Handle(at.clone()), making.entry);
+        match making.text {
+            Some(compound) => steps.then(text, At::There, compound).together(),
+            None => steps,
+        }
+    }
+
     /// Adds a step that asks the server for nothing.
     pub(crate) fn finally(self, step: Step) -> Self {
         self.group(Planned { step, at: None, compound: Compound::new(), makes: false })
@@ -164,7 +175,7 @@ impl Steps {
             let called = if request.is_empty() {
                 Ok(Replies::default())
             } else {
-                site.client().call(request.compound.clone()).await
+                site.client().call_whole(request.compound.clone()).await
             };
             if request.stopped {
                 site.faults().die().await;
@@ -242,7 +253,7 @@ impl Request {
                 break;
             }
             compound = match &planned.at {
-                None => compound,
+                None | Some(At::There) => compound,
                 Some(At::Handle(handle)) => {
                     let needed = steps[index..].iter().any(|step| matches!(step.at, Some(At::Made)));
                     if matches!(last, Last::Current) && needed {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nfs_client::{Client, SetAttributes, SourcePort};
+use nfs_client::{Client, FileType, OpCode, SetAttributes, SourcePort};
 
 use super::{Object, Place, World};
 
@@ -34,11 +34,16 @@ impl World {
     }
 
     pub(crate) fn make_file(&self, path: &str) {
+        self.write(path, "data");
+    }
+
+    /// Makes a file with this content.
+    pub(crate) fn write(&self, path: &str, content: &str) {
         match self.place(path) {
-            Place::Fake(server, path) => server.make_file(&path, "data"),
+            Place::Fake(server, path) => server.make_file(&path, content),
             Place::Here(path) => {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, "data").unwrap();
+                fs::write(path, content).unwrap();
             }
         }
     }
@@ -53,9 +58,44 @@ impl World {
         }
     }
 
-    /// Makes a symbolic link an hour ago.
-    pub(crate) fn make_old_symlink(&self, path: &str, target: &str) {
-        self.make_symlink(path, target);
+    /// Whether the share has symbolic links, so that entries of the driver's folders are links.
+    pub(crate) fn has_links(&self) -> bool {
+        match self.place("") {
+            Place::Fake(server, _) => server.has_symlinks(),
+            Place::Here(path) => {
+                let probe = path.join("a-link-to-nothing");
+                std::os::unix::fs::symlink("nothing", &probe).and_then(|()| fs::remove_file(probe)).is_ok()
+            }
+        }
+    }
+
+    /// The operation by which entries of the driver's folders are read.
+    pub(crate) fn reads_entries_by(&self) -> OpCode {
+        if self.has_links() { OpCode::ReadLink } else { OpCode::Read }
+    }
+
+    /// Makes an entry of one of the driver's folders.
+    pub(crate) fn make_entry(&self, path: &str, text: &str) {
+        if self.has_links() {
+            self.make_symlink(path, text);
+        } else {
+            self.write(path, &volume::sealed::seal(text));
+        }
+    }
+
+    /// Makes something that is no entry.
+    pub(crate) fn make_no_entry(&self, path: &str) {
+        if self.has_links() { self.make_file(path) } else { self.make_dir(path) }
+    }
+
+    /// Makes an entry of one of the driver's folders an hour ago.
+    pub(crate) fn make_old_entry(&self, path: &str, text: &str) {
+        self.make_entry(path, text);
+        self.age(path);
+    }
+
+    /// Lets something have been made an hour ago.
+    pub(crate) fn age(&self, path: &str) {
         match self.place(path) {
             Place::Fake(server, path) => server.age(&path, 3600),
             Place::Here(path) => {
@@ -117,15 +157,15 @@ impl World {
     pub(crate) async fn give_to_fs_group(&self, gid: Option<u32>) {
         let client = self.by_hand();
         let objects = self.tree().into_iter().chain([(String::new(), Object::Directory { mode: 0, owner: (0, 0) })]);
-        for (path, object) in objects {
+        for (path, _) in objects {
             let names = self.names_to(&path);
             let (name, parent) = names.split_last().unwrap();
             let parent = client.open_dir(parent).await.unwrap();
             let found = client.entry(&parent, name).await.unwrap();
-            let added = match object {
-                Object::Directory { .. } => Some(0o2770),
-                Object::File => Some(0o660),
-                Object::Link(_) => None,
+            let added = match found.attributes.file_type {
+                Some(FileType::Directory) => Some(0o2770),
+                Some(FileType::Regular) => Some(0o660),
+                _ => None,
             };
             let mode = added.map(|added| found.attributes.mode.unwrap() | added);
             let changed =

@@ -15,13 +15,19 @@ pub(crate) struct Controller {
     pub(crate) faults: Faults,
     pub(crate) server: String,
     pub(crate) share: String,
+    /// What every volume is asked for with there, unless a test says otherwise.
+    pub(crate) usual: &'static [(&'static str, &'static str)],
 }
 
 impl Controller {
     /// A request for 1 GiB with these parameters beside server and share.
     pub(crate) fn request(&self, name: &str, parameters: &[(&str, &str)]) -> CreateVolume {
         let base = [("server", self.server.as_str()), ("share", self.share.as_str())];
-        let parameters = base.iter().chain(parameters).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let parameters = base
+            .iter()
+            .chain(self.usual)
+            .chain(parameters)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         CreateVolume {
             name: name.to_owned(),
             capacity: Range { required: 1 << 30, limit: 0 },

@@ -21,7 +21,15 @@ impl World {
 
     /// A fake whose user 0 is nobody, with an export that everybody may write to.
     pub(crate) fn squashed_fake() -> Self {
-        Self::open_fake_with(|options| options.squashes_root = true)
+        Self::squashed_fake_with(|_| {})
+    }
+
+    /// The same with another habit.
+    pub(crate) fn squashed_fake_with(quirk: impl FnOnce(&mut Options)) -> Self {
+        Self::open_fake_with(|options| {
+            options.squashes_root = true;
+            quirk(options);
+        })
     }
 
     /// The same with few operations in a request, short requests and replies, and one slot.

@@ -9,6 +9,7 @@ pub(crate) struct Knfsd {
     server: nfs_testkit::knfsd::Knfsd,
     /// What takes the room of a disk that should be nearly full.
     ballast: Option<PathBuf>,
+    usual: &'static [(&'static str, &'static str)],
 }
 
 impl Knfsd {
@@ -25,7 +26,19 @@ impl Knfsd {
     fn on(export: Option<&str>, mode: u32) -> Self {
         let server = nfs_testkit::knfsd::Knfsd::new(export);
         fs::set_permissions(server.local(), Permissions::from_mode(mode)).unwrap();
-        Self { server, ballast: None }
+        Self { server, ballast: None, usual: &[] }
+    }
+
+    /// On the export whose directories have the mode 0755, whatever they are given.
+    pub(crate) fn without_permissions() -> Self {
+        let mut world = Self::beside("vfat", 0o755);
+        world.usual = &[("mountPermissions", "0755")];
+        world
+    }
+
+    /// What every volume has to be asked for with.
+    pub(crate) fn usual(&self) -> &'static [(&'static str, &'static str)] {
+        self.usual
     }
 
     /// On an export whose disk has room for a few dozen objects.

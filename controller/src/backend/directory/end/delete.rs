@@ -10,7 +10,7 @@ use super::locate::{ATTEMPTS, Located, Place, find_in};
 use crate::backend::directory::place::{Leaf, walk};
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Failure, Steps};
-use crate::backend::directory::store::{Aside, Registry, Share, Store, unique};
+use crate::backend::directory::store::{Aside, Share, Store, unique};
 use crate::error::OperationError;
 
 /// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
@@ -86,9 +86,9 @@ async fn remove(
         }
         (Place::Here(parent), OnDelete::Delete) if is_apart || share.apart().contains(parent) => {
             let aside = aside.insert((Aside::new(key, &record.path), parent));
-            let note = Registry::create(&aside.0.link, &aside.0.text);
             let rename = Compound::new().save_handle().rename(record.path.leaf(), &aside.0.leaf);
-            steps = steps.then(Step::Note, At::Handle(store.trash.clone()), note);
+            let making = store.notes.create(&aside.0.link, &aside.0.text, Compound::new());
+            steps = steps.enter((Step::Note, Step::NoteText), &store.trash, making);
             steps = steps.then(Step::Aside, At::Handle(parent.clone()), rename);
         }
         (Place::Here(parent), OnDelete::Delete) => {
@@ -118,7 +118,7 @@ async fn remove(
     match (aside, &sent) {
         (Some((_, parent)), Ok(())) => share.apart().insert(parent.clone()),
         // It cannot be renamed there either.
-        (Some((aside, _)), Err(failure)) if failure.step == Some(Step::Aside) => {
+        (Some((aside, _)), Err(failure)) if matches!(failure.step, Some(Step::NoteText | Step::Aside)) => {
             // A link that stays all the same goes when nobody can be at work any more.
             let request = Compound::new().put_handle(&store.trash).remove(&aside.link);
             let _either_way = store.site.client().call(request).await;

@@ -64,16 +64,20 @@ pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Loc
     let (completed, error) = call_both(&store.site, request, held).await;
     let record = || {
         let entry = store.records.seen(key.as_str(), &completed)?;
-        Ok::<_, OperationError>((store.read_record(key, &entry)?, entry.state))
+        let record = store.read_record(key, &entry)?;
+        Ok::<_, OperationError>(record.map(|record| (record, entry.state)))
     };
-    let Some(error) = error else { return located(store, key, record()?, None).await };
+    let Some(error) = error else {
+        let Some(record) = record()? else { return Ok(None) };
+        return located(store, key, record, None).await;
+    };
     if completed.attributes(0).is_none() {
         return match error.failed_op() {
             Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
             _ => Err(store.records.unreadable(key.as_str(), error)),
         };
     }
-    let record = record()?;
+    let Some(record) = record()? else { return Ok(None) };
     if !error.is_status(NfsStatus::NoEnt) {
         return Err(store.site.failed("look up", default.as_str(), error));
     }

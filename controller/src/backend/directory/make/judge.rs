@@ -96,10 +96,11 @@ fn completes(draft: &Draft) -> bool {
     matches!(draft.stage(), None | Some(Stage::Begun))
 }
 
-/// Whether another volume has come to hold the place while the request went on. A hold is a link, which nobody changes: one
-/// in another state is another one.
+/// Whether another volume has come to hold the place while the request went on. Nobody changes a hold that is whole: one in
+/// another state is another one.
 fn has_lost_its_place(draft: &Draft, answers: &Answers) -> bool {
-    let before = answers.attributes(Step::Hold).map_or(draft.hold, Attributes::state);
+    let made = answers.attributes(Step::HoldText).or_else(|| answers.attributes(Step::Hold));
+    let before = made.map_or(draft.hold, Attributes::state);
     draft.key.is_some() && answers.attributes(Step::Created).and_then(Attributes::state) != before
 }
 

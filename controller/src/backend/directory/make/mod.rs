@@ -7,7 +7,7 @@
 //! The steps, in this order, each of them exclusive or repeatable; all in one request where the server takes so many
 //! operations (`docs/layout.md`):
 //!
-//! 1. a custom place is held: a link `.berth/places/HASH` to the volume's key;
+//! 1. a custom place is held: an entry `.berth/places/HASH`, with the volume's key;
 //! 2. missing parents of a custom place are made;
 //! 3. the directory is made in its place, with no permission for anybody: that is the mark of one that was begun;
 //! 4. the record is written: from now on the volume exists;
@@ -116,6 +116,10 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
     let sent = plan::steps(&store, wanted, &draft).send(&store.site).await;
     for parent in sent.iter().flat_map(|answers| answers.made(Step::Parents)) {
         share.plain().insert(parent.clone());
+    }
+    if matches!(&sent, Err(failure) if failure.step == Some(Step::HoldText)) {
+        // Nobody else can tell whose it is, nor can the next attempt.
+        undo::give_up_begun(&store, wanted).await;
     }
     match judge(&store.site, (wanted, &draft), sent, looks, doubt) {
         Verdict::Made => made(wanted.record.clone()),

@@ -5,7 +5,7 @@ use volume::{PlaceKey, Record};
 
 use super::wanted::Wanted;
 use crate::backend::directory::place::{Leaf, Walk, is_begun, walk};
-use crate::backend::directory::store::{Hold, Store};
+use crate::backend::directory::store::{Hold, Recorded, Store};
 use crate::error::{Occupied, OperationError};
 
 /// How far a volume is made.
@@ -113,10 +113,19 @@ pub(crate) async fn outset(store: &Store, wanted: &Wanted) -> Result<Seen, Opera
 pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectState>) -> Result<Seen, OperationError> {
     // The place before the record: a complete directory of ours has its record by then, whoever else is at work on it.
     let looked = walk(store, &wanted.record.path).await;
-    let record = store.record(wanted.id.key()).await?;
-    if let Some(found) = &record {
-        wanted.accept(&store.site, found)?;
-    }
+    let key = wanted.id.key();
+    let record = match store.recorded(key).await? {
+        Recorded::Nothing => None,
+        Recorded::Begun(state) => {
+            // Nobody goes on with it.
+            store.records.discard(key.as_str(), state).await?;
+            return Ok(Seen::Unclear);
+        }
+        Recorded::Record(found) => {
+            wanted.accept(&store.site, &found)?;
+            Some(found)
+        }
+    };
     let (key, hold) = if wanted.is_custom() {
         refuse_default_holder(store, wanted).await?;
         let (key, hold) = store.hold(&wanted.record.path, wanted.id.key()).await?;
@@ -126,6 +135,7 @@ pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectS
     };
     let (ours, link) = match hold {
         Hold::Other(by) => return Err(occupied(store, wanted, by)),
+        Hold::Begun(_) => return Err(occupied(store, wanted, Occupied::Begun)),
         Hold::Abandoned(state) => {
             let place = store.site.at(wanted.record.path.as_str());
             tracing::warn!(place, "taking over a place whose volume was never finished");

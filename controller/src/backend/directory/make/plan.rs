@@ -6,7 +6,7 @@ use super::observe::{Draft, Made, Stage};
 use super::wanted::Wanted;
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Steps};
-use crate::backend::directory::store::{BEGUN_MODE, PARENT_MODE, Registry, Store};
+use crate::backend::directory::store::{BEGUN_MODE, PARENT_MODE, Store};
 
 /// The steps from what there is to the volume.
 pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
@@ -18,8 +18,8 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
         steps = steps.only_if(Compound::new().put_handle(handle).verify(*seen), Some(Step::Mode));
     }
     if let Some(hold) = draft.key.as_ref().filter(|_| !draft.held) {
-        let compound = Registry::create(hold.as_str(), key).get_attr();
-        steps = steps.then(Step::Hold, at(store.places.handle()), compound);
+        let making = store.places.create(hold.as_str(), key, Compound::new().get_attr());
+        steps = steps.enter((Step::Hold, Step::HoldText), store.places.handle(), making);
     }
     if draft.place.is_none() {
         let mut parent = at(&draft.parent);
@@ -32,7 +32,8 @@ pub(super) fn steps(store: &Store, wanted: &Wanted, draft: &Draft) -> Steps {
         steps = steps.make(Step::Place, parent, compound);
     }
     if !draft.recorded {
-        steps = steps.then(Step::Record, at(store.records.handle()), Registry::create(key, &wanted.text));
+        let making = store.records.create(key, &wanted.text, Compound::new());
+        steps = steps.enter((Step::Record, Step::RecordText), store.records.handle(), making);
     }
     if draft.stage() != Some(Stage::Complete) {
         let place = || draft.place.as_ref().map_or(At::Made, |place| at(&place.handle));

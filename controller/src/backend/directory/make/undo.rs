@@ -70,6 +70,19 @@ pub(crate) async fn release(store: &Store, wanted: &Wanted, made: Option<ObjectS
     }
 }
 
+/// Gives up the hold that this attempt has made, if it is still without its text.
+pub(crate) async fn give_up_begun(store: &Store, wanted: &Wanted) {
+    if let Ok((hold, Hold::Begun(Some(state)))) = store.hold(&wanted.record.path, wanted.id.key()).await
+        && let Err(error) = store.places.discard(hold.as_str(), state).await
+    {
+        tracing::warn!(
+            place = store.site.at(wanted.record.path.as_str()),
+            error = error.message(),
+            "a hold that was begun stays"
+        );
+    }
+}
+
 async fn is_without_record(store: &Store, wanted: &Wanted) -> bool {
     matches!(store.own_record(wanted.id.key()).await, Ok(None))
 }

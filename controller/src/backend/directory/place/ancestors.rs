@@ -41,6 +41,7 @@ pub(crate) async fn check(
         let by = match &hold {
             _ if is_share => Some(Occupied::Share(prefix.to_string())),
             Hold::Other(Occupied::Unfinished(key)) => Some(Occupied::Unfinished(key.clone())),
+            Hold::Begun(_) => Some(Occupied::Begun),
             Hold::Other(_) | Hold::Us(_) => Some(Occupied::Inside(prefix.to_string())),
             Hold::Nobody | Hold::Abandoned(_) => None,
         };

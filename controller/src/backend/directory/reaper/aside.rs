@@ -18,7 +18,11 @@ pub(super) enum Link {
 
 /// Follows a link in the trash, if it is one of ours about a directory that was put aside.
 pub(super) async fn follow(store: &Store, name: &[u8]) -> Result<Link, OperationError> {
-    let Note::Aside { path, written } = store.note(name).await? else { return Ok(Link::Removed) };
+    let (path, written) = match store.note(name).await? {
+        Note::Nothing => return Ok(Link::Removed),
+        Note::Begun { written } => return Ok(waits(store, written).await),
+        Note::Aside { path, written } => (path, written),
+    };
     match walk(store, &path).await {
         Ok(found) => match found.leaf {
             Leaf::Directory(handle, _) => {
@@ -27,14 +31,19 @@ pub(super) async fn follow(store: &Store, name: &[u8]) -> Result<Link, Operation
                 let parent = Inside::beside_trash(store, format!("../..{parent}"), found.parent);
                 Ok(Link::After(Directory::new(&parent, path.leaf().as_bytes().to_vec(), handle)))
             }
-            Leaf::Free => match written {
-                Some(written) if !store.is_given_up(written).await => Ok(Link::Waits),
-                _ => Ok(Link::Removed),
-            },
+            Leaf::Free => Ok(waits(store, written).await),
             Leaf::Other(_) => Ok(Link::Removed),
         },
         // Somebody has put something else in the way: what was there is his business.
         Err(OperationError::Occupied { .. }) => Ok(Link::Removed),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether whoever has written a note may still be at work.
+async fn waits(store: &Store, written: Option<i64>) -> Link {
+    match written {
+        Some(written) if !store.is_given_up(written).await => Link::Waits,
+        _ => Link::Removed,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use nfs_client::{DirectoryPage, FileType, NfsStatus};
+use nfs_client::{DirectoryPage, NfsStatus};
 
 use super::Pass;
 use super::aside::{self, Link};
@@ -151,7 +151,7 @@ impl Forest<'_> {
             }
             match inner_directory(self.share, &self.top, &entry).await {
                 Ok(Some(directory)) => self.add(directory, None, 0, None),
-                Ok(None) if entry.attributes.file_type.is_none_or(|kind| kind == FileType::Symlink) => {
+                Ok(None) if self.store.notes.may_be(entry.attributes.file_type) => {
                     match aside::follow(self.store, &entry.name).await {
                         Ok(Link::Removed) => others.push(entry.name),
                         Ok(Link::After(directory)) => self.add(directory, None, 0, Some(entry.name)),

@@ -3,17 +3,21 @@
 //! They are renamed where they are, to a name that nothing else has, and a link in the trash says where that is. The link is
 //! made first: whatever ends the operation between the two, nothing is forgotten.
 
-use volume::names::layout::ASIDE;
+use volume::names::layout::{ASIDE, TRASH_SEPARATOR};
 use volume::{RecordKey, SubPath};
 
 use super::folders::Store;
+use super::form::Text;
 use super::layout::{ROOT, TRASH, unique_tree};
-use super::registry::About;
+use super::registry::{About, Entry};
 use crate::error::OperationError;
 
 /// What the links in the trash are.
 pub(super) const ABOUT: About =
     About { folder: &[ROOT, TRASH], reading: "read the link", not_one: "holds something that is no link" };
+
+/// Length of what [`unique_tree`] gives.
+const UNIQUE: usize = 17;
 
 /// Before the path in the text of such a link. No other link in the trash has a text like it.
 const SCHEME: &str = "aside:";
@@ -44,6 +48,11 @@ impl Aside {
 pub(crate) enum Note {
     /// Nothing of ours: it is removed as it is.
     Nothing,
+    /// Nothing yet: whoever made it may be about to write where a directory is put aside.
+    Begun {
+        /// When it was made, in seconds since 1970 by the server's clock.
+        written: Option<i64>,
+    },
     /// A directory was put aside here, or was to be.
     Aside {
         path: SubPath,
@@ -63,17 +72,29 @@ impl Store {
             Err(OperationError::Untrusted { .. } | OperationError::NotBelieved { .. }) => None,
             Err(error) => return Err(error),
         };
-        let aside = entry.and_then(|entry| Some(Note::Aside { path: path_of(&entry.text)?, written: entry.written }));
-        Ok(aside.unwrap_or(Note::Nothing))
+        let Some(Entry { text, written, .. }) = entry else { return Ok(Note::Nothing) };
+        Ok(match text {
+            // Anything else that is no text is no note either.
+            Text::Begun if is_unique(name) => Note::Begun { written },
+            Text::Begun => Note::Nothing,
+            Text::Whole(text) => path_of(&text).map_or(Note::Nothing, |path| Note::Aside { path, written }),
+        })
     }
 }
 
 /// The path that a link's text names, if that is one of a directory that was put aside.
 fn path_of(text: &str) -> Option<SubPath> {
     let path: SubPath = text.strip_prefix(SCHEME)?.parse().ok()?;
-    let unique = path.leaf().strip_prefix(ASIDE)?;
-    let is_unique = unique.len() == unique_tree().len() && unique.bytes().skip(1).all(|byte| byte.is_ascii_hexdigit());
-    is_unique.then_some(path)
+    let leaf = path.leaf();
+    (leaf.starts_with(ASIDE) && leaf.len() == ASIDE.len() + UNIQUE && is_unique(leaf)).then_some(path)
+}
+
+/// Whether a name ends as the driver ends names that nothing else has.
+fn is_unique(name: &str) -> bool {
+    let unique = name.len().checked_sub(UNIQUE).and_then(|before| name.get(before..));
+    unique
+        .and_then(|unique| unique.strip_prefix(TRASH_SEPARATOR))
+        .is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

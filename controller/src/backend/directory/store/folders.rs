@@ -7,6 +7,7 @@ use nfs_client::{Attributes, Compound, Error, FileHandle, Found, NfsStatus};
 use volume::ShareIdentity;
 
 use super::expected::Expected;
+use super::form::Form;
 use super::layout::{FOLDER_MODE, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 use super::registry::Registry;
 use super::site::Site;
@@ -51,21 +52,14 @@ impl Store {
             (ours, judged) = ensure(site, &root).await?;
         }
         let forced = judged.map_err(|distrust| distrust.into_error(site, ROOT))?;
-        let found = identity::read(site, &ours).await?;
+        let (form, found) = identity::read(site, &ours).await?;
         expected.admits(found).map_err(|expected| replaced(site, found, expected))?;
-        let found = match found {
-            Some(found) => found,
-            None => match identity::give(site, &ours).await {
-                Err(error @ OperationError::NoLinks { .. }) => {
-                    // Nothing else is in it, or it stays.
-                    let _either_way = site.client().remove(&root, ROOT).await;
-                    return Err(error);
-                }
-                given => given?,
-            },
+        let (form, found) = match found {
+            Some(found) => (form, found),
+            None => identity::give(site, &ours, form).await?,
         };
         expected.found(found);
-        Self::below(site, root, (&ours, forced), Some(found)).await
+        Self::below(site, root, (&ours, forced), (form, Some(found))).await
     }
 
     /// Finds the folders; `None` if the share has none.
@@ -93,10 +87,11 @@ impl Store {
         site: &Arc<Site>,
         root: FileHandle,
         (ours, forced): (&Found, u32),
-        identity: Option<ShareIdentity>,
+        (form, identity): (Form, Option<ShareIdentity>),
     ) -> Result<Self, OperationError> {
         let (attributes, ignores_case) = look_at(site, &root, &ours.handle).await?;
-        let registry = |handle: FileHandle, about| Registry::new(site, handle, ours.attributes.owner.clone(), about);
+        let registry =
+            |handle: FileHandle, about| Registry::new(site, handle, ours.attributes.owner.clone(), form, about);
         let [records, places, retained, trash] =
             [RECORDS, PLACES, RETAINED, TRASH].map(|name| folder(site, (ours, forced), name));
         let (records, places) = (records.await?, places.await?);

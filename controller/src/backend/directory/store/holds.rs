@@ -1,10 +1,11 @@
 //! Who holds a custom place.
 
-use nfs_client::{Compound, ObjectState};
+use nfs_client::{Compound, ObjectState, SetAttributes};
 use volume::{PlaceKey, Record, RecordKey, SubPath};
 
 use super::folders::Store;
-use super::layout::{PLACES, ROOT, unique_tree};
+use super::form::Text;
+use super::layout::{FOLDER_MODE, PLACES, ROOT, unique_tree};
 use super::registry::About;
 use crate::error::{Occupied, OperationError};
 
@@ -24,7 +25,9 @@ pub(crate) enum Hold {
     Us(Option<ObjectState>),
     /// Another volume, which exists or is being made.
     Other(Occupied),
-    /// Another volume, which was begun and given up; its entry was in this state.
+    /// Nobody can tell which volume: the entry has no text yet. It was in this state.
+    Begun(Option<ObjectState>),
+    /// Another volume, or nobody can tell which, which was begun and given up; its entry was in this state.
     Abandoned(ObjectState),
 }
 
@@ -54,21 +57,28 @@ impl Store {
 
     async fn hold_of(&self, place: &PlaceKey, ours: &RecordKey) -> Result<Hold, OperationError> {
         let Some(entry) = self.places.read(place.as_str()).await? else { return Ok(Hold::Nobody) };
-        let Ok(key) = entry.text.parse::<RecordKey>() else { return Err(self.places.foreign(place.as_str())) };
-        if key == *ours {
-            return Ok(Hold::Us(entry.state));
+        let held = match &entry.text {
+            Text::Begun => Hold::Begun(entry.state),
+            Text::Whole(text) => match text.parse::<RecordKey>() {
+                Ok(key) if key == *ours => return Ok(Hold::Us(entry.state)),
+                // A volume that was made elsewhere has left the hold behind.
+                Ok(key) if !self.is_recorded_at(&key, place).await? => {
+                    Hold::Other(Occupied::Unfinished(key.to_string()))
+                }
+                Ok(key) => return Ok(Hold::Other(Occupied::Volume(key.to_string()))),
+                Err(_) => return Err(self.places.foreign(place.as_str())),
+            },
+        };
+        match (entry.state, entry.written) {
+            (Some(state), Some(written)) if self.is_given_up(written).await => Ok(Hold::Abandoned(state)),
+            _ => Ok(held),
         }
-        // A volume that was made elsewhere has left the hold behind.
+    }
+
+    /// Whether the record of a volume names this place.
+    async fn is_recorded_at(&self, key: &RecordKey, place: &PlaceKey) -> Result<bool, OperationError> {
         let is_of = |record: &Record| *place == self.place_key(&record.path) || *place == PlaceKey::new(&record.path);
-        if self.record(&key).await?.as_ref().is_some_and(is_of) {
-            return Ok(Hold::Other(Occupied::Volume(key.to_string())));
-        }
-        if let (Some(state), Some(written)) = (entry.state, entry.written)
-            && self.is_given_up(written).await
-        {
-            return Ok(Hold::Abandoned(state));
-        }
-        Ok(Hold::Other(Occupied::Unfinished(key.to_string())))
+        Ok(self.record(key).await?.as_ref().is_some_and(is_of))
     }
 
     /// Puts a hold of `ours` in the place of that of a volume that was begun and given up, if it is still the one that was
@@ -93,8 +103,8 @@ impl Store {
     /// The controller's own clock may be minutes off. None where that fails, as on a full disk: nobody is hurried then.
     async fn server_time(&self) -> Option<i64> {
         let name = unique_tree();
-        let request = Compound::new().put_handle(&self.trash).create_symlink(&name, "clock").get_attr();
-        match self.site.client().call(request.put_handle(&self.trash).remove(&name)).await {
+        let request = Compound::new().put_handle(&self.trash).create_dir(&name, SetAttributes::mode(FOLDER_MODE));
+        match self.site.client().call(request.get_attr().put_handle(&self.trash).remove(&name)).await {
             Ok(replies) => replies.attributes(0)?.modified.map(|(seconds, _)| seconds),
             Err(error) => {
                 tracing::debug!(share = self.site.location(), %error, "cannot read the server's clock");

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use nfs_client::{Compound, Error, Found, NfsStatus};
+use nfs_client::{Compound, Error, Found as Folder, NfsStatus, ObjectState};
 use volume::ShareIdentity;
 
-use super::layout::{IDENTITY, ROOT};
+use super::form::{Form, Text};
+use super::layout::{FILE_MODE, IDENTITY, ROOT};
 use super::modes;
 use super::registry::{About, Registry};
 use super::site::Site;
 use crate::error::OperationError;
+
+/// How often a share is given an identity that others take away before it is whole.
+const ATTEMPTS: u32 = 8;
 
 /// What the driver's own folder holds beside its folders.
 const ABOUT: About = About {
@@ -19,35 +23,79 @@ const ABOUT: About = About {
 };
 
 /// The entry counts whosever it is: people may have to write it.
-fn registry(site: &Arc<Site>, ours: &Found) -> Registry {
-    Registry::new(site, ours.handle.clone(), None, ABOUT)
+fn registry(site: &Arc<Site>, ours: &Folder, form: Form) -> Registry {
+    Registry::new(site, ours.handle.clone(), None, form, ABOUT)
 }
 
-/// The identity of the share, by the entry in `.berth`; none where an earlier release made the folder.
-pub(crate) async fn read(site: &Arc<Site>, ours: &Found) -> Result<Option<ShareIdentity>, OperationError> {
-    let registry = registry(site, ours);
-    let entry = registry.read(IDENTITY).await?;
-    entry.map(|entry| entry.text.parse().map_err(|_| registry.foreign(IDENTITY))).transpose()
+/// What there is of an identity: one, or an entry that was begun, in this state.
+type Found = Option<Result<ShareIdentity, ObjectState>>;
+
+/// The identity of the share, by the entry in `.berth`, and the form of that one, which all others have. None where an earlier
+/// release made the folder, which made links alone, or where nothing was made since.
+pub(crate) async fn read(site: &Arc<Site>, ours: &Folder) -> Result<(Form, Option<ShareIdentity>), OperationError> {
+    let (form, found) = find(site, ours).await?;
+    Ok((form, found.and_then(Result::ok)))
 }
 
-/// Gives the share an identity, unless it has one by now. Returns the one that it has.
-pub(crate) async fn give(site: &Arc<Site>, ours: &Found) -> Result<ShareIdentity, OperationError> {
-    let drawn = ShareIdentity::new(fastrand::u128(..));
-    let failed = |error| site.failed("write the share's identity in", format!("{ROOT}/{IDENTITY}"), error);
-    let request = Compound::new().put_handle(&ours.handle).append(Registry::create(IDENTITY, &drawn.to_string()));
-    match site.client().call(request).await {
-        Ok(_) => Ok(drawn),
-        // Another controller was faster.
-        Err(error) if error.is_status(NfsStatus::Exist) => read(site, ours).await?.ok_or_else(|| failed(error)),
-        Err(error) if lacks_links(site, ours, &error).await => {
-            Err(OperationError::NoLinks { location: site.location(), source: error })
-        }
-        Err(error) => Err(failed(error)),
+async fn find(site: &Arc<Site>, ours: &Folder) -> Result<(Form, Found), OperationError> {
+    match entry(&registry(site, ours, Form::Link)).await {
+        // It is no link.
+        Err(OperationError::Untrusted { .. }) => Ok((Form::File, entry(&registry(site, ours, Form::File)).await?)),
+        found => Ok((Form::Link, found?)),
     }
 }
 
+async fn entry(registry: &Registry) -> Result<Found, OperationError> {
+    let Some(entry) = registry.read(IDENTITY).await? else { return Ok(None) };
+    let foreign = || registry.foreign(IDENTITY);
+    Ok(Some(match &entry.text {
+        Text::Whole(text) => Ok(text.parse().map_err(|_| foreign())?),
+        Text::Begun => Err(entry.state.ok_or_else(foreign)?),
+    }))
+}
+
+/// Gives the share an identity, unless it has one by now. Returns the one that it has, and the form of its entry: `form`, or a file
+/// where the server makes no links.
+pub(crate) async fn give(
+    site: &Arc<Site>,
+    ours: &Folder,
+    mut form: Form,
+) -> Result<(Form, ShareIdentity), OperationError> {
+    for _ in 0..ATTEMPTS {
+        let (drawn, registry) = (ShareIdentity::new(fastrand::u128(..)), registry(site, ours, form));
+        let making = registry.create(IDENTITY, &drawn.to_string(), Compound::new().get_attr()).whole();
+        match site.client().call_whole(Compound::new().put_handle(&ours.handle).append(making)).await {
+            Ok(_) if form == Form::Link => return Ok((form, drawn)),
+            Ok(replies) => {
+                if let Some(found) = replies.attributes(0).and_then(|made| form.changeable(made)) {
+                    // So would every other one be.
+                    let _either_way = site.client().remove(&ours.handle, IDENTITY).await;
+                    let location = registry.location(IDENTITY);
+                    return Err(OperationError::ModesOverruled { location, wanted: FILE_MODE, found });
+                }
+            }
+            Err(error) if form == Form::Link && lacks_links(site, ours, &error).await => {
+                form = Form::File;
+                continue;
+            }
+            // Another controller was faster, or has begun one.
+            Err(error) if error.is_status(NfsStatus::Exist) => {}
+            Err(error) => {
+                return Err(site.failed("write the share's identity in", format!("{ROOT}/{IDENTITY}"), error));
+            }
+        }
+        // What is there now counts: somebody may have taken a file of ours for one that nobody goes on with.
+        match find(site, ours).await? {
+            (form, Some(Ok(identity))) => return Ok((form, identity)),
+            (_, Some(Err(begun))) => registry.discard(IDENTITY, begun).await?,
+            (_, None) => {}
+        }
+    }
+    Err(OperationError::Contended(site.location()))
+}
+
 /// Whether it is links that cannot be made there: each server has its own answer for that, but lets directories be made.
-async fn lacks_links(site: &Site, ours: &Found, error: &Error) -> bool {
+async fn lacks_links(site: &Site, ours: &Folder, error: &Error) -> bool {
     let refused = [NfsStatus::Perm, NfsStatus::NotSupp, NfsStatus::BadType, NfsStatus::Inval];
     let is_refusal = error.status().is_some_and(|status| refused.contains(&status));
     is_refusal && modes::overruled(site, &ours.handle).await.is_ok()

@@ -9,6 +9,9 @@ pub(crate) use volume::names::layout::{CLOSED, IDENTITY, PLACES, RECORDS, RETAIN
 /// Mode of every folder of the driver: nobody else reads, writes or enters.
 pub(crate) const FOLDER_MODE: u32 = 0o700;
 
+/// Mode of the driver's entries that are files.
+pub(crate) const FILE_MODE: u32 = 0o600;
+
 /// Mode of directories above a custom place that the driver makes: everybody may pass, nobody else may write.
 pub(crate) const PARENT_MODE: u32 = 0o755;
 

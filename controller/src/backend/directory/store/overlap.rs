@@ -116,6 +116,6 @@ async fn is_volume(store: &Store, place: &SubPath) -> Result<bool, OperationErro
     };
     match store.hold(place, &nobody).await {
         Err(OperationError::NotBelieved { .. }) => Ok(default.is_some()),
-        hold => Ok(default.is_some() || matches!(hold?.1, Hold::Us(_) | Hold::Other(_))),
+        hold => Ok(default.is_some() || matches!(hold?.1, Hold::Us(_) | Hold::Begun(_) | Hold::Other(_))),
     }
 }

@@ -13,7 +13,7 @@ pub(crate) async fn call_both(site: &Site, first: Compound, second: Compound) ->
         Ok(limits) => !first.is_empty() && !second.is_empty() && !limits.admits(&whole),
         Err(error) => return (Replies::default(), Some(error)),
     };
-    match client.call(if split { first } else { whole }).await {
+    match client.call_whole(if split { first } else { whole }).await {
         Ok(replies) if split => (replies, client.call(second).await.err()),
         Ok(replies) => (replies, None),
         Err(error) => (error.completed().cloned().unwrap_or_default(), Some(error)),

@@ -1,12 +1,13 @@
 //! A folder of short texts, in each of which the driver keeps one thing that it must not forget.
 //!
-//! An entry is made once for each name, and from then on it is never changed, only replaced or removed: whoever does so says in which
-//! state he has seen it, and if it is another one by now nothing happens.
+//! An entry is made once for each name, and once it has its text it is never changed, only replaced or removed: whoever does so says
+//! in which state he has seen it, and if it is another one by now nothing happens. What an entry is on the share only `form` knows.
 
 use std::sync::Arc;
 
-use nfs_client::{Attributes, Compound, Error, FileHandle, NfsStatus, ObjectState, Principal, Replies};
+use nfs_client::{Attributes, Compound, Error, FileHandle, FileType, NfsStatus, ObjectState, Principal, Replies};
 
+use super::form::{Form, Making, Text};
 use super::layout::unique_tree;
 use super::pair::call_both;
 use super::site::Site;
@@ -19,6 +20,7 @@ pub(crate) struct Registry {
     handle: FileHandle,
     /// Whose the folder is, if the server says: nobody else's entries count.
     owner: Option<Principal>,
+    form: Form,
     about: About,
 }
 
@@ -36,15 +38,21 @@ pub(crate) struct About {
 /// An entry as it was seen.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) text: String,
+    pub(crate) text: Text,
     pub(crate) state: Option<ObjectState>,
     /// When it was written, in seconds since 1970 by the server's clock.
     pub(crate) written: Option<i64>,
 }
 
 impl Registry {
-    pub(crate) fn new(site: &Arc<Site>, handle: FileHandle, owner: Option<Principal>, about: About) -> Self {
-        Self { site: Arc::clone(site), handle, owner, about }
+    pub(crate) fn new(
+        site: &Arc<Site>,
+        handle: FileHandle,
+        owner: Option<Principal>,
+        form: Form,
+        about: About,
+    ) -> Self {
+        Self { site: Arc::clone(site), handle, owner, form, about }
     }
 
     pub(crate) fn handle(&self) -> &FileHandle {
@@ -67,19 +75,23 @@ impl Registry {
 
     /// What reads an entry: its text, and the first attributes of the reply.
     pub(crate) fn look(&self, name: &str) -> Compound {
-        Compound::new().put_handle(&self.handle).lookup(name).read_link().get_attr()
+        self.form.read(Compound::new().put_handle(&self.handle).lookup(name)).get_attr()
     }
 
-    /// The entry in the reply to [`look`](Self::look). Refused if it is somebody else's than the folder: it was written while that was
-    /// open to others.
+    /// The entry in the reply to [`look`](Self::look). Refused if it is somebody else's than the folder, or others may have changed it:
+    /// while the folder was open to them.
     pub(crate) fn seen(&self, name: &str, replies: &Replies) -> Result<Entry, OperationError> {
         let attributes = replies.attributes(0);
         if attributes.is_some_and(|found| !self.is_ours(found)) {
             let problem = "it belongs to another user than its folder";
             return Err(OperationError::NotBelieved { location: self.location(name), problem });
         }
+        if attributes.is_some_and(|found| self.form.changeable(found).is_some()) {
+            let problem = "others than its owner may write to it";
+            return Err(OperationError::NotBelieved { location: self.location(name), problem });
+        }
         Ok(Entry {
-            text: String::from_utf8_lossy(replies.target(0).unwrap_or_default()).into_owned(),
+            text: self.form.text(replies).ok_or_else(|| self.foreign(name))?,
             state: attributes.and_then(Attributes::state),
             written: attributes.and_then(|found| found.modified).map(|(seconds, _)| seconds),
         })
@@ -93,7 +105,9 @@ impl Registry {
     /// The error for what cannot be read as an entry, or cannot be reached.
     pub(crate) fn unreadable(&self, name: &str, error: Error) -> OperationError {
         match error.status() {
-            Some(NfsStatus::Inval | NfsStatus::BadType | NfsStatus::WrongType) => self.foreign(name),
+            Some(
+                NfsStatus::Inval | NfsStatus::BadType | NfsStatus::WrongType | NfsStatus::IsDir | NfsStatus::Symlink,
+            ) => self.foreign(name),
             _ => self.site.failed(self.about.reading, self.path(name), error),
         }
     }
@@ -103,9 +117,14 @@ impl Registry {
         OperationError::Untrusted { location: self.location(name), problem: self.about.not_one }
     }
 
-    /// What makes an entry in the folder, which is current before; the entry is afterwards. EXIST if there is one.
-    pub(crate) fn create(name: &str, text: &str) -> Compound {
-        Compound::new().create_symlink(name, text)
+    /// Whether something of this type can be an entry; of an unknown one it may be.
+    pub(crate) fn may_be(&self, found: Option<FileType>) -> bool {
+        found.is_none_or(|found| found == self.form.file_type())
+    }
+
+    /// What makes an entry in the folder, which is current before, and ends with `and`, of the entry. EXIST if there is one.
+    pub(crate) fn create(&self, name: &str, text: &str, and: Compound) -> Making {
+        self.form.making(name, text, and)
     }
 
     /// What goes on only if an entry is as it was seen; where the server has told no state, if there is one.
@@ -119,6 +138,14 @@ impl Registry {
         self.unchanged(name, Some(seen)).put_handle(&self.handle).remove(name)
     }
 
+    /// Removes an entry if it is as it was seen; if it is not, nothing happens.
+    pub(crate) async fn discard(&self, name: &str, seen: ObjectState) -> Result<(), OperationError> {
+        match self.site.client().call(self.remove(name, seen)).await {
+            Err(error) if !is_overtaken(&error) => Err(self.site.failed("make anew", self.path(name), error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts a text in the place of an entry, if that is still as it was seen, by way of the trash. At no moment is the name without
     /// an entry.
     pub(crate) async fn replace(
@@ -129,7 +156,7 @@ impl Registry {
         trash: &FileHandle,
     ) -> Result<(), Error> {
         let new = unique_tree();
-        let make = Compound::new().put_handle(trash).append(Self::create(&new, text));
+        let make = Compound::new().put_handle(trash).append(self.create(&new, text, Compound::new()).whole());
         let put = self.unchanged(name, Some(seen)).put_handle(trash).save_handle();
         let put = put.put_handle(&self.handle).rename(&new, name);
         let (_, ended) = call_both(&self.site, make, put).await;
@@ -138,7 +165,7 @@ impl Registry {
             let _either_way = self.site.client().call(Compound::new().put_handle(trash).remove(&new)).await;
         }
         match ended {
-            Some(error) if !error.is_status(NfsStatus::NoEnt) && !error.is_status(NfsStatus::NotSame) => Err(error),
+            Some(error) if !is_overtaken(&error) => Err(error),
             _ => Ok(()),
         }
     }
@@ -146,4 +173,9 @@ impl Registry {
     fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.about.folder.join("/"))
     }
+}
+
+/// Whether something is not there, or not as it was seen, any more.
+fn is_overtaken(error: &Error) -> bool {
+    error.is_status(NfsStatus::NoEnt) || error.is_status(NfsStatus::NotSame)
 }

@@ -5,6 +5,7 @@
 
 use nfs_client::{Attributes, Error, FileHandle, Found, NfsStatus, Principal, SetAttributes};
 
+use super::form::Form;
 use super::layout::{CLOSED, CLOSED_MODE, FOLDER_MODE, IDENTITY, PERMISSIONS, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 use super::reopened;
 use super::site::Site;
@@ -141,7 +142,8 @@ async fn are_empty(site: &Site, ours: &FileHandle) -> Result<Option<Vec<Vec<u8>>
     let client = site.client();
     let mut names = Vec::new();
     for entry in client.read_dir(ours).await? {
-        if entry.name == IDENTITY.as_bytes() && entry.attributes.is_symlink() {
+        let is_entry = |form: Form| entry.attributes.file_type == Some(form.file_type());
+        if entry.name == IDENTITY.as_bytes() && [Form::Link, Form::File].into_iter().any(is_entry) {
             names.push(entry.name);
             continue;
         }

@@ -1,0 +1,177 @@
+//! Shares without symbolic links, on which the driver's entries are small files.
+
+use nfs_client::{NfsStatus, OpCode, SetAttributes};
+use nfs_testkit::fake::{Effect, Fault};
+use tonic::Code;
+use volume::sealed::seal;
+use volume::{PlaceKey, Record};
+
+use crate::world::{Object, World};
+
+fn hold(path: &str) -> String {
+    format!(".berth/places/{}", PlaceKey::new(&path.parse().unwrap()))
+}
+
+/// Everything that the driver keeps there lies in files that nobody else may read, from the making of a volume to its end.
+pub(crate) async fn records_and_holds_are_files(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[("subDir", "team/data"), ("onDelete", "retain")]).await.unwrap();
+    assert!(!world.has_links());
+    let text = |path: &str| match world.object(path) {
+        Some(Object::Text(text)) => text,
+        other => panic!("{path}: {other:?}"),
+    };
+    let record = Record::from_text(&text(".berth/records/pvc-1")).unwrap();
+    assert_eq!((record.name.as_str(), record.path.as_str()), ("pvc-1", "team/data"));
+    assert_eq!(text(&hold("team/data")), "pvc-1");
+    assert_eq!(text(".berth/identity"), made.context["shareIdentity"]);
+    assert_eq!(
+        world.controller().create("pvc-2", &[]).await.unwrap().context["shareIdentity"],
+        text(".berth/identity")
+    );
+    controller.delete(&made.id).await.unwrap();
+    let [retained] = &world.folder("retained")[..] else { panic!("one record is kept") };
+    assert_eq!(Record::from_text(&text(&format!(".berth/retained/{retained}"))).unwrap(), record);
+    assert!(world.exists("team/data") && world.folder("places").is_empty());
+}
+
+/// A record that was begun counts for nothing, and is in nobody's way.
+pub(crate) async fn a_record_that_was_begun_is_made_anew(world: &World) {
+    world.controller().create("first", &[]).await.unwrap();
+    let whole = seal(&Record::new("pvc-1".to_owned(), "pvc-1".parse().unwrap()).to_text().unwrap());
+    let zeros = whole.replace("pvc-1", "\0\0\0\0\0");
+    for begun in ["", "{", &whole[..whole.len() - 1], &zeros] {
+        world.write(".berth/records/pvc-1", begun);
+        let controller = world.controller();
+        controller.delete(&controller.id("pvc-1")).await.unwrap();
+        assert!(world.exists(".berth/records/pvc-1"), "a delete finds no volume, and touches nothing");
+        let made = controller.create("pvc-1", &[]).await.unwrap();
+        assert!(matches!(world.object(".berth/records/pvc-1"), Some(Object::Text(_))), "{begun:?}");
+        controller.delete(&made.id).await.unwrap();
+        assert!(!world.exists("pvc-1") && !world.exists(".berth/records/pvc-1"), "{begun:?}");
+    }
+    // One that somebody has changed is no such thing.
+    world.make_file("pvc-2/precious");
+    world.write(".berth/records/pvc-2", &whole.replace("pvc-1", "other"));
+    let error = world.controller().create("pvc-2", &[]).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+    assert!(error.message().contains("/.berth/records/pvc-2"), "{}", error.message());
+    assert!(world.exists(".berth/records/pvc-2"));
+}
+
+/// Nobody can tell whose a hold is that was begun, so it keeps everybody out until no attempt can be at work any more.
+pub(crate) async fn a_hold_that_was_begun_is_waited_for_and_taken_over(world: &World) {
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    for begun in ["", "pvc-1\n"] {
+        world.write(&hold("team/data"), begun);
+        let tree = world.tree();
+        for path in ["team/data", "team/data/inner"] {
+            let error = controller.create("pvc-1", &[("subDir", path)]).await.unwrap_err();
+            assert_eq!(error.code(), Code::Aborted, "{}", error.message());
+            assert!(error.message().contains("a volume that is being made"), "{}", error.message());
+            assert_eq!(world.tree(), tree);
+        }
+        world.age(&hold("team/data"));
+        let made = controller.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
+        assert_eq!(world.object(&hold("team/data")), Some(Object::Text("pvc-2".to_owned())), "{begun:?}");
+        controller.delete(&made.id).await.unwrap();
+        assert!(world.folder("places").is_empty());
+        world.until_reaped().await;
+    }
+}
+
+/// No volume is said to be on a share of half an identity.
+pub(crate) async fn an_identity_that_was_begun_is_made_anew(world: &World) {
+    let before = world.controller().create("pvc-1", &[]).await.unwrap().context["shareIdentity"].clone();
+    for begun in [String::new(), before.clone(), seal(&before)[..40].to_owned()] {
+        world.remove(".berth/identity").await;
+        world.write(".berth/identity", &begun);
+        let now = world.controller().create("pvc-2", &[]).await.unwrap().context["shareIdentity"].clone();
+        assert_ne!(now, before, "{begun:?}");
+        assert_eq!(world.object(".berth/identity"), Some(Object::Text(now)), "{begun:?}");
+    }
+}
+
+/// A file that is there and finds no room for its text is taken back, and closed.
+pub(crate) async fn a_text_without_room_is_named_and_nothing_is_left(world: &World) {
+    let server = world.as_fake();
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    let tree = world.tree();
+    for parameters in [&[][..], &[("subDir", "place")]] {
+        server.inject(Fault::on(OpCode::Write, Effect::Status(NfsStatus::NoSpc)));
+        let error = controller.create("pvc-1", parameters).await.unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted, "{}", error.message());
+        assert_eq!((world.tree(), server.opens()), (tree.clone(), 0), "{parameters:?}");
+        controller.create("pvc-1", parameters).await.unwrap();
+        controller.delete(&controller.id("pvc-1")).await.unwrap();
+        world.until_reaped().await;
+    }
+}
+
+/// On files the server gives everybody what the driver's folders may not give.
+pub(crate) async fn files_that_others_may_write_to_are_named(world: &World) {
+    let controller = world.controller();
+    for parameters in [&[][..], &[("subDir", "team/data")]] {
+        let error = controller.create("pvc-1", parameters).await.unwrap_err();
+        let message = error.message();
+        assert_eq!(error.code(), Code::FailedPrecondition, "{message}");
+        assert!(
+            message
+                .contains("/.berth/identity, where the driver keeps its records, was to have mode 0600 and has 0666"),
+            "{message}"
+        );
+        assert!(world.places().is_empty() && !world.exists(".berth/identity"), "{:?}", world.tree());
+    }
+}
+
+/// kubelet lets an `fsGroup` write to files, and what its members have written keeps the owner: unlike a link, a file does not tell.
+pub(crate) async fn what_an_fs_group_could_have_written_does_not_count(world: &World) {
+    let first = world.controller();
+    let id = first.create("pvc-1", &[]).await.unwrap().id;
+    first.create("pvc-2", &[("subDir", "team/data")]).await.unwrap();
+    world.give_to_fs_group(Some(2000)).await;
+    let tree = world.tree();
+    let next = world.controller();
+    for error in [next.delete(&id).await.unwrap_err(), next.create("pvc-3", &[]).await.unwrap_err()] {
+        assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+        let message = error.message();
+        assert!(message.contains("does not count: others than its owner may write to it"), "{message}");
+        assert!(message.contains("set them to 0600"), "{message}");
+    }
+    assert_eq!(world.places().len(), tree.keys().filter(|path| !path.starts_with(".berth")).count());
+    // Somebody has looked.
+    for path in tree.iter().filter(|(_, object)| matches!(object, Object::Text(_))).map(|(path, _)| path) {
+        world.as_fake().change(&format!("{}/{path}", world.share()), SetAttributes::mode(0o600));
+    }
+    let last = world.controller();
+    last.delete(&id).await.unwrap();
+    last.delete(&last.id("pvc-2")).await.unwrap();
+    last.create("pvc-3", &[]).await.unwrap();
+}
+
+/// What a share began with it goes on with, whatever its server makes later.
+pub(crate) async fn a_share_keeps_the_form_of_its_entries(world: &World) {
+    let server = world.as_fake();
+    let refuses = server.has_symlinks().then_some(NfsStatus::NotSupp);
+    let id = world.controller().create("pvc-1", &[]).await.unwrap().id;
+    server.set_options(|options| options.refuses_symlinks = refuses);
+    let record = |name: &str| format!("{}/.berth/records/{name}", world.share());
+    let next = world.controller();
+    let made = next.create("pvc-2", &[]).await;
+    if refuses.is_some() {
+        made.unwrap_err();
+        assert!(!server.exists(&record("pvc-2")), "no file beside the links");
+    } else {
+        assert!(made.is_ok() && server.file(&record("pvc-2")).is_some(), "no link beside the files");
+    }
+    next.delete(&id).await.unwrap();
+}
+
+/// On a server that takes eight operations in a compound the text of a record takes a request more than a link.
+pub(crate) async fn eight_operations_cost_one_round_trip_more(world: &World) {
+    use crate::split::round_trips;
+    assert_eq!(round_trips(world, &[("uid", "1000"), ("mountPermissions", "2775")]).await, [3, 4]);
+    assert_eq!(round_trips(world, &[("subDir", "team/${pv.metadata.name}"), ("uid", "1000")]).await, [6, 5]);
+}
