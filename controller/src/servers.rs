@@ -160,7 +160,7 @@ impl Servers {
         &self.inner.notices
     }
 
-    /// Disconnects servers that have not been used for the time of the settings and whose trash is empty.
+    /// Disconnects servers that have not been used for the time of the settings and whose trash is known to be empty.
     pub async fn close_idle(&self) {
         let idle: Vec<Client> = {
             let mut known = self.lock();
@@ -210,7 +210,9 @@ impl Known {
     fn take_idle(&mut self, idle: Duration) -> Option<Client> {
         let connected = self.connected.as_ref()?;
         // A share that somebody holds is in use; a reaper holds one only while it works.
-        let quiet = |share: &Arc<Share>| Arc::strong_count(share) == 1 && share.traffic().backlog() == 0;
+        let quiet = |share: &Arc<Share>| {
+            Arc::strong_count(share) == 1 && share.traffic().is_known() && share.traffic().backlog() == 0
+        };
         if connected.used.elapsed() < idle || !connected.shares.values().all(quiet) {
             return None;
         }
@@ -259,6 +261,7 @@ mod tests {
         let server = FakeServer::new();
         let pool = pool(&server, Duration::ZERO);
         let share = open(&pool, "nfs", "/a");
+        share.traffic().set_known();
         share.site().client().probe().await.unwrap();
         pool.close_idle().await;
         assert_eq!(server.sessions(), 1, "somebody holds the share");
@@ -269,6 +272,8 @@ mod tests {
         assert!(pool.sent()[0].1.round_trips >= before[0].1.round_trips);
         open(&pool, "nfs", "/a").site().client().probe().await.unwrap();
         assert_eq!(server.sessions(), 1);
+        pool.close_idle().await;
+        assert_eq!(server.sessions(), 1, "nobody has looked into its trash");
         assert!(pool.sent()[0].1.round_trips > before[0].1.round_trips);
         pool.close().await;
         assert_eq!(server.sessions(), 0);
@@ -284,6 +289,7 @@ mod tests {
         let trashy = pool(&server, Duration::ZERO);
         let share = open(&trashy, "nfs", "/a");
         share.site().client().probe().await.unwrap();
+        share.traffic().set_known();
         share.traffic().ring();
         drop(share);
         trashy.close_idle().await;

@@ -22,13 +22,21 @@ fn server() -> FakeServer {
 }
 
 fn operations(silent: &FakeServer, lively: &FakeServer) -> Operations {
+    on(servers(silent, lively))
+}
+
+fn on(servers: Servers) -> Operations {
+    Operations::new("csi.berth.dev", servers, Counts::new(&Metrics::new()))
+}
+
+fn servers(silent: &FakeServer, lively: &FakeServer) -> Servers {
     let (silent, lively) = (silent.connector(), lively.connector());
     let mut settings = Settings::new("test", SourcePort::Any);
     settings.connect = Box::new(move |server| {
         let connector = if server.host() == "silent" { silent.clone() } else { lively.clone() };
         Client::with_connector(Config::new(server.host(), server.port()), connector)
     });
-    Operations::new("csi.berth.dev", Servers::new(settings), Counts::new(&Metrics::new()))
+    Servers::new(settings)
 }
 
 async fn create(operations: &Operations, server: &str, number: usize) -> Result<Created, OperationError> {
@@ -100,4 +108,30 @@ async fn a_server_that_falls_silent_in_use_is_noticed() {
     let (first, _) = silence(&operations, 1).await;
     assert!(first > Duration::from_secs(1));
     assert_eq!(silence(&operations, 200).await.0, Duration::ZERO);
+}
+
+/// A share that is taken up while its server is down is not given up before somebody has looked into its trash.
+#[tokio::test(start_paused = true)]
+async fn the_trash_of_a_server_that_is_down_for_an_hour_is_emptied_when_it_is_back() {
+    let (silent, lively) = (server(), server());
+    create(&operations(&silent, &lively), "silent", 1).await.unwrap();
+    silent.make_file("/export/.berth/trash/pvc-0~0123456789abcdef/file", "left by an earlier process");
+    silent.set_reachable(false);
+    let servers = servers(&silent, &lively);
+    on(servers.clone()).resume(&"silent".parse().unwrap(), &"/export".parse().unwrap());
+    let pass = async |minutes: u32| {
+        for _ in 0..minutes {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            servers.close_idle().await;
+        }
+    };
+    pass(60).await;
+    silent.set_reachable(true);
+    let trash = || silent.list("/export/.berth/trash").unwrap();
+    assert_eq!(trash().len(), 1);
+    pass(6).await;
+    assert_eq!(trash(), Vec::<String>::new());
+    // Then it is left, as any server is that nobody needs.
+    pass(20).await;
+    assert_eq!(silent.sessions(), 0);
 }

@@ -84,7 +84,12 @@ fn pause_after(failures: u32) -> Duration {
 async fn pass(share: &Weak<Share>, named: &mut Named) -> Option<bool> {
     let share = share.upgrade()?;
     let (location, began) = (share.site().location(), std::time::Instant::now());
-    match empty(&share, named).await {
+    let emptied = empty(&share, named).await;
+    // A server that does not answer is asked again as long as it takes, with longer and longer pauses.
+    if emptied.as_ref().err().is_none_or(|error| error.silence().is_none()) {
+        share.traffic().set_known();
+    }
+    match emptied {
         Ok(Pass { removed, left: 0, held, .. }) => {
             named.forget();
             if removed > 0 {

@@ -1,7 +1,7 @@
 //! What is going on on a share besides the operation at hand: who waits for one, and what is in the trash.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -18,6 +18,8 @@ pub(crate) struct Traffic {
     backlog: AtomicUsize,
     /// What of it the server let nobody remove in the last pass.
     stuck: AtomicUsize,
+    /// Whether the server has said anything about the trash since the share is in use.
+    is_known: AtomicBool,
     /// Operations that somebody waits for.
     waiting: AtomicUsize,
 }
@@ -69,6 +71,15 @@ impl Traffic {
 
     pub(crate) fn set_stuck(&self, stuck: usize) {
         self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
+    /// Whether the server has said anything about the trash since the share is in use. Until then it may hold something.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_known(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
     }
 
     /// Something is new in the trash.
