@@ -160,7 +160,8 @@ impl Servers {
         &self.inner.notices
     }
 
-    /// Disconnects servers that have not been used for the time of the settings and whose trash is known to be empty.
+    /// Disconnects servers that have not been used for the time of the settings and whose trash is known to be empty, or on which no
+    /// volume is known.
     pub async fn close_idle(&self) {
         let idle: Vec<Client> = {
             let mut known = self.lock();
@@ -211,7 +212,9 @@ impl Known {
         let connected = self.connected.as_ref()?;
         // A share that somebody holds is in use; a reaper holds one only while it works.
         let quiet = |share: &Arc<Share>| {
-            Arc::strong_count(share) == 1 && share.traffic().is_known() && share.traffic().backlog() == 0
+            // A server that was never there has no trash, so only one that volumes are on is asked until it answers.
+            let is_settled = share.traffic().is_known() || !share.has_volumes();
+            Arc::strong_count(share) == 1 && is_settled && share.traffic().backlog() == 0
         };
         if connected.used.elapsed() < idle || !connected.shares.values().all(quiet) {
             return None;
@@ -270,10 +273,14 @@ mod tests {
         pool.close_idle().await;
         assert_eq!(server.sessions(), 0);
         assert!(pool.sent()[0].1.round_trips >= before[0].1.round_trips);
+        let volume = pool.catalogue().add(&"nfs".parse().unwrap(), &"/a".parse().unwrap(), None);
         open(&pool, "nfs", "/a").site().client().probe().await.unwrap();
         assert_eq!(server.sessions(), 1);
         pool.close_idle().await;
-        assert_eq!(server.sessions(), 1, "nobody has looked into its trash");
+        assert_eq!(server.sessions(), 1, "volumes are on it, and nobody has looked into its trash");
+        drop(volume);
+        pool.close_idle().await;
+        assert_eq!(server.sessions(), 0, "no volume is known there, as where a name was mistyped");
         assert!(pool.sent()[0].1.round_trips > before[0].1.round_trips);
         pool.close().await;
         assert_eq!(server.sessions(), 0);

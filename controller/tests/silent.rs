@@ -118,7 +118,10 @@ async fn the_trash_of_a_server_that_is_down_for_an_hour_is_emptied_when_it_is_ba
     silent.make_file("/export/.berth/trash/pvc-0~0123456789abcdef/file", "left by an earlier process");
     silent.set_reachable(false);
     let servers = servers(&silent, &lively);
-    on(servers.clone()).resume(&"silent".parse().unwrap(), &"/export".parse().unwrap());
+    let (server, share) = ("silent".parse().unwrap(), "/export".parse().unwrap());
+    let operations = on(servers.clone());
+    let volume = operations.catalogue().add(&server, &share, None);
+    operations.resume(&server, &share);
     let pass = async |minutes: u32| {
         for _ in 0..minutes {
             tokio::time::sleep(Duration::from_mins(1)).await;
@@ -131,6 +134,7 @@ async fn the_trash_of_a_server_that_is_down_for_an_hour_is_emptied_when_it_is_ba
     assert_eq!(trash().len(), 1);
     pass(6).await;
     assert_eq!(trash(), Vec::<String>::new());
+    drop(volume);
     // Then it is left, as any server is that nobody needs.
     pass(20).await;
     assert_eq!(silent.sessions(), 0);

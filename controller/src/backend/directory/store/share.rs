@@ -79,6 +79,11 @@ impl Share {
         &self.site
     }
 
+    /// Whether volumes are known on it.
+    pub(crate) fn has_volumes(&self) -> bool {
+        self.expected.has_volumes()
+    }
+
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
