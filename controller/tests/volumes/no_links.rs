@@ -59,6 +59,28 @@ pub(crate) async fn a_record_that_was_begun_is_made_anew(world: &World) {
     assert!(world.exists(".berth/records/pvc-2"));
 }
 
+/// A text that is written while somebody reads, or of which the server tells a part, is not one that was begun.
+pub(crate) async fn a_text_that_is_written_while_it_is_read_stays(world: &World) {
+    let server = world.as_fake();
+    let id = world.controller().create("first", &[]).await.unwrap().id;
+    let path = format!("{}/.berth/identity", world.share());
+    let whole = String::from_utf8(server.file(&path).unwrap()).unwrap();
+    world.remove(".berth/identity").await;
+    world.write(".berth/identity", "");
+    server.inject(Fault::on(OpCode::Read, Effect::ThenWritten(path, whole.clone())));
+    let made = world.controller().create("pvc-1", &[]).await.unwrap();
+    assert!(whole.starts_with(&made.context["shareIdentity"]), "{whole:?} was written before the create ended");
+
+    let controller = world.controller();
+    controller.create("pvc-2", &[]).await.unwrap();
+    server.set_options(|options| options.max_read = 10);
+    let tree = world.tree();
+    let error = controller.delete(&id).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted, "{}", error.message());
+    assert!(error.message().contains("/.berth/records/first"), "{}", error.message());
+    assert_eq!(world.tree(), tree);
+}
+
 /// Nobody can tell whose a hold is that was begun, so it keeps everybody out until no attempt can be at work any more.
 pub(crate) async fn a_hold_that_was_begun_is_waited_for_and_taken_over(world: &World) {
     let controller = world.controller();

@@ -206,6 +206,7 @@ mod no_links {
                     a_record_that_was_begun_is_made_anew,
                     a_hold_that_was_begun_is_waited_for_and_taken_over,
                     an_identity_that_was_begun_is_made_anew,
+                    a_text_that_is_written_while_it_is_read_stays,
                     a_text_without_room_is_named_and_nothing_is_left,
                     what_an_fs_group_could_have_written_does_not_count,
                     a_share_keeps_the_form_of_its_entries;

@@ -102,6 +102,11 @@ impl State {
             if !results.add(code, result) {
                 break;
             }
+            if let Some((op, Effect::ThenWritten(path, text))) = fault
+                && *op == code
+            {
+                self.write_whole(path, text);
+            }
         }
         let reply = results.finish();
         self.sessions.keep(sequence, raw, &reply);

@@ -41,6 +41,8 @@ pub enum Effect {
     UnplugAfterExecution,
     /// SEQUENCE reports that the server waits for `RECLAIM_COMPLETE`.
     ReclaimNeeded,
+    /// Right after the operation, before the next one of its compound, somebody else writes this text to the file at this path.
+    ThenWritten(String, String),
 }
 
 /// By what the result of SEQUENCE shows that a reply belongs to another request.

@@ -60,6 +60,8 @@ pub struct Options {
     pub max_cached: u32,
     /// Bytes one WRITE takes at most; the rest is left to another one, as on a file system that is almost full.
     pub max_write: usize,
+    /// Bytes one READ tells at most.
+    pub max_read: usize,
     /// CREATE drops set-gid from the mode, as Ganesha does; SETATTR keeps it.
     pub drops_setgid: bool,
     /// The mode of whatever is created, whichever was asked for: what an inherited ACL does on Isilon/PowerScale, on ONTAP
@@ -113,6 +115,7 @@ impl Default for Options {
             max_response: 64 * 1024,
             max_cached: 4096,
             max_write: usize::MAX,
+            max_read: usize::MAX,
             drops_setgid: true,
             created_mode: None,
             chmod: Chmod::Applied,

@@ -71,7 +71,7 @@ pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Loc
         let Some(record) = record()? else { return Ok(None) };
         return located(store, key, record, None).await;
     };
-    if completed.attributes(0).is_none() {
+    if !store.records.is_read(&completed) {
         return match error.failed_op() {
             Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
             _ => Err(store.records.unreadable(key.as_str(), error)),

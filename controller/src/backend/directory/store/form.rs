@@ -68,6 +68,22 @@ impl Form {
         }
     }
 
+    /// Whether the reply to [`read`](Self::read) is there.
+    pub(super) fn is_read(self, replies: &Replies) -> bool {
+        match self {
+            Self::Link => replies.target(0).is_some(),
+            Self::File => replies.data(0).is_some(),
+        }
+    }
+
+    /// Whether the text in that reply is all of an entry that has `size` bytes.
+    pub(super) fn is_all(self, replies: &Replies, size: u64) -> bool {
+        match self {
+            Self::Link => true,
+            Self::File => replies.data(0).is_some_and(|data| u64::try_from(data.len()).is_ok_and(|read| read == size)),
+        }
+    }
+
     /// What an entry is.
     pub(super) fn file_type(self) -> FileType {
         match self {

@@ -73,9 +73,15 @@ impl Registry {
         }
     }
 
-    /// What reads an entry: its text, and the first attributes of the reply.
+    /// What reads an entry: the first attributes of the reply, and its text. The attributes come first: what is written to a file
+    /// between the two then shows, because its state is not the one that was seen.
     pub(crate) fn look(&self, name: &str) -> Compound {
-        self.form.read(Compound::new().put_handle(&self.handle).lookup(name)).get_attr()
+        self.form.read(Compound::new().put_handle(&self.handle).lookup(name).get_attr())
+    }
+
+    /// Whether [`look`](Self::look) has come to its end.
+    pub(crate) fn is_read(&self, replies: &Replies) -> bool {
+        self.form.is_read(replies)
     }
 
     /// The entry in the reply to [`look`](Self::look). Refused if it is somebody else's than the folder, or others may have changed it:
@@ -90,8 +96,14 @@ impl Registry {
             let problem = "others than its owner may write to it";
             return Err(OperationError::NotBelieved { location: self.location(name), problem });
         }
+        let text = self.form.text(replies).ok_or_else(|| self.foreign(name))?;
+        let size = attributes.and_then(|found| found.size);
+        if text == Text::Begun && size.is_some_and(|size| !self.form.is_all(replies, size)) {
+            // Somebody is writing it, or the server has told a part of it.
+            return Err(OperationError::Contended(self.location(name)));
+        }
         Ok(Entry {
-            text: self.form.text(replies).ok_or_else(|| self.foreign(name))?,
+            text,
             state: attributes.and_then(Attributes::state),
             written: attributes.and_then(|found| found.modified).map(|(seconds, _)| seconds),
         })
