@@ -81,6 +81,29 @@ pub(crate) async fn a_text_that_is_written_while_it_is_read_stays(world: &World)
     assert_eq!(world.tree(), tree);
 }
 
+/// A share of links whose identity is gone stays one, whatever its server answers to the next link, and one of files stays one of files.
+pub(crate) async fn a_share_that_keeps_something_does_not_change_its_form(world: &World) {
+    let server = world.as_fake();
+    let (links, share) = (server.has_symlinks(), world.share());
+    let id = world.controller().create("pvc-1", &[("onDelete", "retain")]).await.unwrap().id;
+    for records in ["records", "retained"] {
+        if world.exists(".berth/identity") {
+            world.remove(".berth/identity").await;
+        }
+        server.set_options(|options| options.refuses_symlinks = links.then_some(NfsStatus::Perm));
+        let made = world.controller().create(&format!("pvc-{records}"), &[]).await;
+        assert_eq!(made.is_err(), links, "{records}");
+        assert_eq!(server.exists(&format!("{share}/.berth/identity")), !links, "{records}");
+        if !links {
+            assert!(
+                server.file(&format!("{share}/.berth/records/pvc-{records}")).is_some(),
+                "no link beside the files"
+            );
+        }
+        world.controller().delete(&id).await.unwrap();
+    }
+}
+
 /// Nobody can tell whose a hold is that was begun, so it keeps everybody out until no attempt can be at work any more.
 pub(crate) async fn a_hold_that_was_begun_is_waited_for_and_taken_over(world: &World) {
     let controller = world.controller();

@@ -207,6 +207,7 @@ mod no_links {
                     a_hold_that_was_begun_is_waited_for_and_taken_over,
                     an_identity_that_was_begun_is_made_anew,
                     a_text_that_is_written_while_it_is_read_stays,
+                    a_share_that_keeps_something_does_not_change_its_form,
                     a_text_without_room_is_named_and_nothing_is_left,
                     what_an_fs_group_could_have_written_does_not_count,
                     a_share_keeps_the_form_of_its_entries;
@@ -322,5 +323,9 @@ mod no_links {
 mod links_that_cease {
     use crate::world::World;
 
-    volume_tests! { World::fake(); no_links: a_share_keeps_the_form_of_its_entries; }
+    volume_tests! { World::fake();
+        no_links:
+            a_share_keeps_the_form_of_its_entries,
+            a_share_that_keeps_something_does_not_change_its_form;
+    }
 }

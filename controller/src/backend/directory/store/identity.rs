@@ -6,7 +6,7 @@ use nfs_client::{Compound, Error, Found as Folder, NfsStatus, ObjectState};
 use volume::ShareIdentity;
 
 use super::form::{Form, Text};
-use super::layout::{FILE_MODE, IDENTITY, ROOT};
+use super::layout::{FILE_MODE, IDENTITY, PLACES, RECORDS, RETAINED, ROOT, TRASH};
 use super::modes;
 use super::registry::{About, Registry};
 use super::site::Site;
@@ -41,8 +41,42 @@ async fn find(site: &Arc<Site>, ours: &Folder) -> Result<(Form, Found), Operatio
     match entry(&registry(site, ours, Form::Link)).await {
         // It is no link.
         Err(OperationError::Untrusted { .. }) => Ok((Form::File, entry(&registry(site, ours, Form::File)).await?)),
+        Ok(None) => Ok((kept(site, ours).await?.form.unwrap_or(Form::Link), None)),
         found => Ok((Form::Link, found?)),
     }
+}
+
+/// What lies in the driver's folders.
+#[derive(Debug, Default)]
+struct Kept {
+    anything: bool,
+    /// The form of what is there: without links among it nothing was ever kept in one.
+    form: Option<Form>,
+}
+
+/// Tells by the first page of each folder. Where a folder is missing, so are those that are made after it.
+async fn kept(site: &Site, ours: &Folder) -> Result<Kept, OperationError> {
+    let mut kept = Kept::default();
+    for name in [RECORDS, PLACES, RETAINED, TRASH] {
+        let listed = async {
+            let folder = site.client().lookup(&ours.handle, name).await?;
+            site.client().read_dir_page(&folder.handle, None).await
+        };
+        let page = match listed.await {
+            Ok(page) => page,
+            Err(error) if error.is_status(NfsStatus::NoEnt) => break,
+            Err(error) => return Err(site.failed("look into", format!("{ROOT}/{name}"), error)),
+        };
+        kept.anything |= !page.entries.is_empty();
+        let types = || page.entries.iter().filter_map(|entry| entry.attributes.file_type);
+        let has = |form: Form| types().any(|found| found == form.file_type());
+        if has(Form::Link) {
+            kept.form = Some(Form::Link);
+        } else if kept.form.is_none() && has(Form::File) {
+            kept.form = Some(Form::File);
+        }
+    }
+    Ok(kept)
 }
 
 async fn entry(registry: &Registry) -> Result<Found, OperationError> {
@@ -75,14 +109,19 @@ pub(crate) async fn give(
                 }
             }
             Err(error) if form == Form::Link && lacks_links(site, ours, &error).await => {
-                form = Form::File;
+                let kept = kept(site, ours).await?;
+                match find(site, ours).await? {
+                    // Another controller was faster, be it that it has made volumes since.
+                    (form, Some(Ok(identity))) => return Ok((form, identity)),
+                    // A share of links stays one, whatever made its server refuse this one.
+                    (_, None) if kept.anything => return Err(unwritten(site, error)),
+                    _ => form = Form::File,
+                }
                 continue;
             }
             // Another controller was faster, or has begun one.
             Err(error) if error.is_status(NfsStatus::Exist) => {}
-            Err(error) => {
-                return Err(site.failed("write the share's identity in", format!("{ROOT}/{IDENTITY}"), error));
-            }
+            Err(error) => return Err(unwritten(site, error)),
         }
         // What is there now counts: somebody may have taken a file of ours for one that nobody goes on with.
         match find(site, ours).await? {
@@ -99,4 +138,8 @@ async fn lacks_links(site: &Site, ours: &Folder, error: &Error) -> bool {
     let refused = [NfsStatus::Perm, NfsStatus::NotSupp, NfsStatus::BadType, NfsStatus::Inval];
     let is_refusal = error.status().is_some_and(|status| refused.contains(&status));
     is_refusal && modes::overruled(site, &ours.handle).await.is_ok()
+}
+
+fn unwritten(site: &Site, error: Error) -> OperationError {
+    site.failed("write the share's identity in", format!("{ROOT}/{IDENTITY}"), error)
 }
