@@ -40,14 +40,17 @@ pub(crate) fn is_step(world: &World, step: Step) -> bool {
     !world.has_links() || ![Step::HoldText, Step::RecordText, Step::NoteText].contains(&step)
 }
 
-/// After a crash before a step: of a hold without its text nobody can tell whose it is, not even its own volume.
+/// After a crash before a step: whoever has begun a record or a hold may be about to write its text. Of a hold nobody can tell then whose it
+/// is, not even its own volume.
 async fn wait_for_hold(world: &World, step: Step, name: &str, parameters: &[(&str, &str)], place: &str) {
-    if step != Step::HoldText {
-        return;
-    }
+    let entry = match step {
+        Step::HoldText => format!(".berth/places/{}", volume::PlaceKey::new(&place.parse().unwrap())),
+        Step::RecordText => format!(".berth/records/{name}"),
+        _ => return,
+    };
     let error = world.controller().create(name, parameters).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::Aborted, "{}", error.message());
-    world.age(&format!(".berth/places/{}", volume::PlaceKey::new(&place.parse().unwrap())));
+    world.age(&entry);
 }
 
 pub(crate) async fn a_create_is_finished_after_a_crash_before_any_step(world: &World) {

@@ -43,8 +43,15 @@ pub(crate) async fn a_record_that_was_begun_is_made_anew(world: &World) {
     for begun in ["", "{", &whole[..whole.len() - 1], &zeros] {
         world.write(".berth/records/pvc-1", begun);
         let controller = world.controller();
-        controller.delete(&controller.id("pvc-1")).await.unwrap();
-        assert!(world.exists(".berth/records/pvc-1"), "a delete finds no volume, and touches nothing");
+        let refused = [
+            controller.delete(&controller.id("pvc-1")).await.unwrap_err(),
+            controller.create("pvc-1", &[]).await.unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(error.code(), Code::Aborted, "{begun:?}: {}", error.message());
+        }
+        assert!(world.exists(".berth/records/pvc-1"), "{begun:?}: whoever has begun it may be about to write it");
+        world.age(".berth/records/pvc-1");
         let made = controller.create("pvc-1", &[]).await.unwrap();
         assert!(matches!(world.object(".berth/records/pvc-1"), Some(Object::Text(_))), "{begun:?}");
         controller.delete(&made.id).await.unwrap();
@@ -57,6 +64,25 @@ pub(crate) async fn a_record_that_was_begun_is_made_anew(world: &World) {
     assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
     assert!(error.message().contains("/.berth/records/pvc-2"), "{}", error.message());
     assert!(world.exists(".berth/records/pvc-2"));
+}
+
+/// A delete takes a record that was begun and given up for nothing where nothing is in the volume's place. A disk that has lost
+/// what was written is another matter.
+pub(crate) async fn a_delete_of_a_record_that_was_begun_gives_no_data_up(world: &World) {
+    let controller = world.controller();
+    let made = controller.create("pvc-1", &[]).await.unwrap();
+    world.make_file("pvc-1/precious");
+    world.remove(".berth/records/pvc-1").await;
+    world.write(".berth/records/pvc-1", "");
+    world.age(".berth/records/pvc-1");
+    let error = controller.delete(&made.id).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{}", error.message());
+    assert!(error.message().contains("/.berth/records/pvc-1 does not count: it has no text"), "{}", error.message());
+    assert!(world.exists("pvc-1/precious") && world.exists(".berth/records/pvc-1"));
+    world.write(".berth/records/pvc-2", "");
+    world.age(".berth/records/pvc-2");
+    controller.delete(&controller.id("pvc-2")).await.unwrap();
+    assert!(!world.exists(".berth/records/pvc-2"));
 }
 
 /// A text that is written while somebody reads, or of which the server tells a part, is not one that was begun.

@@ -206,6 +206,7 @@ mod no_links {
                     a_record_that_was_begun_is_made_anew,
                     a_hold_that_was_begun_is_waited_for_and_taken_over,
                     an_identity_that_was_begun_is_made_anew,
+                    a_delete_of_a_record_that_was_begun_gives_no_data_up,
                     a_text_that_is_written_while_it_is_read_stays,
                     a_share_that_keeps_something_does_not_change_its_form,
                     a_text_without_room_is_named_and_nothing_is_left,

@@ -6,11 +6,11 @@
 use nfs_client::{Compound, Error, NfsStatus};
 use volume::{OnDelete, ShareIdentity, VolumeId};
 
-use super::locate::{ATTEMPTS, Located, Place, find_in};
-use crate::backend::directory::place::{Leaf, walk};
+use super::locate::{ATTEMPTS, Found, Located, Place, find_in};
+use crate::backend::directory::place::{Leaf, is_begun, walk};
 use crate::backend::directory::step::Step;
 use crate::backend::directory::steps::{At, Failure, Steps};
-use crate::backend::directory::store::{Aside, Share, Store, unique};
+use crate::backend::directory::store::{Aside, BegunRecord, Share, Store, unique};
 use crate::error::OperationError;
 
 /// Deletes a volume. One without a record is deleted already, unless the share has nothing of the driver's at all.
@@ -40,7 +40,15 @@ pub(crate) async fn delete(
             }
             found => found?,
         };
-        let Some(mut located) = found else { return absent(&store, id).await };
+        let mut located = match found {
+            Found::Volume(located) => located,
+            Found::Nothing => return absent(&store, id).await,
+            Found::Begun(begun) => {
+                discard_begun(&store, id, &begun).await?;
+                unsure = Some(OperationError::Contended(store.records.location(id.key().as_str())));
+                continue;
+            }
+        };
         located.record.on_delete = end.unwrap_or(located.record.on_delete);
         let _busy = share.occupy(&located.record.path)?;
         let Err(failure) = remove(share, &store, id, &located, is_apart).await? else { return Ok(()) };
@@ -134,6 +142,23 @@ async fn remove(
         Err(_) => share.traffic().nudge(),
     }
     Ok(sent)
+}
+
+/// A volume whose record was begun and given up is none, if nothing lies in its place: then the record goes. Refused otherwise: a
+/// disk that lost what was written leaves such a record, too.
+async fn discard_begun(store: &Store, id: &VolumeId, begun: &BegunRecord) -> Result<(), OperationError> {
+    let key = id.key();
+    store.require_given_up(key, begun).await?;
+    let is_empty = match walk(store, &key.default_place()).await?.leaf {
+        Leaf::Free => true,
+        Leaf::Directory(_, attributes) => is_begun(&attributes),
+        Leaf::Other(_) => false,
+    };
+    if is_empty {
+        return store.discard_record(key, begun).await;
+    }
+    let problem = "it has no text, and something lies where the volume would be";
+    Err(OperationError::NotBelieved { location: store.records.location(key.as_str()), problem })
 }
 
 /// A volume without a record: nothing is removed. A directory under its name is named in the log, because whoever

@@ -4,7 +4,7 @@ use nfs_client::{FileHandle, NfsStatus, ObjectState, OpCode};
 use volume::{PlaceKey, Record, RecordKey, ShareIdentity, SubPath};
 
 use crate::backend::directory::place::{Leaf, walk};
-use crate::backend::directory::store::{Hold, Share, Store, call_both};
+use crate::backend::directory::store::{BegunRecord, Hold, Share, Store, call_both};
 use crate::error::{Occupied, OperationError};
 
 /// How often an operation starts over when a handle was stale or a session was lost.
@@ -41,6 +41,14 @@ impl Located {
     }
 }
 
+/// What there is of a volume by its record.
+pub(super) enum Found {
+    Nothing,
+    /// A record that has no text yet.
+    Begun(BegunRecord),
+    Volume(Located),
+}
+
 /// Finds a volume; `None` if there is no record of it. One round trip for a volume in its default place.
 pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Located>, OperationError> {
     let mut round = 1;
@@ -48,14 +56,16 @@ pub(crate) async fn find(share: &Share, key: &RecordKey) -> Result<Option<Locate
         let Some(store) = share.existing_store().await? else { return Ok(None) };
         match find_in(&store, key).await {
             Err(error) if error.is_lost_handle() && round < ATTEMPTS => share.forget(&store).await,
-            result => return result,
+            Ok(Found::Volume(located)) => return Ok(Some(located)),
+            Ok(Found::Nothing | Found::Begun(_)) => return Ok(None),
+            Err(error) => return Err(error),
         }
         round += 1;
     }
 }
 
 /// The same in folders that are open.
-pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Located>, OperationError> {
+pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Found, OperationError> {
     let default = key.default_place();
     let place = store.place_key(&default);
     let request = store.records.look(key.as_str()).put_handle(&store.root).lookup(key.as_str()).get_attr();
@@ -64,20 +74,27 @@ pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Loc
     let (completed, error) = call_both(&store.site, request, held).await;
     let record = || {
         let entry = store.records.seen(key.as_str(), &completed)?;
-        let record = store.read_record(key, &entry)?;
-        Ok::<_, OperationError>(record.map(|record| (record, entry.state)))
+        Ok::<_, OperationError>(match store.read_record(key, &entry)? {
+            Some(record) => Ok((record, entry.state)),
+            None => Err(store.begun_record(key, &entry)?),
+        })
     };
     let Some(error) = error else {
-        let Some(record) = record()? else { return Ok(None) };
-        return located(store, key, record, None).await;
+        return match record()? {
+            Ok(record) => located(store, key, record, None).await.map(Found::Volume),
+            Err(begun) => Ok(Found::Begun(begun)),
+        };
     };
     if !store.records.is_read(&completed) {
         return match error.failed_op() {
-            Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(None),
+            Some((_, OpCode::Lookup)) if error.is_status(NfsStatus::NoEnt) => Ok(Found::Nothing),
             _ => Err(store.records.unreadable(key.as_str(), error)),
         };
     }
-    let Some(record) = record()? else { return Ok(None) };
+    let record = match record()? {
+        Ok(record) => record,
+        Err(begun) => return Ok(Found::Begun(begun)),
+    };
     if !error.is_status(NfsStatus::NoEnt) {
         return Err(store.site.failed("look up", default.as_str(), error));
     }
@@ -87,7 +104,7 @@ pub(super) async fn find_in(store: &Store, key: &RecordKey) -> Result<Option<Loc
         Some(attributes) if attributes.is_symlink() => Place::Other(Occupied::Symlink),
         Some(_) => Place::Other(Occupied::Other),
     };
-    located(store, key, record, Some(place)).await
+    located(store, key, record, Some(place)).await.map(Found::Volume)
 }
 
 /// Where the record says that the volume is; `default` is what is in the default place, unless somebody else has held that.
@@ -96,15 +113,15 @@ async fn located(
     key: &RecordKey,
     (record, state): (Record, Option<ObjectState>),
     default: Option<Place>,
-) -> Result<Option<Located>, OperationError> {
+) -> Result<Located, OperationError> {
     if record.path == key.default_place() {
         let place = default.unwrap_or(Place::Lost);
-        return Ok(Some(Located { record, identity: store.identity, place, state, held: None }));
+        return Ok(Located { record, identity: store.identity, place, state, held: None });
     }
     let (link, holder) = store.hold(&record.path, key).await?;
     let held = matches!(holder, Hold::Us(_)).then_some(link);
     let place = custom(store, &record.path, held.is_some()).await?;
-    Ok(Some(Located { record, identity: store.identity, place, state, held }))
+    Ok(Located { record, identity: store.identity, place, state, held })
 }
 
 /// What is in a custom place, and whether it is still the volume's.

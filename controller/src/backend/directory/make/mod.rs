@@ -113,13 +113,17 @@ async fn attempt(share: &Share, wanted: &Wanted, first: bool, doubt: &mut Doubt)
         Seen::Unclear => return Ok(Attempt::Look(contended(&store.site, wanted))),
         Seen::Draft(draft) => draft,
     };
-    let sent = plan::steps(&store, wanted, &draft).send(&store.site).await;
+    let mut sent = plan::steps(&store, wanted, &draft).send(&store.site).await;
     for parent in sent.iter().flat_map(|answers| answers.made(Step::Parents)) {
         share.plain().insert(parent.clone());
     }
-    if matches!(&sent, Err(failure) if failure.step == Some(Step::HoldText)) {
+    match &mut sent {
         // Nobody else can tell whose it is, nor can the next attempt.
-        undo::give_up_begun(&store, wanted).await;
+        Err(failure) if failure.step == Some(Step::HoldText) => undo::give_up_begun(&store, wanted).await,
+        Err(failure) if failure.step == Some(Step::RecordText) => {
+            undo::give_up_begun_record(&store, wanted, failure).await;
+        }
+        _ => {}
     }
     match judge(&store.site, (wanted, &draft), sent, looks, doubt) {
         Verdict::Made => made(wanted.record.clone()),

@@ -116,9 +116,9 @@ pub(crate) async fn observe(store: &Store, wanted: &Wanted, made: Option<ObjectS
     let key = wanted.id.key();
     let record = match store.recorded(key).await? {
         Recorded::Nothing => None,
-        Recorded::Begun(state) => {
-            // Nobody goes on with it.
-            store.records.discard(key.as_str(), state).await?;
+        Recorded::Begun(begun) => {
+            store.require_given_up(key, &begun).await?;
+            store.discard_record(key, &begun).await?;
             return Ok(Seen::Unclear);
         }
         Recorded::Record(found) => {

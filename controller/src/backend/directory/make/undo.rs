@@ -11,7 +11,8 @@ use super::observe::{Draft, Stage};
 use super::wanted::Wanted;
 use crate::backend::directory::place::{Leaf, is_begun, walk};
 use crate::backend::directory::step::Step;
-use crate::backend::directory::store::{Hold, Store, call_both};
+use crate::backend::directory::steps::Failure;
+use crate::backend::directory::store::{Hold, Recorded, Store, call_both};
 
 /// A directory that may be removed, if it is still as it was seen.
 struct Begun {
@@ -67,6 +68,24 @@ pub(crate) async fn release(store: &Store, wanted: &Wanted, made: Option<ObjectS
     if remove(store, wanted, place, false, hold.clone()).await == Removed::HoldsSomething {
         // The directory is not the volume's, so the place need not be either.
         remove(store, wanted, None, false, hold).await;
+    }
+}
+
+/// Gives up the record that this attempt has made and found no room to write, if it is still without its text. Only the attempt itself
+/// may: it knows that nobody is about to write it.
+pub(crate) async fn give_up_begun_record(store: &Store, wanted: &Wanted, failure: &mut Failure) {
+    let key = wanted.id.key();
+    let given_up = match store.recorded(key).await {
+        Ok(Recorded::Begun(begun)) => store.discard_record(key, &begun).await,
+        Ok(_) => return,
+        Err(error) => Err(error),
+    };
+    match given_up {
+        // There is none any more to be taken back.
+        Ok(()) => failure.done.retain(|step| *step != Step::Record),
+        Err(error) => {
+            tracing::warn!(volume = %wanted.id, error = error.message(), "a record that was begun stays");
+        }
     }
 }
 

@@ -29,6 +29,6 @@ pub(crate) use self::layout::{BEGUN_MODE, PARENT_MODE, PERMISSIONS, ROOT, TRASH,
 pub(crate) use self::modes::refuses_mode;
 pub(crate) use self::overlap::{Outer, is_share};
 pub(crate) use self::pair::call_both;
-pub(crate) use self::records::Recorded;
+pub(crate) use self::records::{BegunRecord, Recorded};
 pub(crate) use self::share::Share;
 pub(crate) use self::site::Site;

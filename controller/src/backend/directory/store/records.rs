@@ -7,7 +7,7 @@ use super::folders::Store;
 use super::form::Text;
 use super::layout::{RECORDS, ROOT};
 use super::registry::{About, Entry};
-use crate::error::OperationError;
+use crate::error::{Occupied, OperationError};
 
 /// What the folder of records holds.
 pub(super) const ABOUT: About =
@@ -16,9 +16,17 @@ pub(super) const ABOUT: About =
 /// What there is of a record.
 pub(crate) enum Recorded {
     Nothing,
-    /// An entry without its text, in this state. Only an attempt to make this very volume has begun it.
-    Begun(ObjectState),
+    /// An entry without its text. Only an attempt to make this very volume has begun it.
+    Begun(BegunRecord),
     Record(Record),
+}
+
+/// A record that has no text yet, as it was seen.
+#[derive(Debug)]
+pub(crate) struct BegunRecord {
+    state: ObjectState,
+    /// When it was made, in seconds since 1970 by the server's clock.
+    written: Option<i64>,
 }
 
 impl Store {
@@ -35,8 +43,28 @@ impl Store {
         let Some(entry) = self.records.read(key.as_str()).await? else { return Ok(Recorded::Nothing) };
         match self.read_record(key, &entry)? {
             Some(record) => Ok(Recorded::Record(record)),
-            None => entry.state.map(Recorded::Begun).ok_or_else(|| self.records.foreign(key.as_str())),
+            None => self.begun_record(key, &entry).map(Recorded::Begun),
         }
+    }
+
+    /// An entry that [`read_record`](Self::read_record) has found to be without its text.
+    pub(crate) fn begun_record(&self, key: &RecordKey, entry: &Entry) -> Result<BegunRecord, OperationError> {
+        let state = entry.state.ok_or_else(|| self.records.foreign(key.as_str()))?;
+        Ok(BegunRecord { state, written: entry.written })
+    }
+
+    /// Refused as long as whoever has begun a record may be about to write its text: that would go into a file that is no more, and he
+    /// would take the volume for made.
+    pub(crate) async fn require_given_up(&self, key: &RecordKey, begun: &BegunRecord) -> Result<(), OperationError> {
+        match begun.written {
+            Some(written) if self.is_given_up(written).await => Ok(()),
+            _ => Err(OperationError::Occupied { location: self.records.location(key.as_str()), by: Occupied::Begun }),
+        }
+    }
+
+    /// Removes a record that was begun, if it is as it was seen; if it is not, nothing happens.
+    pub(crate) async fn discard_record(&self, key: &RecordKey, begun: &BegunRecord) -> Result<(), OperationError> {
+        self.records.discard(key.as_str(), begun.state).await
     }
 
     /// The same; one that does not count is none.
