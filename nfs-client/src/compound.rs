@@ -130,10 +130,11 @@ impl Compound {
         self.open(name.as_ref(), owner, Claim::New { attributes: SetAttributes::mode(mode) })
     }
 
-    /// WRITE of a text to the start of the file that was made just before, and to stable storage, and CLOSE. The file stays
-    /// current.
+    /// WRITE of a text to the start of the file that was made just before, and to stable storage, CLOSE, and VERIFY that the file has
+    /// as many bytes as the text: a WRITE that took less is no error, so that the compound would go on. The file stays current.
     pub fn fill(self, text: impl AsRef<[u8]>) -> Self {
-        self.write(StateId::CURRENT, 0, text.as_ref().to_vec()).close(StateId::CURRENT)
+        let (text, size) = (text.as_ref().to_vec(), u64::try_from(text.as_ref().len()).unwrap_or(u64::MAX));
+        self.write(StateId::CURRENT, 0, text).close(StateId::CURRENT).push(Operation::VerifySize(size))
     }
 
     /// READ of the first bytes of the current file, without an open. INVAL, ISDIR or `WRONG_TYPE` if it is no file. Only for a compound

@@ -170,15 +170,47 @@ pub(crate) async fn a_text_without_room_is_named_and_nothing_is_left(world: &Wor
     let controller = world.controller();
     controller.create("first", &[]).await.unwrap();
     let tree = world.tree();
-    for parameters in [&[][..], &[("subDir", "place")]] {
-        server.inject(Fault::on(OpCode::Write, Effect::Status(NfsStatus::NoSpc)));
+    let cases = [true, false].map(|refuses| [&[][..], &[("subDir", "place")]].map(|parameters| (refuses, parameters)));
+    for (refuses, parameters) in cases.into_iter().flatten() {
+        if refuses {
+            server.inject(Fault::on(OpCode::Write, Effect::Status(NfsStatus::NoSpc)));
+        } else {
+            server.set_options(|options| options.max_write = 10);
+        }
         let error = controller.create("pvc-1", parameters).await.unwrap_err();
+        server.set_options(|options| options.max_write = usize::MAX);
         assert_eq!(error.code(), Code::ResourceExhausted, "{}", error.message());
         assert_eq!((world.tree(), server.opens()), (tree.clone(), 0), "{parameters:?}");
         controller.create("pvc-1", parameters).await.unwrap();
         controller.delete(&controller.id("pvc-1")).await.unwrap();
         world.until_reaped().await;
     }
+}
+
+/// Whoever has begun a record knows that nobody is about to write it.
+pub(crate) async fn an_attempt_goes_on_from_its_own_record_at_once(world: &World) {
+    let controller = world.controller();
+    controller.create("first", &[]).await.unwrap();
+    world.as_fake().inject(Fault::on(OpCode::Write, Effect::Status(NfsStatus::Stale)));
+    controller.create("pvc-1", &[]).await.unwrap();
+}
+
+/// A note without its text names nothing, so nothing is put aside by it.
+pub(crate) async fn nothing_is_put_aside_by_half_a_note(world: &World) {
+    let (server, controller) = (world.as_fake(), world.controller());
+    let id = controller.create("pvc-1", &[("subDir", "team/data")]).await.unwrap().id;
+    world.make_file("team/data/precious");
+    server.set_options(|options| {
+        (options.quota_trees, options.max_write) = (vec![format!("{}/team", world.share())], 10);
+    });
+    let tree = world.tree();
+    let error = controller.delete(&id).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted, "{}", error.message());
+    assert_eq!(world.tree(), tree);
+    server.set_options(|options| options.max_write = usize::MAX);
+    controller.delete(&id).await.unwrap();
+    world.until_reaped().await;
+    assert_eq!(world.places(), ["team"]);
 }
 
 /// On files the server gives everybody what the driver's folders may not give.

@@ -210,6 +210,8 @@ mod no_links {
                     a_text_that_is_written_while_it_is_read_stays,
                     a_share_that_keeps_something_does_not_change_its_form,
                     a_text_without_room_is_named_and_nothing_is_left,
+                    an_attempt_goes_on_from_its_own_record_at_once,
+                    nothing_is_put_aside_by_half_a_note,
                     what_an_fs_group_could_have_written_does_not_count,
                     a_share_keeps_the_form_of_its_entries;
             }

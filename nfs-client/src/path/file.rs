@@ -20,8 +20,8 @@ impl Client {
     /// [`call`](Self::call) for a compound that may make small files ([`Compound::create_file`], [`Compound::fill`]).
     ///
     /// Where an operation between the two fails, the file is there, closed, and perhaps without its text. A WRITE that took less
-    /// than it was given, as RFC 8881 §18.32 lets a server do, counts as one that failed with NOSPC, although what follows it
-    /// has been done.
+    /// than it was given, as RFC 8881 §18.32 lets a server do, counts as one that failed with NOSPC, and nothing that follows it
+    /// but the CLOSE has been done.
     pub async fn call_whole(&self, compound: Compound) -> Result<Replies, Error> {
         let (called, nothing) = (self.call(compound.clone()).await, Replies::default());
         let completed = match &called {

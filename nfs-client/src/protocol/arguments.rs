@@ -76,6 +76,8 @@ pub enum Operation {
     SetAttributes(SetAttributes),
     /// VERIFY that the object is the one that was seen, and untouched.
     Verify(ObjectState),
+    /// VERIFY that a file has so many bytes.
+    VerifySize(u64),
     /// CREATE of a directory.
     CreateDirectory {
         /// Its name.
@@ -168,7 +170,7 @@ impl Operation {
             Self::Lookup(_) => OpCode::Lookup,
             Self::GetAttributes(_) => OpCode::GetAttr,
             Self::SetAttributes(_) => OpCode::SetAttr,
-            Self::Verify(_) => OpCode::Verify,
+            Self::Verify(_) | Self::VerifySize(_) => OpCode::Verify,
             Self::CreateDirectory { .. } | Self::CreateSymlink { .. } => OpCode::Create,
             Self::ReadLink => OpCode::ReadLink,
             Self::Rename { .. } => OpCode::Rename,
@@ -200,6 +202,7 @@ impl Operation {
             | Self::Lookup(_)
             | Self::GetAttributes(_)
             | Self::Verify(_)
+            | Self::VerifySize(_)
             | Self::ReadLink
             | Self::ReadDirectory { .. }
             | Self::Open { .. }
@@ -222,6 +225,8 @@ impl Operation {
                 attributes.encode(writer);
             }
             Self::Verify(state) => state.encode(writer),
+            // An fattr4 of the size alone (RFC 8881 §18.31).
+            Self::VerifySize(size) => SetAttributes { size: Some(*size), ..SetAttributes::default() }.encode(writer),
             Self::CreateDirectory { name, attributes } => {
                 writer.u32(NF4DIR);
                 writer.opaque(name);

@@ -1,7 +1,7 @@
 //! Requests as the server reads them: the inverse of what the client writes.
 
 use nfs_client::{
-    Attributes, FileHandle, FileType, ObjectState, OpCode, Principal, SetAttributes,
+    Attributes, FileHandle, FileType, OpCode, Principal, SetAttributes,
     protocol::{AttributeMask, ChannelLimits, Claim, Operation, Sequence, SessionId, StateId},
 };
 use onc_rpc::{DecodeError, Reader};
@@ -95,7 +95,7 @@ fn decode_operation(code: OpCode, reader: &mut Reader<'_>) -> Result<Operation, 
             StateId::decode(reader)?;
             Operation::SetAttributes(attributes(reader)?)
         }
-        OpCode::Verify => Operation::Verify(seen(reader)?),
+        OpCode::Verify => verify(reader)?,
         OpCode::Create => decode_create(reader)?,
         OpCode::ReadLink => Operation::ReadLink,
         OpCode::Rename => Operation::Rename { old: bytes(reader)?, new: bytes(reader)? },
@@ -168,12 +168,16 @@ fn bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
     reader.opaque("bytes", MAX_BYTES).map(<[u8]>::to_vec)
 }
 
-fn seen(reader: &mut Reader<'_>) -> Result<ObjectState, DecodeError> {
+fn verify(reader: &mut Reader<'_>) -> Result<Operation, DecodeError> {
     let attributes = Attributes::decode(reader)?;
+    if let (Some(size), None) = (attributes.size, attributes.change) {
+        return Ok(Operation::VerifySize(size));
+    }
     // Only of a file.
     let file_type = attributes.size.and(Some(FileType::Regular));
     Attributes { file_type, ..attributes }
         .state()
+        .map(Operation::Verify)
         .ok_or(DecodeError::BadValue { what: "attributes to verify", value: 0 })
 }
 
@@ -225,6 +229,7 @@ mod tests {
                     )
                 }
             ),
+            any::<u64>().prop_map(Operation::VerifySize),
             (any_name(), any_attributes())
                 .prop_map(|(name, attributes)| Operation::CreateDirectory { name, attributes }),
             (any_name(), any_name()).prop_map(|(name, target)| Operation::CreateSymlink { name, target }),

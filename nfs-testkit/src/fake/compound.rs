@@ -205,6 +205,11 @@ impl State {
                     return Err(NfsStatus::NotSame);
                 }
             }
+            Operation::VerifySize(size) => {
+                if self.tree.attributes(at.current()?, None)?.size != Some(*size) {
+                    return Err(NfsStatus::NotSame);
+                }
+            }
             Operation::CreateDirectory { name, attributes } => {
                 let content = Content::Directory(Entries::new());
                 at.current = Some(self.create(&at.user, at.current()?, name, content, attributes)?);

@@ -32,6 +32,13 @@ struct Planned {
     makes: bool,
 }
 
+impl Planned {
+    /// Whether it makes nothing but an entry that says what is to come.
+    fn announces(&self) -> bool {
+        matches!(self.step, Step::Hold | Step::Note)
+    }
+}
+
 /// What has to hold before a request does anything.
 #[derive(Debug, Clone)]
 struct Guard {
@@ -172,6 +179,13 @@ impl Steps {
             // A single group that is too long for the server is refused by the client, which names the limit.
             let fits = |request: &Request| request.groups == 1 || limits.admits(&request.compound);
             let Some(request) = (1..=left.len()).rev().map(request).find(fits) else { break };
+            // What only announces a step, and is exclusive, needs no guard where there is no room for one.
+            let announces = left.first().and_then(|group| group.first()).is_some_and(Planned::announces);
+            let request = if announces && !limits.admits(&request.compound) {
+                Request::new(site.faults(), None, &left[..1], made)
+            } else {
+                request
+            };
             let called = if request.is_empty() {
                 Ok(Replies::default())
             } else {

@@ -126,9 +126,11 @@ async fn remove(
     match (aside, &sent) {
         (Some((_, parent)), Ok(())) => share.apart().insert(parent.clone()),
         // It cannot be renamed there either.
-        (Some((aside, _)), Err(failure)) if matches!(failure.step, Some(Step::NoteText | Step::Aside)) => {
-            // A link that stays all the same goes when nobody can be at work any more.
-            let request = Compound::new().put_handle(&store.trash).remove(&aside.link);
+        (Some((aside, parent)), Err(failure)) if matches!(failure.step, Some(Step::NoteText | Step::Aside)) => {
+            // Only if the directory is where it was: without its note nobody would find it. A note that stays all the same goes when
+            // nobody can be at work any more.
+            let there = Compound::new().put_handle(parent).lookup(record.path.leaf());
+            let request = there.put_handle(&store.trash).remove(&aside.link);
             let _either_way = store.site.client().call(request).await;
         }
         _ => {}
