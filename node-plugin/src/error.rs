@@ -4,6 +4,8 @@
 //! `ALREADY_EXISTS` for a target that shows something else, `FAILED_PRECONDITION` for a volume that may not be at a second place, `ABORTED` while another
 //! call for the same target runs, `NOT_FOUND` for statistics of what is not there.
 
+pub(crate) mod remedy;
+
 use csi_runtime::Coded;
 use csi_runtime::decode::DecodeError;
 use tonic::Code;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::mounter::Fault;
-use crate::pool::Others;
+use crate::server::Others;
 
 fn io_error() -> io::Error {
     io::Error::other("broken")

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`service`], [`error`] | the CSI Node service and its codes |
 //! | [`publish`], [`unpublish`], [`stats`] | the operations |
-//! | [`pool`], [`share`] | one superblock per share, and how its mounts are recognised |
+//! | [`pool`], [`share`] | one superblock per share |
+//! | [`recognise`] | what a mount of the table shows |
 //! | [`server`] | names, addresses, and whether an NFS server answers |
 //! | [`mounter`], [`mountinfo`] | the kernel |
 //! | [`worker`], [`ticket`] | threads that may be lost, and publishes that are given up |
@@ -20,6 +21,7 @@ pub mod mountinfo;
 pub mod node;
 pub mod pool;
 pub mod publish;
+pub mod recognise;
 pub mod registration;
 pub mod server;
 pub mod service;

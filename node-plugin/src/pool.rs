@@ -3,6 +3,8 @@
 //! The pool is the directory that it is mounted in. Which shares are in it, and which have clones, is read from the mount table each time; after a
 //! restart it is as it was.
 
+mod error;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, DirBuilder};
@@ -16,11 +18,14 @@ use std::time::{Duration, Instant};
 use volume::Server;
 use volume::mount_options::MountAttributes;
 
+pub use error::MountError;
+
 use crate::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::node::{Inner, Node};
-use crate::server::{ServerFault, Servers};
-use crate::share::{Share, Wanted, is_below, lane_of, pooled};
+use crate::recognise::{is_below, lane_of, pooled};
+use crate::server::{Attempt, Attempts, Others, Servers};
+use crate::share::{Share, Wanted};
 use crate::worker::{Lane, Purpose};
 
 /// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
@@ -39,134 +44,6 @@ pub struct Pool<R> {
     unpoolable: Mutex<HashMap<String, Instant>>,
     /// When a share was last seen in use.
     used: Mutex<HashMap<PathBuf, Instant>>,
-}
-
-/// Why there is no mount from a server.
-#[derive(Debug, thiserror::Error)]
-pub enum MountError {
-    /// None of the server's addresses answers as an NFS server.
-    #[error("cannot mount {location}{others}")]
-    Server {
-        /// What was to be mounted.
-        location: String,
-        /// What the server's other addresses said.
-        others: Others,
-        /// What one of them said.
-        #[source]
-        source: ServerFault,
-    },
-    /// The kernel, or the server through it, refused.
-    #[error("cannot mount {location}{others}: {}", explain(source.cause()))]
-    Refused {
-        /// What was to be mounted.
-        location: String,
-        /// What the server's other addresses said.
-        others: Others,
-        /// The call that failed.
-        #[source]
-        source: Fault,
-    },
-    /// The share is mounted, but the volume's directory cannot be reached.
-    #[error("cannot use {location}: {}", explain(source.cause()))]
-    Directory {
-        /// The directory.
-        location: String,
-        /// The call that failed.
-        #[source]
-        source: Fault,
-    },
-    /// The plugin's own directory.
-    #[error("cannot use {} for the pool of mounts", path.display())]
-    Pool {
-        /// The directory.
-        path: PathBuf,
-        /// The disk's answer.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// Addresses of a server that were tried besides the one that an error is about, in a few words each: a server with one bad address among good ones
-/// is found only by whoever is told all of them.
-#[derive(Debug, Default)]
-pub struct Others(Vec<String>);
-
-impl fmt::Display for Others {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, " (also tried: {})", self.0.join("; ")) }
-    }
-}
-
-/// What came of the attempt at one address.
-enum Attempt {
-    Asked(ServerFault),
-    Mounted(Fault),
-}
-
-impl Attempt {
-    /// What came of it, in a few words.
-    fn finding(&self, address: SocketAddr) -> String {
-        match self {
-            Self::Asked(fault) => fault.finding(),
-            Self::Mounted(fault) => format!("{address} stopped answering: {fault}"),
-        }
-    }
-
-    fn into_error(self, location: String, others: Others) -> MountError {
-        match self {
-            Self::Asked(source) => MountError::Server { location, others, source },
-            Self::Mounted(source) => MountError::Refused { location, others, source },
-        }
-    }
-}
-
-/// The error of a server none of whose addresses could be mounted from. The resolver may give them in another order each time, so they are told in one
-/// of their own: the same trouble reads the same.
-fn none_of(location: String, host: String, mut attempts: Vec<(SocketAddr, Attempt)>) -> MountError {
-    let Some(first) = (0..attempts.len()).min_by_key(|&nth| attempts[nth].0) else {
-        let source = ServerFault::NoAddress { host };
-        return MountError::Server { location, others: Others::default(), source };
-    };
-    let (_, first) = attempts.swap_remove(first);
-    first.into_error(location, others(attempts))
-}
-
-fn others(mut attempts: Vec<(SocketAddr, Attempt)>) -> Others {
-    attempts.sort_by_key(|(address, _)| *address);
-    Others(attempts.into_iter().map(|(address, attempt)| attempt.finding(address)).collect())
-}
-
-/// Cause and remedy, for whoever reads the event.
-fn explain(cause: Cause) -> &'static str {
-    match cause {
-        Cause::AccessDenied => {
-            "the server denies access; its export rules must list this node, and where they demand a port below 1024 all volumes of the server need the \
-             mount option resvport"
-        }
-        Cause::NoSuchDirectory => {
-            "the server has no such directory, or does not export it to this node; check the share's path, that the volume was not removed, and the \
-             export rules (some servers answer so where those demand a port below 1024: mount option resvport)"
-        }
-        Cause::NotADirectory => {
-            "it is no directory; check the share's path, and what has taken the directory's place on the server"
-        }
-        Cause::SymbolicLink => {
-            "a symbolic link stands in its path, and those are not followed; put a directory there, or name the link's target as the share"
-        }
-        Cause::Version => {
-            "the server does not serve the NFS version that was asked for; enable it there or set the mount option vers"
-        }
-        Cause::Unreachable => {
-            "the server stopped answering; check that it runs, and the network between it and this node"
-        }
-        Cause::Stale => {
-            "the server came back with other file handles; it is mounted afresh once the pods that use its volumes on this node are gone: delete them"
-        }
-        Cause::Option => "the kernel refuses a mount option; check mountOptions in the StorageClass and the volume",
-        Cause::NoClient => "the node's kernel has no NFS client; load the module nfs",
-        Cause::NotPrivileged => "the plugin may not mount; its container needs privileged: true",
-        Cause::Other => "the mount failed; the kernel log of this node may say why",
-    }
 }
 
 impl<R> Pool<R> {
@@ -282,10 +159,10 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         attributes: MountAttributes,
         then: impl Fn(M::Tree) -> Result<T, Fault>,
     ) -> Result<T, MountError> {
-        let mut attempts = Vec::new();
+        let mut attempts = Attempts::default();
         for address in self.addresses(&share.server, &location)? {
             if let Err(fault) = self.servers.ping(address) {
-                attempts.push((address, Attempt::Asked(fault)));
+                attempts.push(address, Attempt::Asked(fault));
                 continue;
             }
             let options = share.options.superblock();
@@ -299,13 +176,13 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                     self.metrics.failed_mounts.inc();
                     if fault.cause() != Cause::Unreachable {
                         // The server has answered: its other addresses would say the same.
-                        return Err(Attempt::Mounted(fault).into_error(location, others(attempts)));
+                        return Err(MountError::of(location, (Attempt::Mounted(fault), attempts.others())));
                     }
-                    attempts.push((address, Attempt::Mounted(fault)));
+                    attempts.push(address, Attempt::Mounted(fault));
                 }
             }
         }
-        Err(none_of(location, share.server.host().to_owned(), attempts))
+        Err(MountError::of(location, attempts.none_of(share.server.host())))
     }
 
     fn addresses(&self, server: &Server, location: &str) -> Result<Vec<SocketAddr>, MountError> {

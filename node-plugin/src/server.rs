@@ -4,6 +4,7 @@
 //! a long wait. So the plugin resolves the name itself and sends each address the cheapest question of the protocol, procedure 0 of NFS version 4
 //! (RFC 5531, RFC 8881 §18.1), which every NFS server answers and nothing else does.
 
+mod attempts;
 mod null_call;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+pub use attempts::Others;
+pub(crate) use attempts::{Attempt, Attempts};
 use null_call::Answer;
 use onc_rpc::AuthStatus;
 use volume::Server;

@@ -9,8 +9,9 @@ use volume::VolumeId;
 use crate::mounter::{Mounter, Usage};
 use crate::mountinfo::Entry;
 use crate::node::Node;
+use crate::recognise::{is_below, lane_of};
 use crate::server::Servers;
-use crate::share::{Share, is_below, lane_of};
+use crate::share::Share;
 use crate::target::{self, TargetError};
 use crate::worker::WorkError;
 

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::mounter::{Mounter, Unmount};
 use crate::mountinfo::{Entry, MountTable};
 use crate::node::Node;
+use crate::recognise::lane_of;
 use crate::server::Servers;
-use crate::share::lane_of;
 use crate::target::{self, TargetError};
 use crate::worker::{Lane, Purpose, WorkError};
 

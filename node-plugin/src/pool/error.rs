@@ -1,0 +1,63 @@
+//! Why there is no mount from a server.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::error::remedy::explain;
+use crate::mounter::Fault;
+use crate::server::{Attempt, Others, ServerFault};
+
+/// Why there is no mount from a server.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// None of the server's addresses answers as an NFS server.
+    #[error("cannot mount {location}{others}")]
+    Server {
+        /// What was to be mounted.
+        location: String,
+        /// What the server's other addresses said.
+        others: Others,
+        /// What one of them said.
+        #[source]
+        source: ServerFault,
+    },
+    /// The kernel, or the server through it, refused.
+    #[error("cannot mount {location}{others}: {}", explain(source.cause()))]
+    Refused {
+        /// What was to be mounted.
+        location: String,
+        /// What the server's other addresses said.
+        others: Others,
+        /// The call that failed.
+        #[source]
+        source: Fault,
+    },
+    /// The share is mounted, but the volume's directory cannot be reached.
+    #[error("cannot use {location}: {}", explain(source.cause()))]
+    Directory {
+        /// The directory.
+        location: String,
+        /// The call that failed.
+        #[source]
+        source: Fault,
+    },
+    /// The plugin's own directory.
+    #[error("cannot use {} for the pool of mounts", path.display())]
+    Pool {
+        /// The directory.
+        path: PathBuf,
+        /// The disk's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl MountError {
+    /// What came of the attempt at one address, and of those at the others.
+    pub(super) fn of(location: String, (attempt, others): (Attempt, Others)) -> Self {
+        match attempt {
+            Attempt::Asked(source) => Self::Server { location, others, source },
+            Attempt::Mounted(source) => Self::Refused { location, others, source },
+        }
+    }
+}
