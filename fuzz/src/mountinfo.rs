@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use node_plugin::mountinfo::{Device, Entry, MountTable};
+use node_plugin::mountinfo::{Device, Entry, MountTable, SuperOptions};
 use volume::mount_options::MountAttributes;
 
 use super::{SEPARATOR, assert_readable};
@@ -19,12 +19,15 @@ pub fn check(input: &[u8]) {
     let pieces: Vec<&[u8]> = input.split(|&byte| byte == SEPARATOR).collect();
     let entries = pieces.chunks_exact(3).zip(1u32..).map(|(paths, number)| Entry {
         id: number.into(),
+        // Each upon the next, whatever their places.
+        parent: u64::from(number) + 1,
         device: Device { major: 0, minor: number },
         root: path(paths[0]),
         mount_point: path(paths[1]),
         attributes: MountAttributes { read_only: true, strictatime: true, ..MountAttributes::default() },
         fs_type: "nfs4".to_owned(),
         source: String::from_utf8_lossy(paths[2]).into_owned(),
+        options: SuperOptions::new(format!("rw,vers={number}")),
     });
     assert_written_and_read(&MountTable::new(entries.collect()));
 }
@@ -42,14 +45,15 @@ fn assert_written_and_read(table: &MountTable) {
         assert_eq!(table.top(&entry.mount_point), stack.last().copied());
         assert!(stack.contains(&entry));
         assert!(table.of_device(entry.device).any(|other| other == entry));
+        assert!(entry.options.get("vers").is_none_or(|value| entry.options.as_str().contains(value)));
         assert!(entry.location().len() <= entry.source.len() + 3 * entry.root.as_os_str().len());
     }
 }
 
 /// A line as `show_mountinfo` of the kernel writes it (`fs/proc_namespace.c`).
 fn line(entry: &Entry) -> Vec<u8> {
-    let Entry { id, device, root, mount_point, attributes, fs_type, source } = entry;
-    let mut line = format!("{id} 1 {device} ").into_bytes();
+    let Entry { id, parent, device, root, mount_point, attributes, fs_type, source, options } = entry;
+    let mut line = format!("{id} {parent} {device} ").into_bytes();
     line.extend(escaped(root.as_os_str().as_bytes()));
     line.push(b' ');
     line.extend(escaped(mount_point.as_os_str().as_bytes()));
@@ -66,7 +70,9 @@ fn line(entry: &Entry) -> Vec<u8> {
     }
     line.extend(format!(" shared:7 master:1 - {fs_type} ").bytes());
     line.extend(escaped(source.as_bytes()));
-    line.extend(b" rw\n");
+    line.push(b' ');
+    line.extend(escaped(options.as_str().as_bytes()));
+    line.push(b'\n');
     line
 }
 

@@ -49,7 +49,7 @@ impl Coded for PublishError {
             Self::Target(error) => target(error),
             Self::Busy(_) | Self::Revoked(_) => Code::Aborted,
             Self::OtherMount { .. } => Code::AlreadyExists,
-            Self::InUse { .. } => Code::FailedPrecondition,
+            Self::InUse { .. } | Self::Weaker { .. } => Code::FailedPrecondition,
             Self::Work(error) => work(error),
             Self::Mount(error) => mount(error),
             Self::Attach { source, .. } => cause(source.cause()),
@@ -102,6 +102,7 @@ fn mount(error: &MountError) -> Code {
     match error {
         MountError::Server { source, .. } => server(source),
         MountError::Refused { source, .. } | MountError::Directory { source, .. } => cause(source.cause()),
+        MountError::Weaker { .. } => Code::FailedPrecondition,
         MountError::Pool { .. } => Code::Internal,
     }
 }

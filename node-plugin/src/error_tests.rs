@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::mounter::Fault;
+use crate::recognise::Weaker;
 use crate::server::Others;
 
 fn io_error() -> io::Error {
@@ -69,9 +70,16 @@ fn causes() -> Vec<(Fault, Code)> {
     ]
 }
 
+fn weaker() -> Weaker {
+    Weaker { asked: "xprtsec=tls".to_owned(), found: "xprtsec=none".to_owned() }
+}
+
 fn mounts() -> Vec<(MountError, Code)> {
     let location = || "nfs:/export/pvc-1".to_owned();
-    let mut mounts = vec![(MountError::Pool { path: path(), source: io_error() }, Code::Internal)];
+    let mut mounts = vec![
+        (MountError::Pool { path: path(), source: io_error() }, Code::Internal),
+        (MountError::Weaker { location: location(), weaker: weaker() }, Code::FailedPrecondition),
+    ];
     mounts.extend(
         servers().into_iter().map(|(source, code)| {
             (MountError::Server { location: location(), others: Others::default(), source }, code)
@@ -115,6 +123,7 @@ fn publish() {
         (PublishError::Revoked(path()), Code::Aborted),
         (PublishError::OtherMount { target: path(), found: "tmpfs".to_owned() }, Code::AlreadyExists),
         (PublishError::InUse { volume: "v".to_owned(), elsewhere: path() }, Code::FailedPrecondition),
+        (PublishError::Weaker { target: path(), weaker: weaker() }, Code::FailedPrecondition),
         (PublishError::Table(io_error()), Code::Internal),
     ];
     errors.extend(targets().into_iter().map(|(error, code)| (error.into(), code)));

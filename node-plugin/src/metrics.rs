@@ -17,6 +17,10 @@ pub struct NodeMetrics {
     pub(crate) fresh_mounts: Counter,
     /// Fresh mounts that failed.
     pub(crate) failed_mounts: Counter,
+    /// Publishes of what was mounted already.
+    pub(crate) republished: Counter,
+    /// Of them, those that ask for other options.
+    pub(crate) republished_otherwise: Counter,
     /// Mounts that were detached because they could not be unmounted.
     pub(crate) detached: Counter,
     workers: Watched,
@@ -31,12 +35,20 @@ impl NodeMetrics {
         let node = Self {
             fresh_mounts: Counter::default(),
             failed_mounts: Counter::default(),
+            republished: Counter::default(),
+            republished_otherwise: Counter::default(),
             detached: Counter::default(),
             workers: Watched::default(),
         };
         metrics.register(|registry| {
             registry.register("fresh_mounts", "Mounts made by asking a server", node.fresh_mounts.clone());
             registry.register("failed_mounts", "Fresh mounts that failed", node.failed_mounts.clone());
+            registry.register("republished", "Publishes of what was mounted already", node.republished.clone());
+            registry.register(
+                "republished_otherwise",
+                "Of them, those that ask for other options than are in force",
+                node.republished_otherwise.clone(),
+            );
             registry.register(
                 "detached_mounts",
                 "Mounts detached because they could not be unmounted",

@@ -75,6 +75,9 @@ pub trait Mounter: Send + Sync + 'static {
     /// Opens the mount at a place. *May hang.*
     fn open(&self, at: &Path) -> Result<Self::Root, Fault>;
 
+    /// The superblock of what was opened, without asking a server.
+    fn device(&self, root: &Self::Root) -> Result<Device, Fault>;
+
     /// Clones a mount, or the directory `below` its root, with flags of its own. Symbolic links are not followed and nothing outside `from` is
     /// reached. Fails with `EINVAL` if the mount was undone meanwhile. *May hang.*
     fn clone_tree(

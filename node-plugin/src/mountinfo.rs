@@ -3,6 +3,7 @@
 //! Every question of the form "is it mounted?" is answered from here. Reading the table never touches a mounted file system, so a server that
 //! does not answer cannot hold it up.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
@@ -24,6 +25,8 @@ pub struct Device {
 pub struct Entry {
     /// Unique while the mount exists, reused afterwards.
     pub id: u64,
+    /// The mount that it is mounted upon.
+    pub parent: u64,
     /// Superblock.
     pub device: Device,
     /// Which directory of the superblock is mounted, as a path from its root. NFS always says `/` and puts the directory into `source` instead.
@@ -36,9 +39,17 @@ pub struct Entry {
     pub fs_type: String,
     /// What is mounted; for NFS `host:/path`, the path being that of this very mount.
     pub source: String,
+    /// What is true of the superblock, however it was asked for.
+    pub options: SuperOptions,
 }
 
-/// All mounts that the process sees, in the order in which the kernel lists them: of two at one place the later one is on top.
+/// Options of a superblock as its file system shows them: `rw,vers=4.1,sec=sys,addr=10.0.0.5`. What the kernel has negotiated, or taken over from a
+/// mount that was there before, is seen here and nowhere else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SuperOptions(String);
+
+/// All mounts that the process sees, in the order in which the kernel lists them. It says nothing about which of two at one place is on top: that was
+/// the order of attachment before Linux 6.8 and is that of creation since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MountTable {
     entries: Vec<Entry>,
@@ -60,6 +71,29 @@ impl Entry {
     }
 }
 
+impl SuperOptions {
+    /// The options of this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of an option that has one and is shown, without the quotes in which the kernel puts one that holds commas.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut quoted = false;
+        let mut options = self.0.split(move |character| {
+            quoted ^= character == '"';
+            character == ',' && !quoted
+        });
+        let value = options.find_map(|option| option.strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+    }
+}
+
 impl MountTable {
     /// A table of these mounts, in this order.
     pub fn new(entries: Vec<Entry>) -> Self {
@@ -78,14 +112,23 @@ impl MountTable {
         &self.entries
     }
 
-    /// The mounts stacked at a place, bottom first.
+    /// The mounts stacked at a place, bottom first: each is mounted upon the one below it.
     pub fn stack(&self, at: &Path) -> Vec<&Entry> {
-        self.entries.iter().filter(|entry| entry.mount_point == at).collect()
+        let mut stack: Vec<&Entry> = self.entries.iter().filter(|entry| entry.mount_point == at).collect();
+        if stack.len() > 1 {
+            let below: HashMap<u64, u64> = stack.iter().map(|entry| (entry.id, entry.parent)).collect();
+            let height = |entry: &&Entry| {
+                let under = std::iter::successors(below.get(&entry.id), |parent| below.get(parent));
+                under.take(below.len()).count()
+            };
+            stack.sort_by_cached_key(height);
+        }
+        stack
     }
 
     /// The mount that is seen at a place.
     pub fn top(&self, at: &Path) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.mount_point == at)
+        self.stack(at).pop()
     }
 
     /// The mounts of one superblock.
@@ -104,7 +147,7 @@ impl fmt::Display for Device {
 fn entry(line: &[u8]) -> Option<Entry> {
     let mut fields = line.split(|&byte| byte == b' ');
     let id = text(fields.next()?)?.parse().ok()?;
-    let _parent = fields.next()?;
+    let parent = text(fields.next()?)?.parse().ok()?;
     let (major, minor) = text(fields.next()?)?.split_once(':')?;
     let device = Device { major: major.parse().ok()?, minor: minor.parse().ok()? };
     let root = path(fields.next()?);
@@ -112,12 +155,17 @@ fn entry(line: &[u8]) -> Option<Entry> {
     let attributes = attributes(text(fields.next()?)?);
     fields.by_ref().find(|field| *field == b"-")?;
     let fs_type = text(fields.next()?)?.to_owned();
-    let source = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
-    Some(Entry { id, device, root, mount_point, attributes, fs_type, source })
+    let source = lossy(fields.next()?);
+    let options = SuperOptions(lossy(fields.next()?));
+    Some(Entry { id, parent, device, root, mount_point, attributes, fs_type, source, options })
 }
 
 fn text(field: &[u8]) -> Option<&str> {
     std::str::from_utf8(field).ok()
+}
+
+fn lossy(field: &[u8]) -> String {
+    String::from_utf8_lossy(&unescape(field)).into_owned()
 }
 
 fn path(field: &[u8]) -> PathBuf {

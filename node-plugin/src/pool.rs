@@ -15,18 +15,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use volume::Server;
+use rustix::io::Errno;
 use volume::mount_options::MountAttributes;
+use volume::{Server, SubPath};
 
 pub use error::MountError;
 
 use crate::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::node::{Inner, Node};
-use crate::recognise::{is_below, lane_of, pooled};
+use crate::recognise::{Weaker, is_below, lane_of, pooled};
 use crate::server::{Attempt, Attempts, Others, Servers};
 use crate::share::{Share, Wanted};
-use crate::worker::{Lane, Purpose};
+use crate::worker::Lane;
 
 /// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
 const READ_AHEAD_FACTOR: u64 = 15;
@@ -94,24 +95,9 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
     /// A tree of what is wanted, attached nowhere, and the lane in which a mount of it is to be undone. Runs in the share's lane; may hang.
     pub(crate) fn tree(&self, wanted: &Wanted) -> Result<(M::Tree, Lane), MountError> {
         let share = &wanted.share;
-        let known = lock(&self.pool.roots).get(&share.pool_name()).cloned();
-        if let Some(root) = known {
-            match self.clone_from(&root, wanted) {
-                // The mount was undone behind our back, or its server is another one by now: look again.
-                Err(MountError::Directory { source, .. }) if matches!(source.cause(), Cause::Option | Cause::Stale) => {
-                    lock(&self.pool.roots).remove(&share.pool_name());
-                }
-                cloned => return cloned.map(|tree| (tree, share.lane())),
-            }
-        }
-        if !self.pool.is_unpoolable(share, Instant::now()) {
-            match self.ensure_pooled(share) {
-                Ok(root) => {
-                    let tree = self.clone_from(&root, wanted)?;
-                    // Not before: attempts in vain must not keep alive what the server has forgotten.
-                    self.pool.touch(self.pool.path(share));
-                    return Ok((tree, share.lane()));
-                }
+        let known = lock(&self.pool.roots).contains_key(&share.pool_name());
+        if known || !self.pool.is_unpoolable(share, Instant::now()) {
+            match self.tree_of(share, wanted.below.as_ref(), wanted) {
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })
                     if wanted.below.is_some()
@@ -120,17 +106,37 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                     tracing::info!(share = share.location(), reason = %source, "the share cannot be mounted as a whole: mounting volumes one by one");
                     lock(&self.pool.unpoolable).insert(share.pool_name(), Instant::now());
                 }
-                Err(error) => return Err(error),
+                pooled => return pooled.map(|tree| (tree, share.lane())),
             }
         }
-        let location = wanted.location();
-        let lane = Lane { key: location.clone(), label: location.clone(), purpose: Purpose::Work };
-        self.mount_fresh(share, location, wanted.attributes, Ok).map(|tree| (tree, lane))
+        let alone = wanted.alone().ok_or_else(|| MountError::Directory {
+            location: wanted.location(),
+            source: Fault::new("mount", Errno::NAMETOOLONG),
+        })?;
+        self.tree_of(&alone, None, wanted).map(|tree| (tree, alone.lane()))
     }
 
-    fn clone_from(&self, root: &M::Root, wanted: &Wanted) -> Result<M::Tree, MountError> {
-        let cloned = self.mounter.clone_tree(root, wanted.below.as_ref(), wanted.attributes);
-        cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
+    /// A tree from the share's mount in the pool, which is made if need be.
+    fn tree_of(&self, share: &Share, below: Option<&SubPath>, wanted: &Wanted) -> Result<M::Tree, MountError> {
+        let clone_from = |root: &M::Root| {
+            let cloned = self.mounter.clone_tree(root, below, wanted.attributes);
+            cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
+        };
+        let known = lock(&self.pool.roots).get(&share.pool_name()).cloned();
+        if let Some(root) = known {
+            match clone_from(&root) {
+                // The mount was undone behind our back, or its server is another one by now: look again.
+                Err(MountError::Directory { source, .. }) if matches!(source.cause(), Cause::Option | Cause::Stale) => {
+                    lock(&self.pool.roots).remove(&share.pool_name());
+                }
+                cloned => return cloned,
+            }
+        }
+        let root = self.ensure_pooled(share)?;
+        let tree = clone_from(&root)?;
+        // Not before: attempts in vain must not keep alive what the server has forgotten.
+        self.pool.touch(self.pool.path(share));
+        Ok(tree)
     }
 
     /// Mounts the share in the pool unless it is there, and opens it. May hang.
@@ -140,25 +146,37 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         let table = self.mounter.table().map_err(failed)?;
         if table.top(&path).is_none() {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
-            let attach = |tree| self.mounter.attach(tree, &path);
-            self.mount_fresh(share, share.location(), MountAttributes::default(), attach)?;
+            self.mount_fresh(share, &path)?;
             self.set_read_ahead(share, &path);
             tracing::info!(share = share.location(), at = %path.display(), "share mounted");
         }
-        let opened = self.mounter.open(&path);
-        let root = Arc::new(opened.map_err(|source| MountError::Directory { location: share.location(), source })?);
+        let root = Arc::new(self.open_pooled(share, &path)?);
         lock(&self.pool.roots).insert(share.pool_name(), Arc::clone(&root));
         Ok(root)
     }
 
+    /// Opens the share's mount in the pool, if it is what the table shows, and protected as was asked for. May hang.
+    fn open_pooled(&self, share: &Share, path: &Path) -> Result<M::Root, MountError> {
+        let failed = |source| MountError::Pool { path: path.to_owned(), source };
+        let of_share = |source| MountError::Directory { location: share.location(), source };
+        let root = self.mounter.open(path).map_err(of_share)?;
+        let opened = self.mounter.device(&root).map_err(of_share)?;
+        let table = self.mounter.table().map_err(failed)?;
+        // A publish must never reach the node's own directory, which is what lies there when the mount is gone.
+        let Some(entry) = table.top(path).filter(|entry| entry.device == opened) else {
+            return Err(failed(io::Error::other("the mount has changed meanwhile")));
+        };
+        let Some(weaker) = Weaker::find(&share.options, &entry.options) else { return Ok(root) };
+        drop(root);
+        if let Err(error) = self.mounter.unmount(path, Unmount::Plain) {
+            tracing::warn!(share = share.location(), error = %error, "a mount without its protection stays in the pool, unused");
+        }
+        Err(MountError::Weaker { location: share.location(), weaker })
+    }
+
     /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang.
-    fn mount_fresh<T>(
-        &self,
-        share: &Share,
-        location: String,
-        attributes: MountAttributes,
-        then: impl Fn(M::Tree) -> Result<T, Fault>,
-    ) -> Result<T, MountError> {
+    fn mount_fresh(&self, share: &Share, at: &Path) -> Result<(), MountError> {
+        let location = share.location();
         let mut attempts = Attempts::default();
         for address in self.addresses(&share.server, &location)? {
             if let Err(fault) = self.servers.ping(address) {
@@ -166,11 +184,12 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 continue;
             }
             let options = share.options.superblock();
+            let attributes = MountAttributes::default();
             let request = MountRequest { source: location.clone(), address, options, attributes };
-            match self.mounter.mount(&request).and_then(&then) {
-                Ok(mounted) => {
+            match self.mounter.mount(&request).and_then(|tree| self.mounter.attach(tree, at)) {
+                Ok(()) => {
                     self.metrics.fresh_mounts.inc();
-                    return Ok(mounted);
+                    return Ok(());
                 }
                 Err(fault) => {
                     self.metrics.failed_mounts.inc();
@@ -191,7 +210,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
     }
 
     /// Best effort: a smaller read-ahead is slower, not wrong.
-    pub(crate) fn set_read_ahead(&self, share: &Share, path: &Path) {
+    fn set_read_ahead(&self, share: &Share, path: &Path) {
         let kib = READ_AHEAD_FACTOR * u64::from(share.options.rsize()) / 1024;
         let set = self.mounter.table().and_then(|table| match table.top(path) {
             Some(entry) => self.mounter.set_read_ahead(entry.device, kib),

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use csi_runtime::inflight::Guard;
 use volume::{AccessMode, MountOptions, VolumeContext};
 
 use crate::mounter::{Fault, Mounter};
+use crate::mountinfo::{Entry, MountTable};
 use crate::node::{Inner, Node, Published};
 use crate::pool::MountError;
-use crate::recognise::Verdict;
+use crate::recognise::{Verdict, Weaker, lane_of};
 use crate::server::Servers;
 use crate::share::{Share, Wanted};
 use crate::target::{self, TargetError};
@@ -60,6 +62,17 @@ pub enum PublishError {
         /// Where it is in use.
         elsewhere: PathBuf,
     },
+    /// The target shows the volume, without a protection that was asked for.
+    #[error(
+        "{} shows the volume with {}, where {} is asked for: restart the pod, after every pod of this server on the node has ended",
+        target.display(), weaker.found, weaker.asked
+    )]
+    Weaker {
+        /// The target.
+        target: PathBuf,
+        /// What it lacks.
+        weaker: Weaker,
+    },
     /// The share's thread.
     #[error(transparent)]
     Work(#[from] WorkError),
@@ -81,39 +94,84 @@ pub enum PublishError {
 }
 
 impl<M: Mounter, S: Servers> Node<M, S> {
-    /// Makes the volume visible at the target; does nothing if it is, in the same way.
+    /// Makes the volume visible at the target; does nothing if it is, in the same way, and then asks neither server nor resolver.
     ///
     /// Returns within the deadline for mounts, whatever the server does. After an error nothing is mounted at the target, unless the error says that
-    /// the work goes on.
+    /// the work goes on; what was mounted there before stays.
     pub async fn publish(&self, request: Publish) -> Result<(), PublishError> {
         let target = target::prepare_parent(&request.target)?;
         let guard = self.inner.targets.try_acquire(target.clone()).ok_or_else(|| PublishError::Busy(target.clone()))?;
         let single = request.mode.is_single_target().then(|| request.volume.clone());
         let wanted = wanted(&request, target.clone());
-        let (lane, ticket) = (wanted.share.lane(), self.inner.tickets.issue(&target));
-
-        let (inner, job) = (Arc::clone(&self.inner), wanted.clone());
+        let mut place = Place::take(self.inner.tickets.issue(&target), target.clone(), guard)?;
+        if !place.made {
+            let table = self.inner.mounter.table().map_err(PublishError::Table)?;
+            place.unknown = match self.inner.stands(&wanted, &table)? {
+                Standing::Published(lane) => {
+                    self.inner.remember(target, Published { volume: request.volume, lane });
+                    return Ok(());
+                }
+                Standing::Free => false,
+                Standing::Unknown => true,
+            };
+        }
+        let (lane, inner) = (wanted.share.lane(), Arc::clone(&self.inner));
         let work = move || {
-            let published = inner.publish(&job, single, &ticket);
-            // In this order and not before: an unpublish must find either the ticket or a target that is free.
-            drop(ticket);
-            drop(guard);
+            let published = inner.publish(&wanted, single, &place);
+            if published.is_ok() {
+                place.keep();
+            }
             published
         };
-        let lane = match self.inner.workers.run(&lane, "mount", self.inner.deadlines.mount, work).await {
-            Ok(published) => published?,
-            // What is mounted already needs no server.
-            Err(WorkError::Stuck { .. }) if self.is_published(&wanted) => lane,
-            Err(error) => return Err(error.into()),
-        };
+        let lane = self.inner.workers.run(&lane, "mount", self.inner.deadlines.mount, work).await??;
         self.inner.remember(target, Published { volume: request.volume, lane });
         Ok(())
     }
+}
 
-    fn is_published(&self, wanted: &Wanted) -> bool {
-        let pool = self.inner.pool.root();
-        self.inner.mounter.table().is_ok_and(|table| wanted.judge(&table, pool) == Verdict::Published)
+/// A target that is being published at. Dropped, it takes back the directory that was made for it.
+struct Place {
+    ticket: Ticket,
+    target: PathBuf,
+    /// Whether the directory was made just now, so that nothing can be mounted there.
+    made: bool,
+    /// Whether something is mounted there of which only the server can tell what it is.
+    unknown: bool,
+    kept: bool,
+    /// Given back last: an unpublish must find either the ticket or a target that is free.
+    _guard: Guard<PathBuf>,
+}
+
+impl Place {
+    fn take(ticket: Ticket, target: PathBuf, guard: Guard<PathBuf>) -> Result<Self, PublishError> {
+        let made = ticket.redeem(|| target::make(&target)).ok_or_else(|| PublishError::Revoked(target.clone()))??;
+        Ok(Self { ticket, target, made, unknown: false, kept: false, _guard: guard })
     }
+
+    fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.made && !self.kept {
+            // Unless it was revoked: then the target is somebody else's by now.
+            let removed = self.ticket.redeem(|| target::remove(&self.target));
+            if let Some(Err(error)) = removed {
+                tracing::debug!(error = %error, "a target that was made for nothing stays");
+            }
+        }
+    }
+}
+
+/// What there is at a target that existed before.
+enum Standing {
+    Free,
+    /// The volume; it is to be undone in this lane.
+    Published(Lane),
+    /// Perhaps the volume.
+    Unknown,
 }
 
 fn wanted(request: &Publish, target: PathBuf) -> Wanted {
@@ -132,37 +190,53 @@ fn wanted(request: &Publish, target: PathBuf) -> Wanted {
 }
 
 impl<M: Mounter, S: Servers> Inner<M, S> {
-    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. Returns the lane in which the new mount is to be undone.
-    fn publish(&self, wanted: &Wanted, single: Option<String>, ticket: &Ticket) -> Result<Lane, PublishError> {
-        let revoked = || PublishError::Revoked(wanted.target.clone());
-        let made = ticket.redeem(|| target::make(&wanted.target)).ok_or_else(revoked)??;
-        let published = self.publish_at(wanted, made, single, ticket);
-        if made && published.is_err() {
-            // Unless it was revoked: then the target is somebody else's by now.
-            let removed = ticket.redeem(|| target::remove(&wanted.target));
-            if let Some(Err(error)) = removed {
-                tracing::debug!(error = %error, "a target that was made for nothing stays");
+    /// What is at the target, if it is nothing that forbids to publish there.
+    fn stands(&self, wanted: &Wanted, table: &MountTable) -> Result<Standing, PublishError> {
+        let target = || wanted.target.clone();
+        match wanted.judge(table, self.pool.root()) {
+            Verdict::Free => {
+                target::check(&wanted.target)?;
+                Ok(Standing::Free)
             }
+            Verdict::Unknown(_) => Ok(Standing::Unknown),
+            Verdict::Published { otherwise } => {
+                self.metrics.republished.inc();
+                let volume = wanted.location();
+                match otherwise {
+                    None => tracing::info!(volume, target = %wanted.target.display(), "published already"),
+                    Some(otherwise) => {
+                        self.metrics.republished_otherwise.inc();
+                        tracing::warn!(volume, target = %wanted.target.display(), otherwise, "published already, with other options: they change when the pod starts anew");
+                    }
+                }
+                let entry = table.top(&wanted.target);
+                Ok(Standing::Published(
+                    entry.map_or_else(|| wanted.share.lane(), |entry| lane_of(entry, table, self.pool.root())),
+                ))
+            }
+            Verdict::Weaker(weaker) => Err(PublishError::Weaker { target: target(), weaker }),
+            Verdict::Other(found) => Err(PublishError::OtherMount { target: target(), found }),
         }
-        published
     }
 
-    /// A target that did not exist a moment ago is free: only otherwise, and for the question of who else has the volume, the mount table is read.
-    fn publish_at(
-        &self,
-        wanted: &Wanted,
-        made: bool,
-        single: Option<String>,
-        ticket: &Ticket,
-    ) -> Result<Lane, PublishError> {
-        if !made || single.is_some() {
+    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. Returns the lane in which the new mount is to be undone.
+    ///
+    /// The mount table is read only where it can matter: a target that did not exist a moment ago is free. And not before the share is in the pool,
+    /// because its mounts are recognised by that.
+    fn publish(&self, wanted: &Wanted, single: Option<String>, place: &Place) -> Result<Lane, PublishError> {
+        let (tree, lane) = self.tree(wanted)?;
+        if place.unknown || single.is_some() {
             let table = self.mounter.table().map_err(PublishError::Table)?;
-            match wanted.judge(&table, self.pool.root()) {
-                Verdict::Published => return Ok(wanted.share.lane()),
-                Verdict::Other(found) => {
-                    return Err(PublishError::OtherMount { target: wanted.target.clone(), found });
+            if place.unknown {
+                match self.stands(wanted, &table)? {
+                    Standing::Published(lane) => return Ok(lane),
+                    Standing::Free => {}
+                    // The share is not in the pool even now: its volumes are mounted one by one, under their own names.
+                    Standing::Unknown => {
+                        let found = table.top(&wanted.target).map(Entry::location).unwrap_or_default();
+                        return Err(PublishError::OtherMount { target: wanted.target.clone(), found });
+                    }
                 }
-                Verdict::Free => target::check(&wanted.target)?,
             }
             if let Some(volume) = single
                 && let Some(elsewhere) = wanted.elsewhere(&table, self.pool.root())
@@ -170,15 +244,10 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 return Err(PublishError::InUse { volume, elsewhere });
             }
         }
-        let (tree, lane) = self.tree(wanted)?;
-        let attached = ticket.redeem(|| self.mounter.attach(tree, &wanted.target));
+        let attached = place.ticket.redeem(|| self.mounter.attach(tree, &wanted.target));
         attached
             .ok_or_else(|| PublishError::Revoked(wanted.target.clone()))?
             .map_err(|source| PublishError::Attach { target: wanted.target.clone(), source })?;
-        if lane != wanted.share.lane() {
-            // A superblock of its own, which the pool has not seen.
-            self.set_read_ahead(&wanted.share, &wanted.target);
-        }
         Ok(lane)
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use volume::MountOptions;
 use volume::mount_options::MountAttributes;
 
-use crate::mountinfo::{Entry, MountTable};
-use crate::share::Wanted;
+use crate::mountinfo::{Entry, MountTable, SuperOptions};
+use crate::share::{Share, Wanted};
 use crate::worker::{Lane, Purpose};
 
 /// What the mount table says of a target.
@@ -13,10 +14,50 @@ use crate::worker::{Lane, Purpose};
 pub enum Verdict {
     /// Nothing is mounted there.
     Free,
-    /// What is wanted is there already.
-    Published,
+    /// The volume is there already.
+    Published {
+        /// What is not as it was asked for, without doing harm: an option that was another when the pod started.
+        otherwise: Option<String>,
+    },
+    /// The volume is there, protected less than was asked for.
+    Weaker(Weaker),
     /// Something else is: its location and why it is not what is wanted.
     Other(String),
+    /// A mount of another name, and the share is not in the pool: whether both are one, only the server can tell.
+    Unknown(String),
+}
+
+/// A protection that was asked for and is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weaker {
+    /// What was asked for, as a mount option.
+    pub asked: String,
+    /// What the superblock has.
+    pub found: String,
+}
+
+/// How a server knows who speaks, from the weakest to the strongest; `null` is the kernel's word for `none`.
+const SECURITY: [&str; 6] = ["none", "null", "sys", "krb5", "krb5i", "krb5p"];
+
+/// What the connection is protected by; the kernel shows nothing where there is nothing.
+const TRANSPORT: [&str; 3] = ["none", "tls", "mtls"];
+
+/// Options of which the server may grant less.
+const NEGOTIATED: [&str; 2] = ["rsize", "wsize"];
+
+impl Weaker {
+    /// What a superblock lacks of what was asked for. The kernel takes over a connection that it has to the server already, whatever protects it, and
+    /// says so nowhere but in the superblock's options.
+    pub fn find(asked: &MountOptions, found: &SuperOptions) -> Option<Self> {
+        let asked = asked.superblock();
+        [("sec", &SECURITY[..]), ("xprtsec", &TRANSPORT[..])].into_iter().find_map(|(name, ranks)| {
+            let wanted = asked.iter().find(|(option, _)| option == name)?.1.as_deref()?;
+            let has = found.get(name).unwrap_or("none");
+            let rank = |value: &str| ranks.iter().position(|rank| *rank == value);
+            let enough = has == wanted || rank(has).zip(rank(wanted)).is_some_and(|(has, wanted)| has >= wanted);
+            (!enough).then(|| Self { asked: format!("{name}={wanted}"), found: format!("{name}={has}") })
+        })
+    }
 }
 
 impl Wanted {
@@ -24,16 +65,16 @@ impl Wanted {
     pub fn judge(&self, table: &MountTable, pool: &Path) -> Verdict {
         let Some(found) = table.top(&self.target) else { return Verdict::Free };
         if !self.is_place_of(found, table, pool) {
-            return Verdict::Other(found.location());
+            let unknown = self.pooled_in(table, pool).is_none() && found.fs_type.starts_with("nfs");
+            return if unknown { Verdict::Unknown(found.location()) } else { Verdict::Other(found.location()) };
         }
-        if usual(found.attributes) != usual(self.attributes) {
+        if restrictions(found.attributes) != restrictions(self.attributes) {
             return Verdict::Other(format!("{} with other mount flags", found.location()));
         }
-        let mut pooled = pooled(table, pool).filter(|entry| entry.device == found.device).peekable();
-        if pooled.peek().is_some() && !pooled.any(|entry| entry.mount_point == pool.join(self.share.pool_name())) {
-            return Verdict::Other(format!("{} with other mount options", found.location()));
+        match Weaker::find(&self.share.options, &found.options) {
+            Some(weaker) => Verdict::Weaker(weaker),
+            None => Verdict::Published { otherwise: self.otherwise(found, table, pool) },
         }
-        Verdict::Published
     }
 
     /// Another target at which the same directory is mounted.
@@ -46,13 +87,45 @@ impl Wanted {
             .map(|entry| entry.mount_point.clone())
     }
 
-    /// Whether a mount shows the wanted directory. The kernel may name it after another host name of the same server if that was mounted first, but
-    /// then it is on the superblock of the share's own mount in the pool.
+    /// Whether a mount shows the wanted directory.
+    ///
+    /// By superblock, and path below the share's own mount, where the share is in the pool: the kernel may name a mount after another host name of
+    /// the server, or after what a link on the server leads to. Else by name: of a share that has left the pool there is nothing else.
     fn is_place_of(&self, entry: &Entry, table: &MountTable, pool: &Path) -> bool {
-        let wanted = self.location();
         let found = entry.location();
-        let own = table.top(&pool.join(self.share.pool_name()));
-        found == wanted || (path_of(&found) == path_of(&wanted) && own.is_some_and(|own| own.device == entry.device))
+        let below = |own: &Entry| {
+            let own = own.location();
+            let rest = path_of(&found).strip_prefix(path_of(&own).trim_end_matches('/'));
+            match &self.below {
+                None => rest.is_some_and(|rest| rest.trim_start_matches('/').is_empty()),
+                Some(below) => rest.and_then(|rest| rest.strip_prefix('/')) == Some(below.as_str()),
+            }
+        };
+        let own = self.pooled_in(table, pool).filter(|own| own.device == entry.device);
+        own.is_some_and(below) || found == self.location()
+    }
+
+    fn pooled_in<'a>(&self, table: &'a MountTable, pool: &Path) -> Option<&'a Entry> {
+        table.top(&pool.join(self.share.pool_name()))
+    }
+
+    /// What of the volume's options is not so in what is mounted.
+    fn otherwise(&self, found: &Entry, table: &MountTable, pool: &Path) -> Option<String> {
+        let mut differences: Vec<String> = self
+            .share
+            .options
+            .superblock()
+            .into_iter()
+            .filter(|(name, _)| !NEGOTIATED.contains(&name.as_str()))
+            .filter_map(|(name, asked)| {
+                let (asked, found) = (asked?, found.options.get(&name)?);
+                (asked != found).then(|| format!("{name}={found} instead of {asked}"))
+            })
+            .collect();
+        if differences.is_empty() && self.pooled_in(table, pool).is_some_and(|own| own.device != found.device) {
+            differences.push("on a superblock of other options".to_owned());
+        }
+        (!differences.is_empty()).then(|| differences.join(", "))
     }
 }
 
@@ -67,13 +140,35 @@ pub fn lane_of(entry: &Entry, table: &MountTable, pool: &Path) -> Lane {
     let share = pooled(table, pool)
         .find(|share| share.mount_point == entry.mount_point)
         .or_else(|| pooled(table, pool).find(|share| share.device == entry.device))
-        .or_else(|| pooled(table, pool).find(|share| is_below(&location, &share.location())));
+        .or_else(|| {
+            pooled(table, pool).find(|share| is_below(&location, &share.location()) && is_of_one_server(entry, share))
+        });
     let name = share.and_then(|share| share.mount_point.file_name()).map(|name| name.to_string_lossy().into_owned());
     Lane {
         key: name.unwrap_or_else(|| location.clone()),
         purpose: Purpose::Work,
         label: share.map_or(location, Entry::location),
     }
+}
+
+/// Whether a mount can be of a share, of which its options are not known: no only where the name is another, and the superblock in the pool as that of
+/// other shares alone.
+pub fn may_be_of(entry: &Entry, share: &Share, table: &MountTable, pool: &Path) -> bool {
+    let (location, mut of_superblock) =
+        (entry.location(), pooled(table, pool).filter(|own| own.device == entry.device).peekable());
+    if is_below(&location, &share.location()) {
+        return true;
+    }
+    if of_superblock.peek().is_none() {
+        return entry.fs_type.starts_with("nfs");
+    }
+    let own = pool.join(share.pool_name());
+    of_superblock.any(|pooled| pooled.mount_point == own && is_below(path_of(&location), path_of(&pooled.location())))
+}
+
+/// Whether two mounts are served from one address, as far as is known.
+fn is_of_one_server(one: &Entry, other: &Entry) -> bool {
+    one.options.get("addr") == other.options.get("addr")
 }
 
 /// Whether a location is a whole, or a directory of it.
@@ -86,10 +181,10 @@ fn path_of(location: &str) -> &str {
     location.find(":/").map_or(location, |colon| &location[colon + 1..])
 }
 
-/// With the kernel's default spelled out.
-fn usual(attributes: MountAttributes) -> MountAttributes {
-    let relatime = !attributes.noatime && !attributes.strictatime;
-    MountAttributes { relatime, ..attributes }
+/// What a pod may not do. When access times are kept is no such thing.
+fn restrictions(attributes: MountAttributes) -> [bool; 4] {
+    let MountAttributes { read_only, noexec, nosuid, nodev, .. } = attributes;
+    [read_only, noexec, nosuid, nodev]
 }
 
 #[cfg(test)]

@@ -23,12 +23,14 @@ fn wanted(options: &[&str]) -> Wanted {
 fn entry(mount_point: impl Into<PathBuf>, source: &str, minor: u32) -> Entry {
     Entry {
         id: 1,
+        parent: 0,
         device: Device { major: 0, minor },
         root: PathBuf::from("/"),
         mount_point: mount_point.into(),
         attributes: MountAttributes { relatime: true, ..MountAttributes::default() },
         fs_type: "nfs4".to_owned(),
         source: source.to_owned(),
+        options: SuperOptions::new("rw,vers=4.1,sec=sys,addr=10.0.0.5"),
     }
 }
 
@@ -40,39 +42,114 @@ fn judge(wanted: &Wanted, entries: Vec<Entry>) -> Verdict {
     wanted.judge(&MountTable::new(entries), Path::new(POOL))
 }
 
+const PUBLISHED: Verdict = Verdict::Published { otherwise: None };
+
 #[test]
-fn a_target_is_judged_by_place_flags_and_options() {
+fn a_target_is_judged_by_place_and_flags() {
     let wanted = wanted(&[]);
     let pool = pool_entry(&wanted.share, "nfs:/export", 50);
     let at = |source, minor| entry("/pods/1/mount", source, minor);
     assert_eq!(judge(&wanted, vec![pool.clone()]), Verdict::Free);
-    assert_eq!(judge(&wanted, vec![pool.clone(), at("nfs:/export/pvc-1", 50)]), Verdict::Published);
-    assert_eq!(judge(&wanted, vec![at("nfs:/export/pvc-1", 60)]), Verdict::Published, "mounted directly");
+    assert_eq!(judge(&wanted, vec![pool.clone(), at("nfs:/export/pvc-1", 50)]), PUBLISHED);
+    assert_eq!(judge(&wanted, vec![at("nfs:/export/pvc-1", 60)]), PUBLISHED, "by its name, if the pool has nothing");
 
-    let other_directory = judge(&wanted, vec![pool.clone(), at("nfs:/export/pvc-2", 50)]);
-    assert_eq!(other_directory, Verdict::Other("nfs:/export/pvc-2".to_owned()));
-    let covered = vec![pool.clone(), at("nfs:/export/pvc-1", 50), at("tmpfs", 70)];
-    assert_eq!(judge(&wanted, covered), Verdict::Other("tmpfs".to_owned()));
+    for other in ["nfs:/export/pvc-2", "nfs:/export/pvc-1/below", "nfs:/export", "nfs:/exportpvc-1"] {
+        assert_eq!(judge(&wanted, vec![pool.clone(), at(other, 50)]), Verdict::Other(other.to_owned()));
+    }
+    let mut cover = at("tmpfs", 70);
+    (cover.id, cover.parent, cover.fs_type) = (2, 1, "tmpfs".to_owned());
+    let covered = judge(&wanted, vec![cover, at("nfs:/export/pvc-1", 50)]);
+    assert_eq!(covered, Verdict::Other("tmpfs".to_owned()));
 
-    let mut read_only = at("nfs:/export/pvc-1", 50);
-    read_only.attributes.read_only = true;
-    assert!(matches!(judge(&wanted, vec![pool.clone(), read_only]), Verdict::Other(why) if why.contains("flags")));
+    for change in [
+        |flags: &mut MountAttributes| flags.read_only = true,
+        |flags: &mut MountAttributes| flags.noexec = true,
+        |flags: &mut MountAttributes| flags.nosuid = true,
+        |flags: &mut MountAttributes| flags.nodev = true,
+    ] {
+        let mut changed = at("nfs:/export/pvc-1", 50);
+        change(&mut changed.attributes);
+        assert!(matches!(judge(&wanted, vec![pool.clone(), changed]), Verdict::Other(why) if why.contains("flags")));
+    }
+    let mut times = at("nfs:/export/pvc-1", 50);
+    (times.attributes.noatime, times.attributes.relatime) = (true, false);
+    assert_eq!(judge(&wanted, vec![pool, times]), PUBLISHED, "no pod ends because of its access times");
+}
 
-    let other_options = share("nfs", "/export", &["nconnect=4"]);
-    let with_other_options = vec![pool, pool_entry(&other_options, "nfs:/export", 51), at("nfs:/export/pvc-1", 51)];
-    assert!(matches!(judge(&wanted, with_other_options), Verdict::Other(why) if why.contains("options")));
+#[test]
+fn options_that_were_others_when_the_pod_started_are_told_and_accepted() {
+    let now = wanted(&["vers=4.2", "timeo=300"]);
+    let mut at = entry("/pods/1/mount", "nfs:/export/pvc-1", 50);
+    at.options = SuperOptions::new("rw,vers=4.1,rsize=65536,timeo=600,retrans=2,sec=sys,addr=10.0.0.5");
+    let otherwise = |entries| match judge(&now, entries) {
+        Verdict::Published { otherwise } => otherwise,
+        other => panic!("{other:?}"),
+    };
+    let told = Some("vers=4.1 instead of 4.2, timeo=600 instead of 300".to_owned());
+    assert_eq!(otherwise(vec![at.clone()]), told, "the server may grant a smaller rsize");
+    at.options = SuperOptions::new("rw,vers=4.2,timeo=300,sec=sys");
+    assert_eq!(otherwise(vec![at.clone()]), None);
+    let pooled = pool_entry(&now.share, "nfs:/export", 51);
+    assert!(otherwise(vec![pooled, at]).is_some_and(|told| told.contains("superblock of other options")));
+}
+
+#[test]
+fn a_protection_that_was_asked_for_is_there_or_missed() {
+    let weaker = |asked: &[&str], found: &str| {
+        let options = MountOptions::parse(asked, 2049).unwrap();
+        Weaker::find(&options, &SuperOptions::new(found)).map(|weaker| (weaker.asked, weaker.found))
+    };
+    let missed = |asked: &str, found: &str| Some((asked.to_owned(), found.to_owned()));
+    assert_eq!(weaker(&[], "rw,sec=sys"), None, "what nobody asked for is not missed");
+    assert_eq!(weaker(&["xprtsec=tls"], "rw,sec=sys"), missed("xprtsec=tls", "xprtsec=none"));
+    assert_eq!(weaker(&["xprtsec=mtls"], "rw,sec=sys,xprtsec=tls"), missed("xprtsec=mtls", "xprtsec=tls"));
+    assert_eq!(weaker(&["xprtsec=tls"], "rw,sec=sys,xprtsec=mtls"), None);
+    assert_eq!(weaker(&["xprtsec=none"], "rw,sec=sys"), None);
+    assert_eq!(weaker(&["sec=krb5p"], "rw,sec=krb5"), missed("sec=krb5p", "sec=krb5"));
+    assert_eq!(weaker(&["sec=krb5"], "rw,sec=sys"), missed("sec=krb5", "sec=sys"));
+    assert_eq!(weaker(&["sec=krb5"], "rw,sec=krb5i"), None);
+    assert_eq!(weaker(&["sec=krb5"], "rw"), missed("sec=krb5", "sec=none"), "what cannot be seen is not believed");
+    assert_eq!(weaker(&["sec=none"], "rw,sec=null"), None);
+
+    let asked = wanted(&["sec=krb5"]);
+    let found = judge(&asked, vec![entry("/pods/1/mount", "nfs:/export/pvc-1", 50)]);
+    assert!(matches!(found, Verdict::Weaker(_)), "{found:?}");
 }
 
 #[test]
 fn a_server_under_two_names_is_recognised_by_its_superblock() {
     let wanted = wanted(&[]);
     let pool = pool_entry(&wanted.share, "10.0.0.5:/export", 50);
-    assert_eq!(
-        judge(&wanted, vec![pool.clone(), entry("/pods/1/mount", "10.0.0.5:/export/pvc-1", 50)]),
-        Verdict::Published
-    );
+    assert_eq!(judge(&wanted, vec![pool.clone(), entry("/pods/1/mount", "10.0.0.5:/export/pvc-1", 50)]), PUBLISHED);
     let stranger = judge(&wanted, vec![pool, entry("/pods/1/mount", "10.0.0.6:/export/pvc-1", 51)]);
     assert!(matches!(stranger, Verdict::Other(_)));
+    let unknown = judge(&wanted, vec![entry("/pods/1/mount", "10.0.0.5:/export/pvc-1", 50)]);
+    assert_eq!(unknown, Verdict::Unknown("10.0.0.5:/export/pvc-1".to_owned()), "the pool knows nothing of it");
+}
+
+/// A link or a referral: the kernel shows where it led.
+#[test]
+fn a_share_behind_a_link_of_its_server_is_recognised_by_its_superblock() {
+    let wanted = wanted(&[]);
+    let pool = pool_entry(&wanted.share, "nfs:/disk7/export", 50);
+    let at = |source| entry("/pods/1/mount", source, 50);
+    assert_eq!(judge(&wanted, vec![pool.clone(), at("nfs:/disk7/export/pvc-1")]), PUBLISHED);
+    let other = judge(&wanted, vec![pool, at("nfs:/disk7/export/pvc-2")]);
+    assert_eq!(other, Verdict::Other("nfs:/disk7/export/pvc-2".to_owned()));
+}
+
+#[test]
+fn a_mount_of_which_nothing_is_known_may_be_of_any_share() {
+    let (own, other) = (share("nfs", "/export", &[]), share("other", "/export", &[]));
+    let of = |share: &Share, entries: Vec<Entry>| {
+        let at = entry("/pods/1/mount", "10.0.0.5:/export/pvc-1", 50);
+        may_be_of(&at, share, &MountTable::new(entries), Path::new(POOL))
+    };
+    assert!(of(&own, vec![]), "after a restart the pool is empty");
+    assert!(of(&own, vec![pool_entry(&own, "10.0.0.5:/export", 50)]));
+    assert!(!of(&other, vec![pool_entry(&own, "10.0.0.5:/export", 50)]));
+    assert!(of(&other, vec![pool_entry(&own, "10.0.0.5:/export", 50), pool_entry(&other, "10.0.0.5:/export", 50)]));
+    assert!(of(&share("10.0.0.5", "/export", &[]), vec![pool_entry(&own, "10.0.0.5:/export", 50)]), "by its name");
 }
 
 #[test]
@@ -106,4 +183,8 @@ fn mounts_of_a_pooled_share_wait_in_its_lane() {
     let own = lane_of(&pool_entry(&twin, "nfs:/export", 50), &twins, Path::new(POOL));
     assert_eq!(own.key, twin.pool_name(), "a mount of the pool waits in its own lane, whoever shares its superblock");
     assert_eq!(lane_of(&namesake, &table, Path::new(POOL)).key, "nfs:/exports/x");
+    let mut moved = entry("/pods/4/mount", "nfs:/export/pvc-1", 53);
+    moved.options = SuperOptions::new("rw,addr=10.0.0.9");
+    let apart = lane_of(&moved, &table, Path::new(POOL));
+    assert_ne!(apart, share.lane(), "nobody waits behind an address that the server had once");
 }

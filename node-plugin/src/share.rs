@@ -74,6 +74,12 @@ impl Wanted {
     pub fn location(&self) -> String {
         self.share.location_of(self.below.as_ref())
     }
+
+    /// The volume's directory as a share of its own, where the server does not let the share be mounted as a whole; none if its path is too long.
+    pub fn alone(&self) -> Option<Share> {
+        let Some(below) = &self.below else { return Some(self.share.clone()) };
+        Some(Share { path: self.share.path.join(below).parse().ok()?, ..self.share.clone() })
+    }
 }
 
 #[cfg(test)]

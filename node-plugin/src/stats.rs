@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use volume::VolumeId;
+use volume::{MountOptions, VolumeId};
 
 use crate::mounter::{Mounter, Usage};
-use crate::mountinfo::Entry;
+use crate::mountinfo::{Entry, MountTable};
 use crate::node::Node;
-use crate::recognise::{is_below, lane_of};
+use crate::recognise::{lane_of, may_be_of};
 use crate::server::Servers;
 use crate::share::Share;
 use crate::target::{self, TargetError};
@@ -61,7 +61,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         };
         let table = self.inner.mounter.table().map_err(StatsError::Table)?;
         let entry = table.top(&at).ok_or_else(not_mounted)?;
-        if !self.shows(volume, &at, entry) {
+        if !self.shows(volume, &at, entry, &table) {
             return Err(StatsError::OtherVolume { path: at, volume: volume.to_owned() });
         }
         let lane = lane_of(entry, &table, self.inner.pool.root());
@@ -73,13 +73,12 @@ impl<M: Mounter, S: Servers> Node<M, S> {
 
     /// What this process published it knows. Of what an earlier one published it knows what the id tells: the share; ids that people gave to
     /// volumes of their own tell nothing.
-    fn shows(&self, volume: &str, at: &Path, entry: &Entry) -> bool {
+    fn shows(&self, volume: &str, at: &Path, entry: &Entry, table: &MountTable) -> bool {
         if let Some(published) = self.inner.published_at(at) {
             return published.volume == volume;
         }
         let Ok(id) = volume.parse::<VolumeId>() else { return true };
-        let share =
-            Share { server: id.server().clone(), path: id.share().clone(), options: volume::MountOptions::default() };
-        is_below(&entry.location(), &share.location())
+        let share = Share { server: id.server().clone(), path: id.share().clone(), options: MountOptions::default() };
+        may_be_of(entry, &share, table, self.inner.pool.root())
     }
 }

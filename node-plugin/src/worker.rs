@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,8 +24,8 @@ const STACK: usize = 256 * 1024;
 /// Tells jobs apart.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Which thread a job runs on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Which thread a job runs on: one for each key and purpose, whatever the label.
+#[derive(Debug, Clone)]
 pub struct Lane {
     /// What hangs together: one superblock, or one to be.
     pub key: String,
@@ -32,6 +33,20 @@ pub struct Lane {
     pub purpose: Purpose,
     /// What people call it: `host:/share`.
     pub label: String,
+}
+
+impl PartialEq for Lane {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.key, self.purpose) == (&other.key, other.purpose)
+    }
+}
+
+impl Eq for Lane {}
+
+impl Hash for Lane {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.key, self.purpose).hash(state);
+    }
 }
 
 /// Two threads per share at most.

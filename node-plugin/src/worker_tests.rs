@@ -72,6 +72,17 @@ async fn detaching_is_not_held_up_by_stuck_work() {
     assert_eq!(workers.census(), Census { threads: 2, stuck: 1 });
 }
 
+/// A server may have two names, and the mount table shows one of them.
+#[tokio::test]
+async fn one_share_has_one_thread_whatever_it_is_called() {
+    let workers = Workers::new(LONG);
+    let _release = stick(&workers, &lane("a")).await;
+    let other_name = Lane { label: "10.0.0.5:/share".to_owned(), ..lane("a") };
+    let refused = workers.run(&other_name, "mount", LONG, || ()).await;
+    assert!(matches!(refused, Err(WorkError::Stuck { .. })), "{refused:?}");
+    assert_eq!(workers.census(), Census { threads: 1, stuck: 1 });
+}
+
 #[tokio::test]
 async fn what_a_job_owns_is_kept_until_it_ends() {
     let workers = Workers::new(LONG);

@@ -244,6 +244,19 @@ impl Mounter for LinuxMounter {
         open_directory(at).map(LinuxRoot)
     }
 
+    fn device(&self, root: &LinuxRoot) -> Result<Device, Fault> {
+        let how = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        match rustix::fs::statx(&root.0, "", how, StatxFlags::empty()) {
+            Ok(found) => Ok(Device { major: found.stx_dev_major, minor: found.stx_dev_minor }),
+            // Before Linux 4.11.
+            Err(Errno::NOSYS) => {
+                let found = rustix::fs::fstat(&root.0).map_err(|errno| Fault::new("fstat", errno))?;
+                Ok(Device { major: rustix::fs::major(found.st_dev), minor: rustix::fs::minor(found.st_dev) })
+            }
+            Err(errno) => Err(Fault::new("statx", errno)),
+        }
+    }
+
     fn clone_tree(
         &self,
         from: &LinuxRoot,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::error::remedy::explain;
 use crate::mounter::Fault;
+use crate::recognise::Weaker;
 use crate::server::{Attempt, Others, ServerFault};
 
 /// Why there is no mount from a server.
@@ -40,6 +41,18 @@ pub enum MountError {
         /// The call that failed.
         #[source]
         source: Fault,
+    },
+    /// The kernel mounts without a protection that was asked for.
+    #[error(
+        "cannot use {location}: the volume asks for {}, and the node's connection to the server has {}; the first mount of a server decides for all \
+         others on a node: give every class and volume of this server the option {}, and restart the pods that use them",
+        weaker.asked, weaker.found, weaker.asked
+    )]
+    Weaker {
+        /// What was mounted.
+        location: String,
+        /// What it lacks.
+        weaker: Weaker,
     },
     /// The plugin's own directory.
     #[error("cannot use {} for the pool of mounts", path.display())]

@@ -80,6 +80,9 @@ fn a_mount_is_seen_where_it_is_attached(bench: &impl Bench) {
     let at = mount(bench, "share");
     let table = bench.mounter().table().unwrap();
     let entry = table.top(&at).unwrap();
+    let root = bench.mounter().open(&at).unwrap();
+    assert_eq!(bench.mounter().device(&root).unwrap(), entry.device);
+    drop(root);
     assert_eq!(entry.location(), bench.request().source);
     assert_eq!(entry.attributes, MountAttributes { relatime: true, ..MountAttributes::default() });
     bench.mounter().unmount(&at, Unmount::Plain).unwrap();
@@ -163,10 +166,11 @@ fn of_a_stack_the_top_is_undone_first(bench: &impl Bench) {
     bench.make_on_share(&share, "below");
     bench.make_on_share(&share, "above");
     let at = place(bench, "stack");
-    for name in ["below", "above"] {
-        let tree = clone_of(bench, &share, Some(&name.parse().unwrap()), MountAttributes::default()).unwrap();
-        bench.mounter().attach(tree, &at).unwrap();
-    }
+    // The order in which mounts are made says nothing: that in which they are attached does.
+    let [above, below] = ["above", "below"]
+        .map(|name| clone_of(bench, &share, Some(&name.parse().unwrap()), MountAttributes::default()).unwrap());
+    bench.mounter().attach(below, &at).unwrap();
+    bench.mounter().attach(above, &at).unwrap();
     let source = bench.request().source;
     assert_eq!(locations(bench, &at), [format!("{source}/below"), format!("{source}/above")]);
     bench.mounter().unmount(&at, Unmount::Plain).unwrap();

@@ -1,19 +1,22 @@
-//! A kernel and its servers in memory: the mount table is real enough to be judged, and servers can be told to fail or to hang.
+//! A kernel and its servers in memory: the mount table is real enough to be judged, and servers can be told to fail, to hang, to move and to forget.
 //!
 //! `contract.rs` holds this mounter to the one of Linux.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use node_plugin::mounter::{Fault, MountRequest, Mounter, Unmount, Usage};
-use node_plugin::mountinfo::{Device, Entry, MountTable};
+use node_plugin::mountinfo::{Device, Entry, MountTable, SuperOptions};
 use node_plugin::server::{ServerFault, Servers};
 use rustix::io::Errno;
 use volume::mount_options::MountAttributes;
 use volume::{Server, SubPath};
+
+/// The node's own disk.
+const DISK: Device = Device { major: 8, minor: 1 };
 
 /// Clones are the same world.
 #[derive(Clone, Default)]
@@ -21,16 +24,24 @@ pub(crate) struct FakeMounter {
     world: Arc<(Mutex<World>, Condvar)>,
 }
 
+/// Which directory it is, whatever it is called: what a file handle tells.
+type Object = u64;
+
 #[derive(Default)]
 struct World {
     table: Vec<Entry>,
     ids: u64,
-    superblocks: HashMap<String, u32>,
+    /// What the roots of the mounts are, by their ids.
+    roots: HashMap<u64, Object>,
+    superblocks: HashMap<String, Superblock>,
     /// What servers have: `host:/path`.
-    directories: BTreeSet<String>,
+    directories: BTreeMap<String, Object>,
+    objects: u64,
+    /// Locations that lead to others on the server: links, and further names of a server.
+    links: HashMap<String, String>,
     /// What servers refuse to have mounted.
     denied: HashSet<String>,
-    /// Servers that do not answer.
+    /// Servers and addresses that do not answer.
     hung: HashSet<String>,
     /// Mounts that somebody uses.
     busy: HashSet<PathBuf>,
@@ -46,15 +57,29 @@ struct World {
     closed: HashSet<SocketAddr>,
     /// Those that do when a mount follows the question.
     closed_after_ping: HashSet<SocketAddr>,
+    /// By what the connections to an address are protected: the first mount decides for all.
+    protected: HashMap<SocketAddr, String>,
     /// How far is read ahead on each superblock, in KiB.
     read_ahead: HashMap<Device, u64>,
+    /// Whether the next mount that is opened has been undone a moment before.
+    undone_before_open: bool,
+}
+
+#[derive(Clone)]
+struct Superblock {
+    device: Device,
+    address: Option<SocketAddr>,
+    options: SuperOptions,
 }
 
 #[derive(Debug)]
 pub(crate) struct FakeTree {
+    id: u64,
     device: Device,
     source: String,
+    object: Object,
     attributes: MountAttributes,
+    options: SuperOptions,
 }
 
 impl FakeMounter {
@@ -64,7 +89,15 @@ impl FakeMounter {
 
     /// Creates a directory on a server.
     pub(crate) fn make(&self, location: &str) {
-        self.lock().directories.insert(location.to_owned());
+        let mut world = self.lock();
+        world.objects += 1;
+        let object = world.objects;
+        world.directories.insert(location.to_owned(), object);
+    }
+
+    /// Lets a location lead to another of the same server: by a link, or because the host is another name of it.
+    pub(crate) fn link(&self, location: &str, real: &str) {
+        self.lock().links.insert(location.to_owned(), real.to_owned());
     }
 
     /// Lets a server refuse to have this mounted.
@@ -108,6 +141,11 @@ impl FakeMounter {
         self.lock().busy.insert(at.to_owned());
     }
 
+    /// Lets the next mount that is opened be undone a moment before, so that the directory below it is opened.
+    pub(crate) fn undo_before_open(&self) {
+        self.lock().undone_before_open = true;
+    }
+
     /// What was asked from servers, in order.
     pub(crate) fn mounted(&self) -> Vec<String> {
         self.lock().mounted.clone()
@@ -127,20 +165,57 @@ impl FakeMounter {
     /// Mounts something that the plugin did not.
     pub(crate) fn mount_by_others(&self, source: &str, at: &Path) {
         let mut world = self.lock();
-        let device = world.superblock(source);
-        world.attach(FakeTree { device, source: source.to_owned(), attributes: MountAttributes::default() }, at);
+        let superblock = world.superblock(source, None, SuperOptions::new("rw"));
+        let tree = world.tree(&superblock, source.to_owned(), 0, MountAttributes::default());
+        world.attach(tree, at);
     }
 
-    fn wait_for<'a>(&self, world: MutexGuard<'a, World>, location: &str) -> MutexGuard<'a, World> {
-        let host = location.split(":/").next().unwrap().to_owned();
-        self.world.1.wait_while(world, |world| world.hung.contains(&host)).unwrap()
+    /// Changes what the table says of a mount, as another release of this program would have made it.
+    pub(crate) fn alter(&self, at: &Path, change: impl FnOnce(&mut Entry)) {
+        let mut world = self.lock();
+        let top = world.top(at).unwrap();
+        change(&mut world.table[top]);
+    }
+
+    fn wait_for<'a>(
+        &self,
+        world: MutexGuard<'a, World>,
+        location: &str,
+        address: Option<SocketAddr>,
+    ) -> MutexGuard<'a, World> {
+        let waited_for = [Some(host_of(location).to_owned()), address.map(|address| address.to_string())];
+        let hangs = |world: &mut World| waited_for.iter().flatten().any(|name| world.hung.contains(name));
+        self.world.1.wait_while(world, hangs).unwrap()
+    }
+
+    /// Waits for the server of a superblock.
+    fn wait_for_device<'a>(&self, world: MutexGuard<'a, World>, source: &str, device: Device) -> MutexGuard<'a, World> {
+        let address = world.superblocks.values().find(|known| known.device == device).and_then(|known| known.address);
+        self.wait_for(world, source, address)
     }
 }
 
+fn host_of(location: &str) -> &str {
+    location.split(":/").next().unwrap()
+}
+
 impl World {
-    fn superblock(&mut self, key: &str) -> Device {
-        let next = u32::try_from(self.superblocks.len()).unwrap() + 40;
-        Device { major: 0, minor: *self.superblocks.entry(key.to_owned()).or_insert(next) }
+    fn superblock(&mut self, key: &str, address: Option<SocketAddr>, options: SuperOptions) -> Superblock {
+        let minor = u32::try_from(self.superblocks.len()).unwrap() + 40;
+        let fresh = || Superblock { device: Device { major: 0, minor }, address, options };
+        self.superblocks.entry(key.to_owned()).or_insert_with(fresh).clone()
+    }
+
+    fn tree(
+        &mut self,
+        superblock: &Superblock,
+        source: String,
+        object: Object,
+        attributes: MountAttributes,
+    ) -> FakeTree {
+        self.ids += 1;
+        let Superblock { device, options, .. } = superblock.clone();
+        FakeTree { id: self.ids, device, source, object, attributes, options }
     }
 
     /// Where the resolver says that a server is. Unless it was told, the last octet stands for the host, so that `ping` knows whom it is asked for.
@@ -148,30 +223,45 @@ impl World {
         if let Some(told) = self.resolved.get(host) {
             return told.clone();
         }
-        let minor = self.superblock(&format!("host {host}")).minor;
+        let minor = self.superblock(&format!("host {host}"), None, SuperOptions::default()).device.minor;
         vec![SocketAddr::from(([10, 0, 0, u8::try_from(minor).unwrap()], port))]
     }
 
+    /// As Linux 6.8 and newer: the table is in the order in which mounts were made, not attached.
     fn attach(&mut self, tree: FakeTree, at: &Path) {
-        self.ids += 1;
+        let parent = self.top(at).map_or(0, |top| self.table[top].id);
         let relatime = !tree.attributes.noatime && !tree.attributes.strictatime;
+        self.roots.insert(tree.id, tree.object);
         self.table.push(Entry {
-            id: self.ids,
+            id: tree.id,
+            parent,
             device: tree.device,
             root: PathBuf::from("/"),
             mount_point: at.to_owned(),
             attributes: MountAttributes { relatime, ..tree.attributes },
             fs_type: "nfs4".to_owned(),
             source: tree.source,
+            options: tree.options,
         });
+        self.table.sort_by_key(|entry| entry.id);
     }
 
     fn top(&self, at: &Path) -> Option<usize> {
-        self.table.iter().rposition(|entry| entry.mount_point == at)
+        let at_place = |entry: &&Entry| entry.mount_point == at;
+        let covered = |id| self.table.iter().filter(at_place).any(|entry| entry.parent == id);
+        self.table.iter().position(|entry| at_place(&entry) && !covered(entry.id))
     }
 
     fn is_last_use(&self, device: Device) -> bool {
         !self.table.iter().any(|entry| entry.device == device)
+    }
+
+    /// What a connection to an address is protected by, when somebody asks for this.
+    fn protection(&mut self, address: SocketAddr, options: &[(String, Option<String>)]) -> String {
+        let asked = |name: &str| options.iter().find(|(option, _)| option == name).and_then(|(_, value)| value.clone());
+        let first = self.protected.entry(address).or_insert_with(|| asked("xprtsec").unwrap_or_default());
+        let transport = if first.is_empty() || first == "none" { String::new() } else { format!(",xprtsec={first}") };
+        format!("sec={}{transport}", asked("sec").as_deref().unwrap_or("sys"))
     }
 }
 
@@ -185,7 +275,7 @@ impl Mounter for FakeMounter {
     }
 
     fn mount(&self, request: &MountRequest) -> Result<FakeTree, Fault> {
-        let mut world = self.wait_for(self.lock(), &request.source);
+        let mut world = self.wait_for(self.lock(), &request.source, Some(request.address));
         world.mounted.push(request.source.clone());
         world.mounted_from.push(request.address);
         if world.closed.contains(&request.address) || world.closed_after_ping.contains(&request.address) {
@@ -194,30 +284,53 @@ impl Mounter for FakeMounter {
         if world.denied.contains(&request.source) {
             return Err(Fault::new("fsconfig(create)", Errno::ACCESS));
         }
-        if !world.directories.contains(&request.source) {
+        let source = world.links.get(&request.source).unwrap_or(&request.source).clone();
+        let Some(&object) = world.directories.get(&source) else {
             return Err(Fault::new("fsconfig(create)", Errno::NOENT));
-        }
-        let device = world.superblock(&format!("{} {:?}", request.source, request.options));
-        Ok(FakeTree { device, source: request.source.clone(), attributes: request.attributes })
+        };
+        let value = |name: &str| request.options.iter().find(|(option, _)| option == name)?.1.clone();
+        let version = value("vers").unwrap_or_default();
+        let protection = world.protection(request.address, &request.options);
+        let shown = SuperOptions::new(format!("rw,vers={version},{protection},addr={}", request.address.ip()));
+        let key = format!("{source} {} {:?}", request.address, request.options);
+        let superblock = world.superblock(&key, Some(request.address), shown);
+        Ok(world.tree(&superblock, source, object, request.attributes))
     }
 
     fn open(&self, at: &Path) -> Result<u64, Fault> {
-        let world = self.lock();
-        world.top(at).map(|top| world.table[top].id).ok_or_else(|| Fault::new("openat", Errno::NOENT))
+        let mut world = self.lock();
+        if std::mem::take(&mut world.undone_before_open) {
+            let top = world.top(at).unwrap();
+            world.table.remove(top);
+        }
+        let Some(top) = world.top(at) else { return Ok(0) };
+        let Entry { id, source, device, .. } = world.table[top].clone();
+        drop(self.wait_for_device(world, &source, device));
+        Ok(id)
+    }
+
+    fn device(&self, root: &u64) -> Result<Device, Fault> {
+        Ok(self.lock().table.iter().find(|entry| entry.id == *root).map_or(DISK, |entry| entry.device))
     }
 
     fn clone_tree(&self, from: &u64, below: Option<&SubPath>, attributes: MountAttributes) -> Result<FakeTree, Fault> {
         let world = self.lock();
-        let Some(top) = world.table.iter().position(|entry| entry.id == *from) else {
+        let Some(from) = world.table.iter().find(|entry| entry.id == *from).cloned() else {
             return Err(Fault::new("open_tree", Errno::INVAL));
         };
-        let (device, share) = (world.table[top].device, world.table[top].source.clone());
-        let source = below.map_or(share.clone(), |below| format!("{}/{below}", share.trim_end_matches('/')));
-        let world = self.wait_for(world, &source);
-        if !world.directories.contains(&source) {
+        let mut world = self.wait_for_device(world, &from.source, from.device);
+        let root = world.roots[&from.id];
+        let Some(share) = world.directories.iter().find(|(_, object)| **object == root).map(|(at, _)| at.clone())
+        else {
+            return Err(Fault::new("statx", Errno::STALE));
+        };
+        let join =
+            |base: &str| below.map_or(base.to_owned(), |below| format!("{}/{below}", base.trim_end_matches('/')));
+        let Some(&object) = world.directories.get(&join(&share)) else {
             return Err(Fault::new("openat2", Errno::NOENT));
-        }
-        Ok(FakeTree { device, source, attributes })
+        };
+        let superblock = Superblock { device: from.device, address: None, options: from.options.clone() };
+        Ok(world.tree(&superblock, join(&from.source), object, attributes))
     }
 
     fn attach(&self, tree: FakeTree, at: &Path) -> Result<(), Fault> {
@@ -239,15 +352,15 @@ impl Mounter for FakeMounter {
         let gone = world.table.remove(top);
         // As in the kernel: off the tree first, then the last user waits for the server.
         if world.is_last_use(gone.device) {
-            drop(self.wait_for(world, &gone.source));
+            drop(self.wait_for_device(world, &gone.source, gone.device));
         }
         Ok(())
     }
 
     fn usage(&self, at: &Path) -> io::Result<Usage> {
         let world = self.lock();
-        let location = world.top(at).map(|top| world.table[top].source.clone()).ok_or(Errno::NOENT)?;
-        drop(self.wait_for(world, &location));
+        let Entry { source, device, .. } = world.top(at).map(|top| world.table[top].clone()).ok_or(Errno::NOENT)?;
+        drop(self.wait_for_device(world, &source, device));
         Ok(Usage { total_bytes: 1000, available_bytes: 300, used_bytes: 600, total_inodes: 50, free_inodes: 40 })
     }
 
@@ -270,6 +383,9 @@ impl Servers for FakeMounter {
         let mut world = self.lock();
         let down = world.down.clone();
         let is_down = down.iter().any(|host| world.addresses(host, address.port()).contains(&address));
+        if world.hung.contains(&address.to_string()) {
+            return Err(ServerFault::Silent { address });
+        }
         if is_down || world.closed.contains(&address) { Err(ServerFault::Refused { address }) } else { Ok(()) }
     }
 }

@@ -17,4 +17,5 @@ mod plugin;
 mod privileged;
 mod program;
 mod registration;
+mod republish;
 mod service;
