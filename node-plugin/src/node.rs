@@ -1,6 +1,7 @@
 //! What the operations share.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,11 +74,8 @@ pub struct Node<M: Mounter, S> {
 }
 
 pub(crate) struct Inner<M: Mounter, S> {
-    pub(crate) mounter: M,
-    pub(crate) servers: S,
-    pub(crate) pool: Pool<M::Root>,
+    pub(crate) pool: Pool<M, S>,
     pub(crate) deadlines: Deadlines,
-    pub(crate) workers: Workers,
     pub(crate) targets: InFlight<PathBuf>,
     pub(crate) tickets: Tickets,
     pub(crate) metrics: NodeMetrics,
@@ -97,15 +95,11 @@ pub(crate) struct Published {
 impl<M: Mounter, S: Servers> Node<M, S> {
     /// A node that mounts with `mounter` from `servers`.
     pub fn new(mounter: M, servers: S, config: Config, metrics: NodeMetrics) -> Self {
-        let workers = Workers::new(config.thread_idle);
-        metrics.watch(&workers);
+        let deadlines = config.deadlines;
         Self {
             inner: Arc::new(Inner {
-                mounter,
-                servers,
-                pool: Pool::new(config.pool, config.pool_idle),
-                deadlines: config.deadlines,
-                workers,
+                pool: Pool::new(mounter, servers, metrics.clone(), config),
+                deadlines,
                 targets: InFlight::new(),
                 tickets: Tickets::default(),
                 metrics,
@@ -116,7 +110,12 @@ impl<M: Mounter, S: Servers> Node<M, S> {
 
     /// The threads that may hang.
     pub fn workers(&self) -> &Workers {
-        &self.inner.workers
+        self.inner.pool.workers()
+    }
+
+    /// Unmounts the shares that no volume has used for a while. To be called from time to time.
+    pub async fn sweep(&self) -> io::Result<()> {
+        self.inner.pool.sweep().await
     }
 }
 

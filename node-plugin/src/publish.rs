@@ -105,7 +105,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         let wanted = wanted(&request, target.clone());
         let mut place = Place::take(self.inner.tickets.issue(&target), target.clone(), guard)?;
         if !place.made {
-            let table = self.inner.mounter.table().map_err(PublishError::Table)?;
+            let table = self.inner.pool.mounter().table().map_err(PublishError::Table)?;
             place.unknown = match self.inner.stands(&wanted, &table)? {
                 Standing::Published(lane) => {
                     self.inner.remember(target, Published { volume: request.volume, lane });
@@ -123,7 +123,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
             }
             published
         };
-        let lane = self.inner.workers.run(&lane, "mount", self.inner.deadlines.mount, work).await??;
+        let lane = self.inner.pool.workers().run(&lane, "mount", self.inner.deadlines.mount, work).await??;
         self.inner.remember(target, Published { volume: request.volume, lane });
         Ok(())
     }
@@ -224,9 +224,9 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
     /// The mount table is read only where it can matter: a target that did not exist a moment ago is free. And not before the share is in the pool,
     /// because its mounts are recognised by that.
     fn publish(&self, wanted: &Wanted, single: Option<String>, place: &Place) -> Result<Lane, PublishError> {
-        let (tree, lane) = self.tree(wanted)?;
+        let (tree, lane) = self.pool.tree(wanted)?;
         if place.unknown || single.is_some() {
-            let table = self.mounter.table().map_err(PublishError::Table)?;
+            let table = self.pool.mounter().table().map_err(PublishError::Table)?;
             if place.unknown {
                 match self.stands(wanted, &table)? {
                     Standing::Published(lane) => return Ok(lane),
@@ -244,7 +244,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 return Err(PublishError::InUse { volume, elsewhere });
             }
         }
-        let attached = place.ticket.redeem(|| self.mounter.attach(tree, &wanted.target));
+        let attached = place.ticket.redeem(|| self.pool.mounter().attach(tree, &wanted.target));
         attached
             .ok_or_else(|| PublishError::Revoked(wanted.target.clone()))?
             .map_err(|source| PublishError::Attach { target: wanted.target.clone(), source })?;

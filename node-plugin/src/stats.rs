@@ -59,15 +59,15 @@ impl<M: Mounter, S: Servers> Node<M, S> {
             Err(TargetError::Shape(_)) => return Err(not_mounted()),
             Err(error) => return Err(error.into()),
         };
-        let table = self.inner.mounter.table().map_err(StatsError::Table)?;
+        let table = self.inner.pool.mounter().table().map_err(StatsError::Table)?;
         let entry = table.top(&at).ok_or_else(not_mounted)?;
         if !self.shows(volume, &at, entry, &table) {
             return Err(StatsError::OtherVolume { path: at, volume: volume.to_owned() });
         }
         let lane = lane_of(entry, &table, self.inner.pool.root());
         let (inner, place) = (Arc::clone(&self.inner), at.clone());
-        let work = move || inner.mounter.usage(&place);
-        let usage = self.inner.workers.run(&lane, "statfs", self.inner.deadlines.stats, work).await?;
+        let work = move || inner.pool.mounter().usage(&place);
+        let usage = self.inner.pool.workers().run(&lane, "statfs", self.inner.deadlines.stats, work).await?;
         usage.map_err(|source| StatsError::Statfs { path: at, source })
     }
 

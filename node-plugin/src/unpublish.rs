@@ -74,7 +74,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
             return Ok(());
         }
         for _ in 0..DEEPEST_STACK {
-            let table = self.inner.mounter.table().map_err(UnpublishError::Table)?;
+            let table = self.inner.pool.mounter().table().map_err(UnpublishError::Table)?;
             let Some(entry) = table.top(&target) else {
                 target::remove(&target)?;
                 self.inner.forget(&target);
@@ -125,8 +125,8 @@ impl<M: Mounter, S: Servers> Node<M, S> {
 
     async fn attempt(&self, lane: &Lane, target: &Path, how: Unmount) -> Result<Attempt, UnpublishError> {
         let (inner, at) = (Arc::clone(&self.inner), target.to_owned());
-        let work = move || inner.mounter.unmount(&at, how);
-        let undone = self.inner.workers.run(lane, "unmount", self.inner.deadlines.unmount, work).await?;
+        let work = move || inner.pool.mounter().unmount(&at, how);
+        let undone = self.inner.pool.workers().run(lane, "unmount", self.inner.deadlines.unmount, work).await?;
         match undone {
             Ok(()) => Ok(Attempt::Done),
             Err(error) => match Errno::from_io_error(&error) {
@@ -139,7 +139,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     }
 
     fn is_gone(&self, entry: &Entry) -> Result<bool, UnpublishError> {
-        let table = self.inner.mounter.table().map_err(UnpublishError::Table)?;
+        let table = self.inner.pool.mounter().table().map_err(UnpublishError::Table)?;
         Ok(!table.entries().iter().any(|other| other.id == entry.id && other.mount_point == entry.mount_point))
     }
 }

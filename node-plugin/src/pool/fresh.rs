@@ -1,0 +1,85 @@
+//! A share's mount in the pool: how it is made, and looked at before volumes are cloned from it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use volume::Server;
+use volume::mount_options::MountAttributes;
+
+use super::{Inside, MountError};
+use crate::mounter::{Cause, MountRequest, Mounter, Unmount};
+use crate::recognise::Weaker;
+use crate::server::{Attempt, Attempts, Others, Servers};
+use crate::share::Share;
+
+/// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
+const READ_AHEAD_FACTOR: u64 = 15;
+
+impl<M: Mounter, S: Servers> Inside<M, S> {
+    /// Opens the share's mount in the pool, if it is what the table shows, and protected as was asked for. May hang.
+    pub(super) fn open_pooled(&self, share: &Share, path: &Path) -> Result<M::Root, MountError> {
+        let failed = |source| MountError::Pool { path: path.to_owned(), source };
+        let of_share = |source| MountError::Directory { location: share.location(), source };
+        let root = self.mounter.open(path).map_err(of_share)?;
+        let opened = self.mounter.device(&root).map_err(of_share)?;
+        let table = self.mounter.table().map_err(failed)?;
+        // A publish must never reach the node's own directory, which is what lies there when the mount is gone.
+        let Some(entry) = table.top(path).filter(|entry| entry.device == opened) else {
+            return Err(failed(io::Error::other("the mount has changed meanwhile")));
+        };
+        let Some(weaker) = Weaker::find(&share.options, &entry.options) else { return Ok(root) };
+        drop(root);
+        if let Err(error) = self.mounter.unmount(path, Unmount::Plain) {
+            tracing::warn!(share = share.location(), error = %error, "a mount without its protection stays in the pool, unused");
+        }
+        Err(MountError::Weaker { location: share.location(), weaker })
+    }
+
+    /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang.
+    pub(super) fn mount_fresh(&self, share: &Share, at: &Path) -> Result<(), MountError> {
+        let location = share.location();
+        let mut attempts = Attempts::default();
+        for address in self.addresses(&share.server, &location)? {
+            if let Err(fault) = self.servers.ping(address) {
+                attempts.push(address, Attempt::Asked(fault));
+                continue;
+            }
+            let options = share.options.superblock();
+            let attributes = MountAttributes::default();
+            let request = MountRequest { source: location.clone(), address, options, attributes };
+            match self.mounter.mount(&request).and_then(|tree| self.mounter.attach(tree, at)) {
+                Ok(()) => {
+                    self.metrics.fresh_mounts.inc();
+                    return Ok(());
+                }
+                Err(fault) => {
+                    self.metrics.failed_mounts.inc();
+                    if fault.cause() != Cause::Unreachable {
+                        // The server has answered: its other addresses would say the same.
+                        return Err(MountError::of(location, (Attempt::Mounted(fault), attempts.others())));
+                    }
+                    attempts.push(address, Attempt::Mounted(fault));
+                }
+            }
+        }
+        Err(MountError::of(location, attempts.none_of(share.server.host())))
+    }
+
+    fn addresses(&self, server: &Server, location: &str) -> Result<Vec<SocketAddr>, MountError> {
+        let found = self.servers.addresses(server);
+        found.map_err(|source| MountError::Server { location: location.to_owned(), others: Others::default(), source })
+    }
+
+    /// Best effort: a smaller read-ahead is slower, not wrong.
+    pub(super) fn set_read_ahead(&self, share: &Share, path: &Path) {
+        let kib = READ_AHEAD_FACTOR * u64::from(share.options.rsize()) / 1024;
+        let set = self.mounter.table().and_then(|table| match table.top(path) {
+            Some(entry) => self.mounter.set_read_ahead(entry.device, kib),
+            None => Ok(()),
+        });
+        if let Err(error) = set {
+            tracing::debug!(share = share.location(), kib, error = %error, "cannot set the read-ahead");
+        }
+    }
+}

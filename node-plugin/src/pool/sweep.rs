@@ -1,0 +1,71 @@
+//! Shares that no volume uses any more.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Inside, Pool, State};
+use crate::mounter::{Mounter, Unmount};
+use crate::mountinfo::MountTable;
+use crate::recognise::{is_below, lane_of, pooled};
+use crate::server::Servers;
+
+impl<M: Mounter, S: Servers> Pool<M, S> {
+    /// Unmounts the shares that no volume has used for a while. To be called from time to time.
+    pub(crate) async fn sweep(&self) -> io::Result<()> {
+        let table = self.mounter.table()?;
+        for entry in pooled(&table, &self.root).filter(|entry| self.is_idle(&entry.mount_point, &table)) {
+            let (pool, path) = (self.clone(), entry.mount_point.clone());
+            let lane = lane_of(entry, &table, &self.root);
+            let swept = self.workers.run(&lane, "unmount", self.patience, move || pool.unpool(&path));
+            match swept.await {
+                Ok(Ok(true)) => tracing::info!(share = lane.label, "idle share unmounted"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(share = lane.label, error = %error, "cannot unmount an idle share"),
+                Err(error) => tracing::warn!(error = %error, "cannot unmount an idle share"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<M: Mounter, S> Inside<M, S> {
+    /// Whether a mount of the pool has had no clone for so long that it may go. Called from time to time.
+    fn is_idle(&self, path: &Path, table: &MountTable) -> bool {
+        let in_use = has_clones(path, table, &self.root);
+        self.slot(&name_of(path), |slot| {
+            if in_use {
+                slot.used = Instant::now();
+            }
+            slot.used.elapsed() >= self.idle
+        })
+    }
+
+    /// Runs in the share's lane, where no publish can come between the look and the unmount.
+    fn unpool(&self, path: &Path) -> io::Result<bool> {
+        if has_clones(path, &self.mounter.table()?, &self.root) {
+            return Ok(false);
+        }
+        // Our own descriptor would keep it busy.
+        self.slot(&name_of(path), |slot| slot.state = State::Absent);
+        self.mounter.unmount(path, Unmount::Plain)?;
+        fs::remove_dir(path)?;
+        super::lock(&self.shares).remove(&name_of(path));
+        Ok(true)
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether directories of the share at `path` are mounted outside the pool, or something is mounted inside it.
+///
+/// The superblock alone does not tell: the kernel uses one for everything that it mounts from one file system of a server in one way.
+fn has_clones(path: &Path, table: &MountTable, root: &Path) -> bool {
+    let Some(own) = table.top(path) else { return false };
+    let share = own.location();
+    table.of_device(own.device).any(|entry| !entry.mount_point.starts_with(root) && is_below(&entry.location(), &share))
+        || table.entries().iter().any(|entry| entry.mount_point != path && entry.mount_point.starts_with(path))
+}
