@@ -103,6 +103,7 @@ fn mount(error: &MountError) -> Code {
         MountError::Server { source, .. } => server(source),
         MountError::Refused { source, .. } | MountError::Directory { source, .. } => cause(source.cause()),
         MountError::Weaker { .. } => Code::FailedPrecondition,
+        MountError::Restless { .. } => Code::Unavailable,
         MountError::Pool { .. } => Code::Internal,
     }
 }

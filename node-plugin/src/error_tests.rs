@@ -78,6 +78,7 @@ fn mounts() -> Vec<(MountError, Code)> {
     let location = || "nfs:/export/pvc-1".to_owned();
     let mut mounts = vec![
         (MountError::Pool { path: path(), source: io_error() }, Code::Internal),
+        (MountError::Restless { location: location() }, Code::Unavailable),
         (MountError::Weaker { location: location(), weaker: weaker() }, Code::FailedPrecondition),
     ];
     mounts.extend(
@@ -198,7 +199,7 @@ fn every_trouble_with_a_server_names_a_remedy() {
         "put a directory there",
         "enable it there",
         "check that it runs",
-        "delete them",
+        "check its export",
         "check mountOptions",
         "load the module nfs",
         "needs privileged: true",

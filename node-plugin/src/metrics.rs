@@ -17,6 +17,8 @@ pub struct NodeMetrics {
     pub(crate) fresh_mounts: Counter,
     /// Fresh mounts that failed.
     pub(crate) failed_mounts: Counter,
+    /// Mounts of the pool that had gone bad and were replaced.
+    pub(crate) retired: Counter,
     /// Publishes of what was mounted already.
     pub(crate) republished: Counter,
     /// Of them, those that ask for other options.
@@ -35,6 +37,7 @@ impl NodeMetrics {
         let node = Self {
             fresh_mounts: Counter::default(),
             failed_mounts: Counter::default(),
+            retired: Counter::default(),
             republished: Counter::default(),
             republished_otherwise: Counter::default(),
             detached: Counter::default(),
@@ -43,6 +46,11 @@ impl NodeMetrics {
         metrics.register(|registry| {
             registry.register("fresh_mounts", "Mounts made by asking a server", node.fresh_mounts.clone());
             registry.register("failed_mounts", "Fresh mounts that failed", node.failed_mounts.clone());
+            registry.register(
+                "replaced_mounts",
+                "Mounts of shares that had gone bad and were replaced",
+                node.retired.clone(),
+            );
             registry.register("republished", "Publishes of what was mounted already", node.republished.clone());
             registry.register(
                 "republished_otherwise",

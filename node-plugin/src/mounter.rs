@@ -4,6 +4,7 @@
 //! second attaches it to a directory of the node and cannot hang. Between the two a caller who has changed his mind is still in time.
 
 mod fault;
+mod identity;
 mod legacy;
 mod linux;
 
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use fault::{Cause, Fault};
+pub use identity::ClientIdentity;
 pub use linux::{Api, Filesystem, LinuxMounter};
 use volume::SubPath;
 use volume::mount_options::MountAttributes;
@@ -58,8 +60,8 @@ pub struct Usage {
 /// The kernel's side of mounting.
 ///
 /// All methods block. Those marked *may hang* wait for a server, for ever if it is gone and the mount is hard; they belong on a thread that can be
-/// abandoned ([`crate::worker`]). The others answer from the node alone.
-pub trait Mounter: Send + Sync + 'static {
+/// abandoned ([`crate::worker`]). The others answer from the node alone. Clones are the same mounter.
+pub trait Mounter: Clone + Send + Sync + 'static {
     /// A mount that is attached nowhere; dropped, it is gone.
     type Tree: Send + 'static;
 
@@ -71,6 +73,10 @@ pub trait Mounter: Send + Sync + 'static {
 
     /// Mounts a file system. *May hang.*
     fn mount(&self, request: &MountRequest) -> Result<Self::Tree, Fault>;
+
+    /// Lets the next mount from an address that the kernel does not know yet be made by a client of its own, even if the same server is behind it as
+    /// behind an address that is known: that one may be dead.
+    fn renew_client(&self) -> io::Result<()>;
 
     /// Opens the mount at a place. *May hang.*
     fn open(&self, at: &Path) -> Result<Self::Root, Fault>;
@@ -86,6 +92,9 @@ pub trait Mounter: Send + Sync + 'static {
         below: Option<&SubPath>,
         attributes: MountAttributes,
     ) -> Result<Self::Tree, Fault>;
+
+    /// Whether a fresh mount leads to the very directory that is held open. Does not ask a server.
+    fn is_same(&self, root: &Self::Root, tree: &Self::Tree) -> Result<bool, Fault>;
 
     /// Attaches a tree to an existing directory, which must not be a symbolic link.
     fn attach(&self, tree: Self::Tree, at: &Path) -> Result<(), Fault>;

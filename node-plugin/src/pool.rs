@@ -2,14 +2,19 @@
 //!
 //! The pool is the directory that it is mounted in. Which shares are in it, and which have clones, is read from the mount table each time; what is
 //! remembered besides saves work, and losing it costs time and nothing else.
+//!
+//! A share's mount is in one of three states. *Absent*: it is made by the next publish. *Mounted*: volumes are cloned from it. *Retired*: it has gone bad,
+//! is taken off, and the next publish begins with a new generation, in a directory and on a thread of its own; pods keep their clones of the old one.
 
 mod error;
 mod fresh;
+mod replace;
 mod sweep;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::DirBuilder;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -17,18 +22,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use error::MountError;
+use replace::Reason;
 use rustix::io::Errno;
 use volume::SubPath;
 
 use crate::metrics::NodeMetrics;
 use crate::mounter::{Cause, Fault, Mounter};
 use crate::node::Config;
+use crate::recognise::pooled;
 use crate::server::Servers;
 use crate::share::{Share, Wanted};
-use crate::worker::{Lane, Workers};
+use crate::worker::{Lane, Purpose, Workers};
 
 /// For how long a share whose root may not be mounted is not tried again.
 const UNPOOLABLE: Duration = Duration::from_mins(10);
+
+/// How long it is believed that a share's name and path lead to what is mounted.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// The same where a volume is missing, and where a share's thread is stuck: whoever asks in between is told what was found last.
+const LOOK_IN_DOUBT: Duration = Duration::from_secs(2);
 
 /// The shares of a node: who mounts them, from whom, on which threads. Clones are the same pool.
 pub struct Pool<M: Mounter, S>(Arc<Inside<M, S>>);
@@ -49,9 +62,29 @@ pub struct Inside<M: Mounter, S> {
 
 /// What is remembered of a share.
 struct Slot<R> {
+    /// How many of its mounts have been retired.
+    generation: u64,
     state: State<R>,
     /// When it was last seen in use.
     used: Instant,
+    /// When it was last seen that name and path lead to what is mounted.
+    looked: Option<Instant>,
+    /// The same where a volume was missing.
+    doubted: Option<Instant>,
+    /// When it was last asked whether a stuck share can be replaced.
+    asked: Option<Instant>,
+    /// Why it was retired last, until it is mounted afresh.
+    retired: Option<Reason>,
+    /// The address at which it is being mounted, or was last.
+    address: Option<SocketAddr>,
+}
+
+/// What comes of looking for a volume in the pool.
+pub(crate) enum Found<T> {
+    /// A tree of it, attached nowhere, and the lane in which a mount of it is to be undone.
+    Tree(T, Lane),
+    /// The share's mount had gone bad and is retired: to be looked for again, in the share's new lane.
+    Retired,
 }
 
 enum State<R> {
@@ -65,7 +98,16 @@ enum State<R> {
 
 impl<R> Slot<R> {
     fn new() -> Self {
-        Self { state: State::Absent, used: Instant::now() }
+        Self {
+            generation: 0,
+            state: State::Absent,
+            used: Instant::now(),
+            looked: None,
+            doubted: None,
+            asked: None,
+            retired: None,
+            address: None,
+        }
     }
 
     fn root(&self) -> Option<Arc<R>> {
@@ -73,6 +115,18 @@ impl<R> Slot<R> {
             State::Mounted(root) => Some(Arc::clone(root)),
             State::Absent | State::Refused(_) => None,
         }
+    }
+
+    /// Whether it is time to look whether name and path still lead to what is mounted; if so, it counts as done.
+    fn is_to_be_looked_at(&mut self, in_doubt: bool) -> bool {
+        let (last, pause) = if in_doubt { (self.doubted, LOOK_IN_DOUBT) } else { (self.looked, LOOK) };
+        let is_due = last.is_none_or(|last| last.elapsed() >= pause);
+        if is_due {
+            let now = Some(Instant::now());
+            self.looked = now;
+            self.doubted = if in_doubt { now } else { self.doubted };
+        }
+        is_due
     }
 
     fn is_refused(&self, now: Instant) -> bool {
@@ -84,6 +138,7 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
     pub(crate) fn new(mounter: M, servers: S, metrics: NodeMetrics, config: Config) -> Self {
         let workers = Workers::new(config.thread_idle);
         metrics.watch(&workers);
+        let shares = generations(&mounter, &config.pool);
         Self(Arc::new(Inside {
             mounter,
             servers,
@@ -92,7 +147,7 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
             root: config.pool,
             idle: config.pool_idle,
             patience: config.deadlines.unmount,
-            shares: Mutex::default(),
+            shares: Mutex::new(shares),
         }))
     }
 }
@@ -113,8 +168,14 @@ impl<M: Mounter, S> Inside<M, S> {
         &self.workers
     }
 
+    /// The lane in which the share's work is done now.
+    pub(crate) fn lane(&self, share: &Share) -> Lane {
+        let generation = self.slot(&share.pool_name(), |slot| slot.generation);
+        Lane { key: file_name(&share.pool_name(), generation), purpose: Purpose::Work, label: share.location() }
+    }
+
     fn path(&self, share: &Share) -> PathBuf {
-        self.root.join(share.pool_name())
+        self.root.join(self.lane(share).key)
     }
 
     /// Does something with what is remembered of a share.
@@ -125,11 +186,15 @@ impl<M: Mounter, S> Inside<M, S> {
 }
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
-    /// A tree of what is wanted, attached nowhere, and the lane in which a mount of it is to be undone. Runs in the share's lane; may hang.
-    pub(crate) fn tree(&self, wanted: &Wanted) -> Result<(M::Tree, Lane), MountError> {
+    /// Looks for what is wanted. Runs in the share's lane; may hang.
+    pub(crate) fn find(&self, wanted: &Wanted, lane: &Lane) -> Result<Found<M::Tree>, MountError> {
         let share = &wanted.share;
+        if self.lane(share) != *lane {
+            // Retired while this waited for its turn.
+            return Ok(Found::Retired);
+        }
         if !self.slot(&share.pool_name(), |slot| slot.is_refused(Instant::now())) {
-            match self.tree_of(share, wanted.below.as_ref(), wanted) {
+            match self.find_in(share, wanted.below.as_ref(), wanted) {
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })
                     if wanted.below.is_some()
@@ -138,37 +203,56 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
                     tracing::info!(share = share.location(), reason = %source, "the share cannot be mounted as a whole: mounting volumes one by one");
                     self.slot(&share.pool_name(), |slot| slot.state = State::Refused(Instant::now()));
                 }
-                pooled => return pooled.map(|tree| (tree, share.lane())),
+                found => return found,
             }
         }
         let alone = wanted.alone().ok_or_else(|| MountError::Directory {
             location: wanted.location(),
             source: Fault::new("mount", Errno::NAMETOOLONG),
         })?;
-        self.tree_of(&alone, None, wanted).map(|tree| (tree, alone.lane()))
+        self.find_in(&alone, None, wanted)
     }
 
     /// A tree from the share's mount in the pool, which is made if need be.
-    fn tree_of(&self, share: &Share, below: Option<&SubPath>, wanted: &Wanted) -> Result<M::Tree, MountError> {
+    fn find_in(&self, share: &Share, below: Option<&SubPath>, wanted: &Wanted) -> Result<Found<M::Tree>, MountError> {
         let clone_from = |root: &M::Root| {
             let cloned = self.mounter.clone_tree(root, below, wanted.attributes);
             cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
         };
-        let name = share.pool_name();
+        let (name, lane) = (share.pool_name(), self.lane(share));
         if let Some(root) = self.slot(&name, |slot| slot.root()) {
+            if self.has_gone_bad(share, &root, false)? {
+                return Ok(Found::Retired);
+            }
             match clone_from(&root) {
-                // The mount was undone behind our back, or its server is another one by now: look again.
-                Err(MountError::Directory { source, .. }) if matches!(source.cause(), Cause::Option | Cause::Stale) => {
+                // The mount was undone behind our back: look again.
+                Err(MountError::Directory { source, .. }) if source.cause() == Cause::Option => {
                     self.slot(&name, |slot| slot.state = State::Absent);
                 }
-                cloned => return cloned,
+                // Perhaps it is there under the path, in what has taken the share's place.
+                Err(MountError::Directory { source, .. })
+                    if source.cause() == Cause::NoSuchDirectory && self.has_gone_bad(share, &root, true)? =>
+                {
+                    return Ok(Found::Retired);
+                }
+                Err(MountError::Directory { source, .. }) if source.cause() == Cause::Stale => {
+                    self.retire(share, &lane, Reason::Forgotten);
+                    return Ok(Found::Retired);
+                }
+                cloned => return cloned.map(|tree| Found::Tree(tree, lane)),
             }
         }
-        let root = self.ensure_pooled(share)?;
-        let tree = clone_from(&root)?;
+        let opened = self.ensure_pooled(share).and_then(|root| clone_from(&root));
+        let tree = match opened {
+            Err(MountError::Directory { source, .. }) if source.cause() == Cause::Stale => {
+                self.retire(share, &lane, Reason::Forgotten);
+                return Ok(Found::Retired);
+            }
+            opened => opened?,
+        };
         // Not before: attempts in vain must not keep alive what the server has forgotten.
         self.slot(&name, |slot| slot.used = Instant::now());
-        Ok(tree)
+        Ok(Found::Tree(tree, lane))
     }
 
     /// Mounts the share in the pool unless it is there, and opens it. May hang.
@@ -183,9 +267,35 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             tracing::info!(share = share.location(), at = %path.display(), "share mounted");
         }
         let root = Arc::new(self.open_pooled(share, &path)?);
-        self.slot(&share.pool_name(), |slot| slot.state = State::Mounted(Arc::clone(&root)));
+        self.slot(&share.pool_name(), |slot| {
+            slot.state = State::Mounted(Arc::clone(&root));
+            slot.looked.get_or_insert_with(Instant::now);
+        });
         Ok(root)
     }
+}
+
+/// The shares whose mounts an earlier process has left in the pool, each with its latest generation.
+fn generations<M: Mounter>(mounter: &M, pool: &Path) -> HashMap<String, Slot<M::Root>> {
+    let mut shares: HashMap<String, Slot<M::Root>> = HashMap::new();
+    let table = mounter.table().unwrap_or_default();
+    for entry in pooled(&table, pool) {
+        let (name, generation) = name_and_generation(&entry.mount_point);
+        let slot = shares.entry(name).or_insert_with(Slot::new);
+        slot.generation = slot.generation.max(generation);
+    }
+    shares
+}
+
+/// Name of the directory, and key of the lane, of a generation of a share's mount.
+fn file_name(name: &str, generation: u64) -> String {
+    if generation == 0 { name.to_owned() } else { format!("{name}.{generation}") }
+}
+
+fn name_and_generation(path: &Path) -> (String, u64) {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let parts = file_name.split_once('.').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
+    parts.unwrap_or_else(|| (file_name.into_owned(), 0))
 }
 
 impl<M: Mounter, S> Deref for Pool<M, S> {

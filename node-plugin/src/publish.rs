@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use csi_runtime::inflight::Guard;
 use volume::{AccessMode, MountOptions, VolumeContext};
 
 use crate::mounter::{Fault, Mounter};
 use crate::mountinfo::{Entry, MountTable};
 use crate::node::{Inner, Node, Published};
-use crate::pool::MountError;
+use crate::pool::{Found, MountError};
 use crate::recognise::{Verdict, Weaker, lane_of};
 use crate::server::Servers;
 use crate::share::{Share, Wanted};
 use crate::target::{self, TargetError};
 use crate::ticket::Ticket;
 use crate::worker::{Lane, WorkError};
+
+/// In so many generations of a share is a volume looked for.
+const GENERATIONS: usize = 3;
 
 /// A volume to be seen at a target.
 #[derive(Debug, Clone)]
@@ -100,12 +102,12 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     /// the work goes on; what was mounted there before stays.
     pub async fn publish(&self, request: Publish) -> Result<(), PublishError> {
         let target = target::prepare_parent(&request.target)?;
-        let guard = self.inner.targets.try_acquire(target.clone()).ok_or_else(|| PublishError::Busy(target.clone()))?;
-        let single = request.mode.is_single_target().then(|| request.volume.clone());
         let wanted = wanted(&request, target.clone());
-        let mut place = Place::take(self.inner.tickets.issue(&target), target.clone(), guard)?;
-        if !place.made {
-            let table = self.inner.pool.mounter().table().map_err(PublishError::Table)?;
+        let single = request.mode.is_single_target().then(|| request.volume.clone());
+        let mut place = Some(self.take_place(&wanted).await?);
+        let (pool, patience) = (&self.inner.pool, self.inner.deadlines.mount);
+        if let Some(place) = place.as_mut().filter(|place| !place.made) {
+            let table = pool.mounter().table().map_err(PublishError::Table)?;
             place.unknown = match self.inner.stands(&wanted, &table)? {
                 Standing::Published(lane) => {
                     self.inner.remember(target, Published { volume: request.volume, lane });
@@ -115,17 +117,43 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 Standing::Unknown => true,
             };
         }
-        let (lane, inner) = (wanted.share.lane(), Arc::clone(&self.inner));
-        let work = move || {
-            let published = inner.publish(&wanted, single, &place);
-            if published.is_ok() {
-                place.keep();
+        for _ in 0..GENERATIONS {
+            let lane = pool.usable_lane(&wanted.share, patience).await?;
+            let (inner, job, single, in_lane) = (Arc::clone(&self.inner), wanted.clone(), single.clone(), lane.clone());
+            let Some(mut held) = place.take() else { break };
+            held.ticket.waits_in(&lane);
+            let work = move || {
+                let published = inner.publish(&job, single, &held, &in_lane)?;
+                held.kept = published.is_some();
+                // Back to its owner where there is more to do; else given up before the answer goes out.
+                Ok::<_, PublishError>((published, Some(held).filter(|held| !held.kept)))
+            };
+            match pool.workers().run(&lane, "mount", patience, work).await?? {
+                (Some(lane), _) => {
+                    self.inner.remember(target, Published { volume: request.volume, lane });
+                    return Ok(());
+                }
+                (None, again) => place = again,
             }
-            published
+        }
+        Err(PublishError::Mount(MountError::Restless { location: wanted.location() }))
+    }
+
+    /// Takes the target for this publish. One that an earlier publish has is taken from it where that waits for a server that is somewhere else by now.
+    async fn take_place(&self, wanted: &Wanted) -> Result<Place, PublishError> {
+        let busy = || PublishError::Busy(wanted.target.clone());
+        let (pool, targets) = (&self.inner.pool, &self.inner.targets);
+        let guard = if let Some(guard) = targets.try_acquire(wanted.target.clone()) {
+            guard
+        } else {
+            // Whatever comes of it: the question is whether the share has gone on without the other publish.
+            let _ = pool.usable_lane(&wanted.share, self.inner.deadlines.mount).await;
+            if !self.inner.tickets.revoke_if(&wanted.target, |lane| pool.is_retired(lane)) {
+                return Err(busy());
+            }
+            targets.try_acquire(wanted.target.clone()).ok_or_else(busy)?
         };
-        let lane = self.inner.pool.workers().run(&lane, "mount", self.inner.deadlines.mount, work).await??;
-        self.inner.remember(target, Published { volume: request.volume, lane });
-        Ok(())
+        Place::take(self.inner.tickets.issue(&wanted.target, guard), wanted.target.clone())
     }
 }
 
@@ -138,18 +166,12 @@ struct Place {
     /// Whether something is mounted there of which only the server can tell what it is.
     unknown: bool,
     kept: bool,
-    /// Given back last: an unpublish must find either the ticket or a target that is free.
-    _guard: Guard<PathBuf>,
 }
 
 impl Place {
-    fn take(ticket: Ticket, target: PathBuf, guard: Guard<PathBuf>) -> Result<Self, PublishError> {
+    fn take(ticket: Ticket, target: PathBuf) -> Result<Self, PublishError> {
         let made = ticket.redeem(|| target::make(&target)).ok_or_else(|| PublishError::Revoked(target.clone()))??;
-        Ok(Self { ticket, target, made, unknown: false, kept: false, _guard: guard })
-    }
-
-    fn keep(&mut self) {
-        self.kept = true;
+        Ok(Self { ticket, target, made, unknown: false, kept: false })
     }
 }
 
@@ -211,7 +233,8 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 }
                 let entry = table.top(&wanted.target);
                 Ok(Standing::Published(
-                    entry.map_or_else(|| wanted.share.lane(), |entry| lane_of(entry, table, self.pool.root())),
+                    entry
+                        .map_or_else(|| self.pool.lane(&wanted.share), |entry| lane_of(entry, table, self.pool.root())),
                 ))
             }
             Verdict::Weaker(weaker) => Err(PublishError::Weaker { target: target(), weaker }),
@@ -219,17 +242,24 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         }
     }
 
-    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. Returns the lane in which the new mount is to be undone.
+    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. Returns the lane in which the new mount is to be undone,
+    /// or none if the share goes on in another lane from now on.
     ///
     /// The mount table is read only where it can matter: a target that did not exist a moment ago is free. And not before the share is in the pool,
     /// because its mounts are recognised by that.
-    fn publish(&self, wanted: &Wanted, single: Option<String>, place: &Place) -> Result<Lane, PublishError> {
-        let (tree, lane) = self.pool.tree(wanted)?;
+    fn publish(
+        &self,
+        wanted: &Wanted,
+        single: Option<String>,
+        place: &Place,
+        lane: &Lane,
+    ) -> Result<Option<Lane>, PublishError> {
+        let Found::Tree(tree, lane) = self.pool.find(wanted, lane)? else { return Ok(None) };
         if place.unknown || single.is_some() {
             let table = self.pool.mounter().table().map_err(PublishError::Table)?;
             if place.unknown {
                 match self.stands(wanted, &table)? {
-                    Standing::Published(lane) => return Ok(lane),
+                    Standing::Published(lane) => return Ok(Some(lane)),
                     Standing::Free => {}
                     // The share is not in the pool even now: its volumes are mounted one by one, under their own names.
                     Standing::Unknown => {
@@ -248,6 +278,6 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         attached
             .ok_or_else(|| PublishError::Revoked(wanted.target.clone()))?
             .map_err(|source| PublishError::Attach { target: wanted.target.clone(), source })?;
-        Ok(lane)
+        Ok(Some(lane))
     }
 }

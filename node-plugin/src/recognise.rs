@@ -65,7 +65,7 @@ impl Wanted {
     pub fn judge(&self, table: &MountTable, pool: &Path) -> Verdict {
         let Some(found) = table.top(&self.target) else { return Verdict::Free };
         if !self.is_place_of(found, table, pool) {
-            let unknown = self.pooled_in(table, pool).is_none() && found.fs_type.starts_with("nfs");
+            let unknown = pooled_as(&self.share, table, pool).next().is_none() && found.fs_type.starts_with("nfs");
             return if unknown { Verdict::Unknown(found.location()) } else { Verdict::Other(found.location()) };
         }
         if restrictions(found.attributes) != restrictions(self.attributes) {
@@ -101,12 +101,8 @@ impl Wanted {
                 Some(below) => rest.and_then(|rest| rest.strip_prefix('/')) == Some(below.as_str()),
             }
         };
-        let own = self.pooled_in(table, pool).filter(|own| own.device == entry.device);
-        own.is_some_and(below) || found == self.location()
-    }
-
-    fn pooled_in<'a>(&self, table: &'a MountTable, pool: &Path) -> Option<&'a Entry> {
-        table.top(&pool.join(self.share.pool_name()))
+        let mut own = pooled_as(&self.share, table, pool).filter(|own| own.device == entry.device);
+        own.any(below) || found == self.location()
     }
 
     /// What of the volume's options is not so in what is mounted.
@@ -122,7 +118,8 @@ impl Wanted {
                 (asked != found).then(|| format!("{name}={found} instead of {asked}"))
             })
             .collect();
-        if differences.is_empty() && self.pooled_in(table, pool).is_some_and(|own| own.device != found.device) {
+        let mut own = pooled_as(&self.share, table, pool).peekable();
+        if differences.is_empty() && own.peek().is_some() && !own.any(|own| own.device == found.device) {
             differences.push("on a superblock of other options".to_owned());
         }
         (!differences.is_empty()).then(|| differences.join(", "))
@@ -132,6 +129,17 @@ impl Wanted {
 /// The mounts of the pool.
 pub fn pooled<'a>(table: &'a MountTable, pool: &'a Path) -> impl Iterator<Item = &'a Entry> {
     table.entries().iter().filter(move |entry| entry.mount_point.parent() == Some(pool))
+}
+
+/// The share's own mounts in the pool: the present one, and retired ones that are still there.
+fn pooled_as<'a>(share: &Share, table: &'a MountTable, pool: &'a Path) -> impl Iterator<Item = &'a Entry> {
+    let name = share.pool_name();
+    let is_own = move |entry: &&Entry| {
+        let file_name = entry.mount_point.file_name().and_then(|name| name.to_str());
+        let rest = file_name.and_then(|file_name| file_name.strip_prefix(&name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    pooled(table, pool).filter(is_own)
 }
 
 /// The lane in which a mount's server is waited for: that of its share if the share is pooled, else one of its own.
@@ -162,8 +170,8 @@ pub fn may_be_of(entry: &Entry, share: &Share, table: &MountTable, pool: &Path) 
     if of_superblock.peek().is_none() {
         return entry.fs_type.starts_with("nfs");
     }
-    let own = pool.join(share.pool_name());
-    of_superblock.any(|pooled| pooled.mount_point == own && is_below(path_of(&location), path_of(&pooled.location())))
+    let mut own = pooled_as(share, table, pool).filter(|own| own.device == entry.device);
+    own.any(|own| is_below(path_of(&location), path_of(&own.location())))
 }
 
 /// Whether two mounts are served from one address, as far as is known.

@@ -38,6 +38,10 @@ fn pool_entry(share: &Share, source: &str, minor: u32) -> Entry {
     entry(Path::new(POOL).join(share.pool_name()), source, minor)
 }
 
+fn lane(share: &Share) -> Lane {
+    Lane { key: share.pool_name(), purpose: Purpose::Work, label: share.location() }
+}
+
 fn judge(wanted: &Wanted, entries: Vec<Entry>) -> Verdict {
     wanted.judge(&MountTable::new(entries), Path::new(POOL))
 }
@@ -176,8 +180,8 @@ fn mounts_of_a_pooled_share_wait_in_its_lane() {
     let clone = entry("/pods/1/mount", "nfs:/export/pvc-1", 50);
     let table =
         MountTable::new(vec![pool_entry(&share, "nfs:/export", 50), clone.clone(), nested.clone(), namesake.clone()]);
-    assert_eq!(lane_of(&clone, &table, Path::new(POOL)), share.lane());
-    assert_eq!(lane_of(&nested, &table, Path::new(POOL)), share.lane());
+    assert_eq!(lane_of(&clone, &table, Path::new(POOL)), lane(&share));
+    assert_eq!(lane_of(&nested, &table, Path::new(POOL)), lane(&share));
     let twin = Share { server: "10.0.0.5".parse().unwrap(), ..share.clone() };
     let twins = MountTable::new(vec![pool_entry(&share, "nfs:/export", 50), pool_entry(&twin, "nfs:/export", 50)]);
     let own = lane_of(&pool_entry(&twin, "nfs:/export", 50), &twins, Path::new(POOL));
@@ -186,5 +190,5 @@ fn mounts_of_a_pooled_share_wait_in_its_lane() {
     let mut moved = entry("/pods/4/mount", "nfs:/export/pvc-1", 53);
     moved.options = SuperOptions::new("rw,addr=10.0.0.9");
     let apart = lane_of(&moved, &table, Path::new(POOL));
-    assert_ne!(apart, share.lane(), "nobody waits behind an address that the server had once");
+    assert_ne!(apart, lane(&share), "nobody waits behind an address that the server had once");
 }

@@ -7,8 +7,6 @@ use sha2::{Digest, Sha256};
 use volume::mount_options::MountAttributes;
 use volume::{MountOptions, Server, SharePath, SubPath};
 
-use crate::worker::{Lane, Purpose};
-
 /// What shares one superblock: the same server, path and options.
 #[derive(Debug, Clone)]
 pub struct Share {
@@ -61,11 +59,6 @@ impl Share {
             let _ = write!(name, "{byte:02x}");
             name
         })
-    }
-
-    /// The thread on which the share's work runs.
-    pub fn lane(&self) -> Lane {
-        Lane { key: self.pool_name(), purpose: Purpose::Work, label: self.location() }
     }
 }
 

@@ -49,13 +49,16 @@ impl Hash for Lane {
     }
 }
 
-/// Two threads per share at most.
+/// Three threads per share at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Mounting, cloning, statfs, plain unmounts.
     Work,
     /// `MNT_DETACH`, which hangs only where it gives up the last use of a superblock.
     Detach,
+    /// Whether the server of a share whose thread is stuck is somewhere else by now. It waits for the resolver at most, and for what the server answers
+    /// to a question.
+    Ask,
 }
 
 /// Why a job brought no result.
@@ -176,6 +179,30 @@ impl Workers {
         }
     }
 
+    /// Runs `job` on the lane's thread, for nobody who waits. `allowed` is how long it may take before the thread counts as stuck.
+    pub fn start_job(
+        &self,
+        lane: &Lane,
+        what: &'static str,
+        allowed: Duration,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), WorkError> {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        self.submit(lane, Job { number, what, allowed, run: Box::new(job) }).map(|_| ())
+    }
+
+    /// Why nothing can be done in a lane, if its thread has been waiting for longer than it may.
+    pub fn stuck(&self, lane: &Lane) -> Option<WorkError> {
+        let what = lock(&self.lanes).get(lane)?.running.overdue()?;
+        Some(WorkError::Stuck { share: lane.label.clone(), what })
+    }
+
+    /// How many stuck threads there are whose lanes' keys fit.
+    pub(crate) fn count_stuck(&self, fits: impl Fn(&str) -> bool) -> usize {
+        let lanes = lock(&self.lanes);
+        lanes.iter().filter(|(lane, handle)| fits(&lane.key) && handle.running.overdue().is_some()).count()
+    }
+
     /// How many threads there are now.
     pub fn census(&self) -> Census {
         let lanes = lock(&self.lanes);
@@ -288,6 +315,7 @@ impl fmt::Display for Purpose {
         f.write_str(match self {
             Self::Work => "share",
             Self::Detach => "detach",
+            Self::Ask => "ask",
         })
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn explain(cause: Cause) -> &'static str {
             "the server stopped answering; check that it runs, and the network between it and this node"
         }
         Cause::Stale => {
-            "the server came back with other file handles; it is mounted afresh once the pods that use its volumes on this node are gone: delete them"
+            "the server does not know its own file handles any more; it is mounted afresh at the next attempt, and if that does not help, check its export"
         }
         Cause::Option => "the kernel refuses a mount option; check mountOptions in the StorageClass and the volume",
         Cause::NoClient => "the node's kernel has no NFS client; load the module nfs",

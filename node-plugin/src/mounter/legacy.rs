@@ -43,6 +43,11 @@ impl Staged {
         Ok(Self(stage))
     }
 
+    /// Where it is mounted for now.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// `target` is the directory to attach to.
     pub(super) fn attach(self, target: &OwnedFd) -> Result<(), Fault> {
         rustix::mount::mount_bind(&self.0.path, of_process(target)).map_err(|errno| Fault::new("mount(2, bind)", errno))

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
@@ -16,6 +17,7 @@ use rustix::mount::{
 use volume::SubPath;
 use volume::mount_options::MountAttributes;
 
+use super::identity::ClientIdentity;
 use super::{Fault, MountRequest, Mounter, Unmount, Usage, legacy};
 use crate::mountinfo::{Device, MountTable};
 use crate::sys;
@@ -53,6 +55,7 @@ pub struct LinuxMounter {
     filesystem: Filesystem,
     api: Api,
     scratch: PathBuf,
+    identity: Option<Arc<ClientIdentity>>,
 }
 
 /// A mount that is attached nowhere.
@@ -74,13 +77,30 @@ enum Tree {
 impl LinuxMounter {
     /// A mounter for one kind of file system. `scratch` is a directory that nobody else uses; only [`Api::Legacy`] needs it, and makes it.
     pub fn new(filesystem: Filesystem, api: Api, scratch: PathBuf) -> Self {
-        Self { filesystem, api, scratch }
+        Self { filesystem, api, scratch, identity: None }
+    }
+
+    /// Introduces this node to servers under a name of its own.
+    #[must_use]
+    pub fn identified_by(self, identity: ClientIdentity) -> Self {
+        Self { identity: Some(Arc::new(identity)), ..self }
+    }
+
+    /// Asks for the file system, which loads the kernel's client for it.
+    fn context(&self) -> Result<OwnedFd, Fault> {
+        let fs_type = self.filesystem.fs_type();
+        fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| Fault::new(format!("fsopen({fs_type})"), errno))
+    }
+
+    fn settle_identity(&self) {
+        if let Some(identity) = &self.identity {
+            identity.settle();
+        }
     }
 
     fn mount_detached(&self, request: &MountRequest) -> Result<OwnedFd, Fault> {
-        let fs_type = self.filesystem.fs_type();
-        let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)
-            .map_err(|errno| Fault::new(format!("fsopen({fs_type})"), errno))?;
+        let context = self.context()?;
+        self.settle_identity();
         let explain = |call: String, errno| Fault { call, errno, text: messages(context.as_fd()) };
         let set = |name: &str, value: &str| {
             fsconfig_set_string(context.as_fd(), name, value)
@@ -228,6 +248,7 @@ impl Mounter for LinuxMounter {
 
     fn mount(&self, request: &MountRequest) -> Result<LinuxTree, Fault> {
         let staged = || {
+            self.settle_identity();
             let staged = legacy::Staged::mount(self.filesystem, request, &self.scratch)?;
             Ok(LinuxTree(Tree::Staged(staged)))
         };
@@ -238,6 +259,10 @@ impl Mounter for LinuxMounter {
             Err(fault) if fault.call.starts_with("fsopen") && fault.is_unsupported() => staged(),
             mounted => mounted.map(|tree| LinuxTree(Tree::Detached(tree))),
         }
+    }
+
+    fn renew_client(&self) -> io::Result<()> {
+        self.identity.as_ref().map_or(Ok(()), |identity| identity.renew())
     }
 
     fn open(&self, at: &Path) -> Result<LinuxRoot, Fault> {
@@ -274,6 +299,23 @@ impl Mounter for LinuxMounter {
         let directory = directory.try_clone_to_owned().map_err(|error| Fault::of("dup", &error))?;
         let staged = legacy::Staged::bind(&directory, attributes, &self.scratch)?;
         Ok(LinuxTree(Tree::Staged(staged)))
+    }
+
+    fn is_same(&self, root: &LinuxRoot, tree: &LinuxTree) -> Result<bool, Fault> {
+        if self.filesystem == Filesystem::StandIn {
+            // Each mount of a tmpfs is a file system of its own.
+            return Ok(true);
+        }
+        let opened;
+        let fresh = match &tree.0 {
+            Tree::Detached(tree) => tree.as_fd(),
+            Tree::Staged(staged) => {
+                opened = open_directory(staged.path())?;
+                opened.as_fd()
+            }
+        };
+        let handle = |of| sys::file_handle(of).map_err(|error| Fault::of("name_to_handle_at", &error));
+        Ok(handle(root.0.as_fd())? == handle(fresh)?)
     }
 
     fn attach(&self, tree: LinuxTree, at: &Path) -> Result<(), Fault> {

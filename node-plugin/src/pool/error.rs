@@ -54,6 +54,14 @@ pub enum MountError {
         /// What it lacks.
         weaker: Weaker,
     },
+    /// Each fresh mount of the share has gone bad at once.
+    #[error(
+        "cannot use {location}: the server forgets what it has just told, however often the share is mounted afresh; check the server and its export"
+    )]
+    Restless {
+        /// What was to be mounted.
+        location: String,
+    },
     /// The plugin's own directory.
     #[error("cannot use {} for the pool of mounts", path.display())]
     Pool {

@@ -7,11 +7,22 @@ use std::path::Path;
 use volume::Server;
 use volume::mount_options::MountAttributes;
 
+use super::replace::Reason;
 use super::{Inside, MountError};
 use crate::mounter::{Cause, MountRequest, Mounter, Unmount};
 use crate::recognise::Weaker;
 use crate::server::{Attempt, Attempts, Others, Servers};
 use crate::share::Share;
+
+/// Asks for the share as the server has it at this moment, where the kernel's memory of its names is distrusted: a mount on a superblock that others use
+/// is led by what was seen up to a minute ago. On one of its own every name is asked for.
+pub(super) fn request(share: &Share, address: SocketAddr, is_distrusted: bool) -> MountRequest {
+    let mut options = share.options.superblock();
+    if is_distrusted {
+        options.push(("nosharecache".to_owned(), None));
+    }
+    MountRequest { source: share.location(), address, options, attributes: MountAttributes::default() }
+}
 
 /// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
 const READ_AHEAD_FACTOR: u64 = 15;
@@ -39,15 +50,21 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang.
     pub(super) fn mount_fresh(&self, share: &Share, at: &Path) -> Result<(), MountError> {
         let location = share.location();
+        let retired = self.slot(&share.pool_name(), |slot| slot.retired.take());
+        if retired == Some(Reason::Moved)
+            && let Err(error) = self.mounter.renew_client()
+        {
+            tracing::warn!(share = location, error = %error, "the kernel may wait for the server at its old address");
+        }
+        let is_distrusted = matches!(retired, Some(Reason::Forgotten | Reason::Replaced));
         let mut attempts = Attempts::default();
         for address in self.addresses(&share.server, &location)? {
             if let Err(fault) = self.servers.ping(address) {
                 attempts.push(address, Attempt::Asked(fault));
                 continue;
             }
-            let options = share.options.superblock();
-            let attributes = MountAttributes::default();
-            let request = MountRequest { source: location.clone(), address, options, attributes };
+            self.slot(&share.pool_name(), |slot| slot.address = Some(address));
+            let request = request(share, address, is_distrusted);
             match self.mounter.mount(&request).and_then(|tree| self.mounter.attach(tree, at)) {
                 Ok(()) => {
                     self.metrics.fresh_mounts.inc();

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Inside, Pool, State};
+use super::{Inside, Pool, State, lock, name_and_generation};
 use crate::mounter::{Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::recognise::{is_below, lane_of, pooled};
@@ -15,9 +15,17 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
     /// Unmounts the shares that no volume has used for a while. To be called from time to time.
     pub(crate) async fn sweep(&self) -> io::Result<()> {
         let table = self.mounter.table()?;
-        for entry in pooled(&table, &self.root).filter(|entry| self.is_idle(&entry.mount_point, &table)) {
+        for entry in pooled(&table, &self.root) {
             let (pool, path) = (self.clone(), entry.mount_point.clone());
             let lane = lane_of(entry, &table, &self.root);
+            // It was to be taken off before: there was no thread, or it was killed.
+            if self.is_retired(Some(&lane)) {
+                self.take_off(&path, &lane);
+                continue;
+            }
+            if !self.is_idle(&path, &table) {
+                continue;
+            }
             let swept = self.workers.run(&lane, "unmount", self.patience, move || pool.unpool(&path));
             match swept.await {
                 Ok(Ok(true)) => tracing::info!(share = lane.label, "idle share unmounted"),
@@ -34,7 +42,7 @@ impl<M: Mounter, S> Inside<M, S> {
     /// Whether a mount of the pool has had no clone for so long that it may go. Called from time to time.
     fn is_idle(&self, path: &Path, table: &MountTable) -> bool {
         let in_use = has_clones(path, table, &self.root);
-        self.slot(&name_of(path), |slot| {
+        self.slot(&name_and_generation(path).0, |slot| {
             if in_use {
                 slot.used = Instant::now();
             }
@@ -48,22 +56,22 @@ impl<M: Mounter, S> Inside<M, S> {
             return Ok(false);
         }
         // Our own descriptor would keep it busy.
-        self.slot(&name_of(path), |slot| slot.state = State::Absent);
+        let (name, _) = name_and_generation(path);
+        self.slot(&name, |slot| slot.state = State::Absent);
         self.mounter.unmount(path, Unmount::Plain)?;
         fs::remove_dir(path)?;
-        super::lock(&self.shares).remove(&name_of(path));
+        // A generation whose thread is stuck keeps its number from being used again.
+        if self.count_stuck(&name) == 0 {
+            lock(&self.shares).remove(&name);
+        }
         Ok(true)
     }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Whether directories of the share at `path` are mounted outside the pool, or something is mounted inside it.
 ///
 /// The superblock alone does not tell: the kernel uses one for everything that it mounts from one file system of a server in one way.
-fn has_clones(path: &Path, table: &MountTable, root: &Path) -> bool {
+pub(super) fn has_clones(path: &Path, table: &MountTable, root: &Path) -> bool {
     let Some(own) = table.top(path) else { return false };
     let share = own.location();
     table.of_device(own.device).any(|entry| !entry.mount_point.starts_with(root) && is_below(&entry.location(), &share))

@@ -37,12 +37,18 @@ struct World {
     /// What servers have: `host:/path`.
     directories: BTreeMap<String, Object>,
     objects: u64,
+    /// What the kernel has seen under the names of shares, and believes wherever it may.
+    names: BTreeMap<String, Object>,
     /// Locations that lead to others on the server: links, and further names of a server.
     links: HashMap<String, String>,
     /// What servers refuse to have mounted.
     denied: HashSet<String>,
-    /// Servers and addresses that do not answer.
+    /// How often servers have been replaced.
+    incarnation: u64,
+    /// Servers, addresses and superblocks that do not answer.
     hung: HashSet<String>,
+    /// Of them, addresses that say that they serve NFS.
+    answers_pings: HashSet<SocketAddr>,
     /// Mounts that somebody uses.
     busy: HashSet<PathBuf>,
     /// Calls of `mount`, by what was mounted.
@@ -61,6 +67,9 @@ struct World {
     protected: HashMap<SocketAddr, String>,
     /// How far is read ahead on each superblock, in KiB.
     read_ahead: HashMap<Device, u64>,
+    /// Where the kernel's client knows the only server of these scenes that moves: it waits there, whatever address it is given.
+    known_at: Option<SocketAddr>,
+    merges_clients: bool,
     /// Whether the next mount that is opened has been undone a moment before.
     undone_before_open: bool,
 }
@@ -95,6 +104,28 @@ impl FakeMounter {
         world.directories.insert(location.to_owned(), object);
     }
 
+    /// Renames a directory on a server, with what is in it.
+    pub(crate) fn rename(&self, location: &str, to: &str) {
+        let mut world = self.lock();
+        let directories = std::mem::take(&mut world.directories);
+        let renamed = |at: String| match at.strip_prefix(location) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{to}{rest}"),
+            _ => at,
+        };
+        world.directories = directories.into_iter().map(|(at, object)| (renamed(at), object)).collect();
+    }
+
+    /// Gives everything new handles, as a server does that was restored from a backup, or whose export was made again.
+    pub(crate) fn forget_handles(&self) {
+        let mut world = self.lock();
+        let directories: Vec<String> = world.directories.keys().cloned().collect();
+        for at in directories {
+            world.objects += 1;
+            let object = world.objects;
+            world.directories.insert(at, object);
+        }
+    }
+
     /// Lets a location lead to another of the same server: by a link, or because the host is another name of it.
     pub(crate) fn link(&self, location: &str, real: &str) {
         self.lock().links.insert(location.to_owned(), real.to_owned());
@@ -108,6 +139,14 @@ impl FakeMounter {
     /// Stops a server: whoever asks it waits.
     pub(crate) fn hang(&self, host: &str) {
         self.lock().hung.insert(host.to_owned());
+    }
+
+    /// Puts another server in the place of all that are there: what is mounted waits for ever, what is mounted from now on does not.
+    pub(crate) fn replace_servers(&self) {
+        let mut world = self.lock();
+        world.incarnation += 1;
+        let devices: Vec<String> = world.superblocks.values().map(|known| known.device.to_string()).collect();
+        world.hung.extend(devices);
     }
 
     /// Starts it again.
@@ -134,6 +173,18 @@ impl FakeMounter {
     /// Lets an address answer the question whether it serves NFS, and refuse what follows.
     pub(crate) fn close_after_ping(&self, address: SocketAddr) {
         self.lock().closed_after_ping.insert(address);
+    }
+
+    /// Lets an address answer the question whether it serves NFS, and nothing that follows.
+    pub(crate) fn hang_after_ping(&self, address: SocketAddr) {
+        let mut world = self.lock();
+        world.hung.insert(address.to_string());
+        world.answers_pings.insert(address);
+    }
+
+    /// Lets the kernel find out that one server is behind all addresses, and go on at the first.
+    pub(crate) fn merge_clients(&self) {
+        self.lock().merges_clients = true;
     }
 
     /// Lets somebody use what is mounted at a place.
@@ -191,6 +242,7 @@ impl FakeMounter {
     /// Waits for the server of a superblock.
     fn wait_for_device<'a>(&self, world: MutexGuard<'a, World>, source: &str, device: Device) -> MutexGuard<'a, World> {
         let address = world.superblocks.values().find(|known| known.device == device).and_then(|known| known.address);
+        let world = self.wait_for(world, &device.to_string(), None);
         self.wait_for(world, source, address)
     }
 }
@@ -275,7 +327,10 @@ impl Mounter for FakeMounter {
     }
 
     fn mount(&self, request: &MountRequest) -> Result<FakeTree, Fault> {
-        let mut world = self.wait_for(self.lock(), &request.source, Some(request.address));
+        let mut world = self.lock();
+        let known_at = *world.known_at.get_or_insert(request.address);
+        let merged = world.merges_clients.then_some(known_at);
+        let mut world = self.wait_for(self.wait_for(world, &request.source, Some(request.address)), "", merged);
         world.mounted.push(request.source.clone());
         world.mounted_from.push(request.address);
         if world.closed.contains(&request.address) || world.closed_after_ping.contains(&request.address) {
@@ -285,16 +340,24 @@ impl Mounter for FakeMounter {
             return Err(Fault::new("fsconfig(create)", Errno::ACCESS));
         }
         let source = world.links.get(&request.source).unwrap_or(&request.source).clone();
-        let Some(&object) = world.directories.get(&source) else {
+        let is_fresh = request.options.iter().any(|(option, _)| option == "nosharecache");
+        let Some(&object) = world.names.get(&source).filter(|_| !is_fresh).or_else(|| world.directories.get(&source))
+        else {
             return Err(Fault::new("fsconfig(create)", Errno::NOENT));
         };
+        world.names.insert(source.clone(), object);
         let value = |name: &str| request.options.iter().find(|(option, _)| option == name)?.1.clone();
         let version = value("vers").unwrap_or_default();
         let protection = world.protection(request.address, &request.options);
         let shown = SuperOptions::new(format!("rw,vers={version},{protection},addr={}", request.address.ip()));
-        let key = format!("{source} {} {:?}", request.address, request.options);
+        let key = format!("{source} {} {:?} {}", request.address, request.options, world.incarnation);
         let superblock = world.superblock(&key, Some(request.address), shown);
         Ok(world.tree(&superblock, source, object, request.attributes))
+    }
+
+    fn renew_client(&self) -> io::Result<()> {
+        self.lock().known_at = None;
+        Ok(())
     }
 
     fn open(&self, at: &Path) -> Result<u64, Fault> {
@@ -331,6 +394,10 @@ impl Mounter for FakeMounter {
         };
         let superblock = Superblock { device: from.device, address: None, options: from.options.clone() };
         Ok(world.tree(&superblock, join(&from.source), object, attributes))
+    }
+
+    fn is_same(&self, root: &u64, tree: &FakeTree) -> Result<bool, Fault> {
+        Ok(self.lock().roots.get(root) == Some(&tree.object))
     }
 
     fn attach(&self, tree: FakeTree, at: &Path) -> Result<(), Fault> {
@@ -376,14 +443,15 @@ impl Servers for FakeMounter {
         if host.ends_with(".invalid") {
             return Err(ServerFault::Resolve { host, source: io::Error::other("no such name") });
         }
-        Ok(self.lock().addresses(&host, server.port()))
+        let found = self.lock().addresses(&host, server.port());
+        if found.is_empty() { Err(ServerFault::NoAddress { host }) } else { Ok(found) }
     }
 
     fn ping(&self, address: SocketAddr) -> Result<(), ServerFault> {
         let mut world = self.lock();
         let down = world.down.clone();
         let is_down = down.iter().any(|host| world.addresses(host, address.port()).contains(&address));
-        if world.hung.contains(&address.to_string()) {
+        if world.hung.contains(&address.to_string()) && !world.answers_pings.contains(&address) {
             return Err(ServerFault::Silent { address });
         }
         if is_down || world.closed.contains(&address) { Err(ServerFault::Refused { address }) } else { Ok(()) }

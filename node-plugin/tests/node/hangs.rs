@@ -50,7 +50,7 @@ async fn a_dead_server_costs_one_thread_and_other_shares_do_not_notice() {
     }
     let other = of_other(&scene.target("other"));
     at_once(scene.plugin.publish(other)).await.unwrap();
-    assert_eq!(scene.plugin.node.workers().census(), Census { threads: 2, stuck: 1 });
+    assert_eq!(scene.plugin.node.workers().census(), Census { threads: 3, stuck: 1 });
 
     scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.expect("what is mounted needs no server");
 

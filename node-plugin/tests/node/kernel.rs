@@ -219,6 +219,74 @@ async fn a_directory_that_was_made_again_is_not_taken_for_the_old_one() {
     machine.mounter.unmount(&elsewhere, Unmount::Plain).unwrap();
 }
 
+/// The share's parent on a superblock of its own: whoever changes something there, this node's client of the pool does not know of it.
+fn apart(machine: &Machine) -> PathBuf {
+    let at = machine.disk.root.join("elsewhere");
+    fs::create_dir(&at).unwrap();
+    let mut apart = request(&machine.server, &given("BERTH_TEST_SHARE"));
+    apart.options.push(("nosharecache".to_owned(), None));
+    machine.mounter.attach(machine.mounter.mount(&apart).unwrap(), &at).unwrap();
+    at
+}
+
+#[tokio::test]
+async fn a_share_that_was_replaced_on_the_server_gives_way_to_the_new_one() {
+    let machine = Machine::new(Api::Newest);
+    let elsewhere = apart(&machine);
+    let (share, old) = (elsewhere.join(&machine.name), elsewhere.join(format!("{}-old", machine.name)));
+    for (pods, name) in [(true, "pvc-1"), (false, "pvc-2")] {
+        fs::create_dir_all(share.join("pvc-0")).unwrap();
+        let mut plugin = machine.plugin().await;
+        let (before, after) = (machine.target(&format!("before-{name}")), machine.target(name));
+        plugin.publish(machine.volume("pvc-0", &before)).await.unwrap();
+        fs::write(before.join("file"), "old").unwrap();
+        if !pods {
+            plugin.unpublish(&before).await.unwrap();
+        }
+        fs::rename(&share, &old).unwrap();
+        fs::create_dir_all(share.join(name)).unwrap();
+        fs::write(share.join(name).join("file"), "new").unwrap();
+
+        plugin.publish(machine.volume(name, &after)).await.unwrap();
+        assert_eq!(fs::read_to_string(after.join("file")).unwrap(), "new", "pods: {pods}");
+        if pods {
+            assert_eq!(fs::read_to_string(before.join("file")).unwrap(), "old", "the old pod keeps its volume");
+            plugin.unpublish(&before).await.unwrap();
+        }
+        plugin.unpublish(&after).await.unwrap();
+        plugin.node.sweep().await.unwrap();
+        fs::remove_dir_all(&old).unwrap();
+    }
+    machine.mounter.unmount(&elsewhere, Unmount::Plain).unwrap();
+}
+
+#[tokio::test]
+async fn a_share_whose_root_is_stale_is_mounted_afresh_at_once() {
+    let machine = Machine::new(Api::Newest);
+    let elsewhere = apart(&machine);
+    let share = elsewhere.join(&machine.name);
+    for pods in [true, false] {
+        fs::create_dir_all(share.join("pvc-1")).unwrap();
+        let mut plugin = machine.plugin().await;
+        let (before, after) = (machine.target(&format!("before-{pods}")), machine.target(&format!("after-{pods}")));
+        plugin.publish(machine.volume("pvc-1", &before)).await.unwrap();
+        if !pods {
+            plugin.unpublish(&before).await.unwrap();
+        }
+        fs::remove_dir_all(&share).unwrap();
+        fs::create_dir_all(share.join("pvc-1")).unwrap();
+        fs::write(share.join("pvc-1/file"), "new").unwrap();
+
+        plugin.publish(machine.volume("pvc-1", &after)).await.unwrap();
+        assert_eq!(fs::read_to_string(after.join("file")).unwrap(), "new", "pods: {pods}");
+        for target in [&before, &after] {
+            plugin.unpublish(target).await.unwrap();
+        }
+        plugin.node.sweep().await.unwrap();
+    }
+    machine.mounter.unmount(&elsewhere, Unmount::Plain).unwrap();
+}
+
 #[tokio::test]
 async fn what_the_server_does_not_have_is_said_to_be_missing() {
     let machine = Machine::new(Api::Newest);

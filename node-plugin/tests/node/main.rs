@@ -17,5 +17,6 @@ mod plugin;
 mod privileged;
 mod program;
 mod registration;
+mod replaced;
 mod republish;
 mod service;

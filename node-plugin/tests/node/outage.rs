@@ -1,24 +1,25 @@
 //! A real NFS client whose server falls silent in the middle of everything.
 //!
 //! The node gets a network namespace of its own, where the server is a relay that can be paused. The relay's other end stays in the namespace of the
-//! test, so no other test notices. The namespace has its own NFS client identifier: under a common one the server would take each namespace for a
-//! reboot of the other.
+//! test, so no other test notices. The plugin gives the namespace its own NFS client identifier: under a common one the server would take each namespace for
+//! a reboot of the other.
 
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use csi_proto::csi;
-use node_plugin::mounter::{Api, Filesystem, LinuxMounter, Mounter, Unmount};
-use node_plugin::server::Network;
+use node_plugin::mounter::{Api, ClientIdentity, Filesystem, LinuxMounter, Mounter, Unmount};
+use node_plugin::server::{Network, ServerFault, Servers};
 use node_plugin::worker::Census;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::MountFlags;
 use rustix::thread::UnshareFlags;
 use tonic::Code;
 use volume::Server;
@@ -44,12 +45,31 @@ impl Valve {
     }
 }
 
-/// A node that reaches the server through a valve.
+/// The addresses under which the server is reached; the second is for when it moves.
+const ADDRESSES: [&str; 2] = ["127.0.0.1:2049", "127.0.0.2:2049"];
+
+/// A node that reaches the server through valves, one for each of [`ADDRESSES`].
 struct Island {
     disk: Disk,
     mounter: LinuxMounter,
     valve: Arc<Valve>,
+    /// At which of its addresses the resolver says that the server is.
+    place: Place,
     name: String,
+}
+
+/// A resolver whose server moves.
+#[derive(Clone, Default)]
+struct Place(Arc<AtomicUsize>);
+
+impl Servers for Place {
+    fn addresses(&self, _server: &Server) -> Result<Vec<SocketAddr>, ServerFault> {
+        Ok(vec![ADDRESSES[self.0.load(Ordering::SeqCst)].parse().unwrap()])
+    }
+
+    fn ping(&self, address: SocketAddr) -> Result<(), ServerFault> {
+        Network::new().ping(address)
+    }
 }
 
 /// Connects to the server for each connection that comes, from the namespace in which it was called.
@@ -83,8 +103,8 @@ impl Island {
         let given = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} must be set"));
         let server: Server = given("BERTH_TEST_SERVER").parse().unwrap();
         let address = (server.host(), server.port()).to_socket_addrs().unwrap().next().unwrap();
-        let valve = Arc::new(Valve::default());
-        let connections = relay(address, Arc::clone(&valve));
+        let valves = [(); 2].map(|()| Arc::new(Valve::default()));
+        let relays = valves.each_ref().map(|valve| relay(address, Arc::clone(valve)));
 
         let disk = Disk::new();
         let name = disk.root.file_name().unwrap().to_str().unwrap().replace('.', "t");
@@ -94,17 +114,21 @@ impl Island {
         )]
         rustix::thread::unshare(UnshareFlags::NEWNET).unwrap();
         assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
-        identify(&disk.root, &name).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:2049").unwrap();
-        thread::spawn(move || {
-            while let Ok((stream, _)) = listener.accept() {
-                if connections.send(stream).is_err() {
-                    return;
+        let identifier = sysfs(&disk.root).unwrap().join("fs/nfs/net/nfs_client/identifier");
+        for (address, connections) in ADDRESSES.into_iter().zip(relays) {
+            let listener = TcpListener::bind(address).unwrap();
+            thread::spawn(move || {
+                while let Ok((stream, _)) = listener.accept() {
+                    if connections.send(stream).is_err() {
+                        return;
+                    }
                 }
-            }
-        });
-        let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, disk.root.join("scratch"));
-        Self { disk, mounter, valve, name }
+            });
+        }
+        let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, disk.root.join("scratch"))
+            .identified_by(ClientIdentity::at(name.clone(), identifier));
+        let [valve, _] = valves;
+        Self { disk, mounter, valve, place: Place::default(), name }
     }
 
     fn target(&self, pod: &str) -> PathBuf {
@@ -119,8 +143,8 @@ impl Island {
     }
 
     /// A plugin whose share is mounted, with two volumes.
-    async fn plugin(&self) -> Plugin<LinuxMounter, Network> {
-        let mut plugin = start(self.mounter.clone(), Network::new(), &self.disk.root, real()).await;
+    async fn plugin(&self) -> Plugin<LinuxMounter, Place> {
+        let mut plugin = start(self.mounter.clone(), self.place.clone(), &self.disk.root, real()).await;
         assert_eq!(failure(plugin.publish(self.volume("1", &self.target("0"))).await).0, Code::NotFound);
         for name in ["1", "2"] {
             fs::create_dir(self.share().join(format!("{}-{name}", self.name))).unwrap();
@@ -132,27 +156,40 @@ impl Island {
         fs::read_dir(self.disk.root.join("pool")).unwrap().next().unwrap().unwrap().path()
     }
 
+    /// The server is at its second address from now on, and the first is silent.
+    fn move_server(&self) {
+        self.place.0.store(1, Ordering::SeqCst);
+        self.valve.set(true);
+    }
+
+    fn address_at(&self, at: &Path) -> Option<String> {
+        let table = self.mounter.table().unwrap();
+        table.top(at).and_then(|entry| entry.options.get("addr").map(str::to_owned))
+    }
+
     fn is_mounted(&self, at: &Path) -> bool {
         self.mounter.table().unwrap().top(at).is_some()
     }
 }
 
-/// Gives this network namespace's NFS client a name of its own.
-fn identify(root: &Path, name: &str) -> io::Result<()> {
+/// The `/sys` of this network namespace.
+fn sysfs(root: &Path) -> io::Result<PathBuf> {
     let sys = root.join("sys");
     fs::create_dir(&sys)?;
     rustix::mount::mount("sysfs", &sys, "sysfs", MountFlags::empty(), None)?;
-    fs::write(sys.join("fs/nfs/net/nfs_client/identifier"), name)?;
-    Ok(rustix::mount::unmount(&sys, UnmountFlags::DETACH)?)
+    Ok(sys)
 }
 
 impl Drop for Island {
     fn drop(&mut self) {
         self.valve.set(false);
-        for name in ["1", "2"] {
-            let _ = fs::remove_dir_all(self.share().join(format!("{}-{name}", self.name)));
+        for share in fs::read_dir(self.disk.root.join("pool")).unwrap() {
+            let share = share.unwrap().path();
+            for name in ["1", "2"] {
+                let _ = fs::remove_dir_all(share.join(format!("{}-{name}", self.name)));
+            }
+            let _ = self.mounter.unmount(&share, Unmount::Detach);
         }
-        let _ = self.mounter.unmount(&self.share(), Unmount::Detach);
     }
 }
 
@@ -181,7 +218,7 @@ async fn a_silent_server_holds_up_one_thread_and_no_call() {
         assert_eq!(failure(at_once(plugin.publish(island.volume("1", &third))).await).0, Code::Unavailable);
         assert_eq!(failure(at_once(plugin.stats("a volume", &second)).await).0, Code::Unavailable);
     }
-    assert_eq!(plugin.node.workers().census(), Census { threads: 1, stuck: 1 });
+    assert_eq!(plugin.node.workers().census(), Census { threads: 2, stuck: 1 });
 
     // No plain unmount is tried where a thread is stuck already.
     at_once(plugin.unpublish(&second)).await.expect("unpublish ends although the server is silent");
@@ -210,4 +247,45 @@ async fn a_publish_that_hangs_in_the_kernel_can_be_given_up() {
     island.valve.set(false);
     until(|| plugin.node.workers().census().stuck == 0).await;
     assert!(!island.is_mounted(&target) && !target.exists());
+}
+
+/// The server is at another address, and nothing answers at the old one: a failover, a Service that was made again, a mount target that was replaced.
+#[tokio::test]
+async fn a_server_that_has_moved_is_mounted_where_it_is_while_old_pods_wait() {
+    let island = Island::new();
+    let mut plugin = island.plugin().await;
+    let (old, new) = (island.target("old"), island.target("new"));
+    plugin.publish(island.volume("1", &old)).await.unwrap();
+    fs::write(old.join("file"), "before").unwrap();
+    island.move_server();
+
+    let first = plugin.publish(island.volume("2", &new)).await;
+    assert_eq!(failure(first).0, Code::DeadlineExceeded, "nobody knows yet");
+    let started = std::time::Instant::now();
+    plugin.publish(island.volume("2", &new)).await.expect("the same pod, at its second attempt");
+    eprintln!("MEASURED moved, with a living clone: {:?}, at {:?}", started.elapsed(), island.address_at(&new));
+    assert_eq!(island.address_at(&new).as_deref(), Some("127.0.0.2"));
+    fs::write(new.join("file"), "after").unwrap();
+
+    within(real().unmount + AT_ONCE, plugin.unpublish(&old)).await.unwrap();
+    assert!(!island.is_mounted(&old) && !old.exists());
+    plugin.unpublish(&new).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_has_moved_is_mounted_where_it_is_when_no_pod_is_left() {
+    let island = Island::new();
+    let mut plugin = island.plugin().await;
+    let target = island.target("1");
+    plugin.publish(island.volume("1", &target)).await.unwrap();
+    plugin.unpublish(&target).await.unwrap();
+    island.move_server();
+
+    assert_eq!(failure(plugin.publish(island.volume("2", &target)).await).0, Code::DeadlineExceeded);
+    let started = std::time::Instant::now();
+    plugin.publish(island.volume("2", &target)).await.expect("the same pod, at its second attempt");
+    eprintln!("MEASURED moved, without a clone: {:?}, at {:?}", started.elapsed(), island.address_at(&target));
+    assert_eq!(island.address_at(&target).as_deref(), Some("127.0.0.2"));
+    fs::write(target.join("file"), "after").unwrap();
+    plugin.unpublish(&target).await.unwrap();
 }

@@ -1,0 +1,184 @@
+//! A share's mount that has gone bad: its server has moved, forgot it, or shows another directory in its place.
+//!
+//! Such a mount is retired: taken off the pool, whatever still waits in it, and the share goes on in a new generation. Nothing is done to the clones
+//! that pods have, and what waits for the old server waits on.
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::fresh::request;
+use super::sweep::has_clones;
+use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, file_name, name_and_generation};
+use crate::mounter::{Cause, Mounter, Unmount};
+use crate::mountinfo::MountTable;
+use crate::server::Servers;
+use crate::share::Share;
+use crate::worker::{Lane, Purpose, WorkError};
+
+/// So many threads of one share may be stuck, in as many generations.
+const MOST_STUCK: usize = 3;
+
+/// Why a mount is retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The name leads elsewhere, and a server answers there.
+    Moved,
+    /// `NFS4ERR_STALE`.
+    Forgotten,
+    /// The path leads to another directory.
+    Replaced,
+    /// Its thread waits, no pod uses it, and the server answers.
+    Unused,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Moved => "its server has moved to another address",
+            Self::Forgotten => "its server does not know its file handles any more",
+            Self::Replaced => "another directory has taken its place on the server",
+            Self::Unused => "its server answers, and no pod uses it",
+        })
+    }
+}
+
+impl<M: Mounter, S: Servers> Pool<M, S> {
+    /// The lane for the next work on a share. If its thread is stuck, and waits for what nobody needs any more, or for a server that is somewhere else by
+    /// now, that is the lane of a new generation.
+    pub(crate) async fn usable_lane(&self, share: &Share, patience: Duration) -> Result<Lane, WorkError> {
+        let lane = self.lane(share);
+        let Some(stuck) = self.workers.stuck(&lane) else { return Ok(lane) };
+        let is_asked = self.slot(&share.pool_name(), |slot| {
+            let is_due = slot.asked.is_none_or(|last| last.elapsed() >= LOOK_IN_DOUBT);
+            if is_due {
+                slot.asked = Some(Instant::now());
+            }
+            !is_due
+        });
+        if is_asked || !self.may_retire(&share.pool_name()) {
+            return Err(stuck);
+        }
+        let asking = Lane { purpose: Purpose::Ask, ..lane.clone() };
+        let (pool, of) = (self.clone(), share.clone());
+        let reason = self.workers.run(&asking, "a question to the server", patience, move || pool.is_replaceable(&of));
+        match reason.await? {
+            None => Err(stuck),
+            Some(reason) => {
+                self.retire(share, &lane, reason);
+                Ok(self.lane(share))
+            }
+        }
+    }
+}
+
+impl<M: Mounter, S> Inside<M, S> {
+    /// Whether the share has gone on in another lane than this.
+    pub(crate) fn is_retired(&self, lane: Option<&Lane>) -> bool {
+        let Some((name, generation)) = lane.map(|lane| name_and_generation(Path::new(&lane.key))) else { return false };
+        self.slot(&name, |slot| generation < slot.generation)
+    }
+
+    /// Whether one more thread of the share may come to be stuck.
+    pub(super) fn may_retire(&self, name: &str) -> bool {
+        self.count_stuck(name) < MOST_STUCK
+    }
+
+    /// How many threads of the share are stuck, in all its generations.
+    pub(super) fn count_stuck(&self, name: &str) -> usize {
+        self.workers.count_stuck(|key| name_and_generation(Path::new(key)).0 == name)
+    }
+}
+
+impl<M: Mounter, S: Servers> Inside<M, S> {
+    /// Takes the share's mount off the pool, if it is still the one whose lane this is.
+    pub(super) fn retire(&self, share: &Share, lane: &Lane, reason: Reason) {
+        let name = share.pool_name();
+        let path = self.root.join(&lane.key);
+        let is_current = self.slot(&name, |slot| {
+            let is_current = file_name(&name, slot.generation) == lane.key;
+            if is_current {
+                slot.generation += 1;
+                slot.state = State::Absent;
+                slot.retired = Some(reason);
+                (slot.looked, slot.doubted, slot.asked) = (None, None, None);
+            }
+            is_current
+        });
+        if is_current {
+            self.metrics.retired.inc();
+            tracing::warn!(share = lane.label, %reason, "a share's mount is replaced; pods keep what they have mounted");
+            self.take_off(&path, lane);
+        }
+    }
+
+    /// Detaches a retired mount. Its thread may hang, where nobody else uses the superblock; nobody waits for it.
+    pub(super) fn take_off(&self, path: &Path, lane: &Lane) {
+        let lane = Lane { purpose: Purpose::Detach, ..lane.clone() };
+        let (mounter, at) = (self.mounter.clone(), path.to_owned());
+        let detach = move || {
+            // Fails where nothing was mounted yet; then there may be no directory either.
+            let _ = mounter.unmount(&at, Unmount::Detach);
+            let _ = fs::remove_dir(&at);
+        };
+        if let Err(error) = self.workers.start_job(&lane, "detach", self.patience, detach) {
+            tracing::warn!(share = lane.label, error = %error, "a retired mount stays in the pool for now");
+        }
+    }
+
+    /// Why the mount of a share whose thread is stuck may be retired. Waits for the resolver, and for the answer to a question.
+    fn is_replaceable(&self, share: &Share) -> Option<Reason> {
+        let table = self.mounter.table().ok()?;
+        let path = self.path(share);
+        let addresses = self.servers.addresses(&share.server).ok()?;
+        let answers = |address: &SocketAddr| self.servers.ping(*address).is_ok();
+        if self.address(share, &path, &table).is_some_and(|current| !addresses.iter().any(|new| new.ip() == current)) {
+            return addresses.iter().any(answers).then_some(Reason::Moved);
+        }
+        let is_used = table.top(&path).is_some() && has_clones(&path, &table, &self.root);
+        (!is_used && addresses.iter().any(answers)).then_some(Reason::Unused)
+    }
+
+    /// Where the share's mount has its server, or where it is being mounted from.
+    fn address(&self, share: &Share, path: &Path, table: &MountTable) -> Option<IpAddr> {
+        let shown = table.top(path).and_then(|entry| entry.options.get("addr")?.parse().ok());
+        shown.or_else(|| self.slot(&share.pool_name(), |slot| slot.address).map(|address| address.ip()))
+    }
+
+    /// Whether the share's name or path leads to something else than what is mounted, which is retired then. Asked again only after a while. May hang.
+    pub(super) fn has_gone_bad(&self, share: &Share, root: &M::Root, in_doubt: bool) -> Result<bool, MountError> {
+        if !self.slot(&share.pool_name(), |slot| slot.is_to_be_looked_at(in_doubt)) {
+            return Ok(false);
+        }
+        let Some(reason) = self.what_is_wrong(share, root)? else { return Ok(false) };
+        self.retire(share, &self.lane(share), reason);
+        Ok(true)
+    }
+
+    fn what_is_wrong(&self, share: &Share, root: &M::Root) -> Result<Option<Reason>, MountError> {
+        let (path, Ok(table)) = (self.path(share), self.mounter.table()) else { return Ok(None) };
+        // A resolver that does not answer says nothing about the server.
+        let Ok(addresses) = self.servers.addresses(&share.server) else { return Ok(None) };
+        let current = self.address(share, &path, &table);
+        let Some(address) = addresses.iter().find(|new| current.is_none_or(|current| new.ip() == current)) else {
+            let answers = addresses.iter().any(|address| self.servers.ping(*address).is_ok());
+            return Ok(answers.then_some(Reason::Moved));
+        };
+        let request = request(share, *address, true);
+        match self.mounter.mount(&request).and_then(|fresh| self.mounter.is_same(root, &fresh)) {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(Reason::Replaced)),
+            // The root's handle is still good, and its path leads nowhere: nothing may be published from what was moved away.
+            Err(source) if matches!(source.cause(), Cause::NoSuchDirectory | Cause::AccessDenied) => {
+                self.slot(&share.pool_name(), |slot| (slot.looked, slot.doubted) = (None, None));
+                Err(MountError::Directory { location: share.location(), source })
+            }
+            Err(fault) => {
+                tracing::debug!(share = share.location(), error = %fault, "cannot look whether the share is the one that is mounted");
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A share that has gone bad: its server moved to another address, forgot its handles, or shows another directory in its place.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use node_plugin::mounter::Mounter;
+use tonic::Code;
+
+use crate::plugin::{AT_ONCE, at_once, deadlines, failure, volume, within};
+use crate::service::{Scene, counted, locations, scene};
+
+fn addresses() -> [SocketAddr; 2] {
+    ["10.1.0.5:2049", "10.1.0.9:2049"].map(|text| text.parse().unwrap())
+}
+
+/// A scene whose server is at the first of [`addresses`], with a volume at the target `1`.
+async fn scene_with_address() -> Scene {
+    let mut scene = scene().await;
+    scene.kernel.resolve("server", &addresses()[..1]);
+    scene.kernel.merge_clients();
+    scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.unwrap();
+    scene
+}
+
+/// The server is at the second of [`addresses`] from now on, and the first is silent.
+fn move_away(scene: &Scene) {
+    let [old, new] = addresses();
+    scene.kernel.resolve("server", &[new]);
+    scene.kernel.hang(&old.to_string());
+}
+
+fn address_at(scene: &Scene, target: &Path) -> Option<String> {
+    let table = scene.kernel.table().unwrap();
+    table.top(target).and_then(|entry| entry.options.get("addr").map(str::to_owned))
+}
+
+/// The rate at which a share is asked after is bounded.
+async fn until_asked_again() {
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+}
+
+#[tokio::test]
+async fn a_share_whose_server_has_moved_is_mounted_there_beside_the_old_one() {
+    let mut scene = scene_with_address().await;
+    let (first, second) = (scene.target("1"), scene.target("2"));
+    move_away(&scene);
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &second)).await).0, Code::DeadlineExceeded);
+
+    // The same pod, whose first attempt still waits for the old address, and others.
+    scene.plugin.publish(volume("pvc-2", &second)).await.unwrap();
+    assert_eq!(address_at(&scene, &second).as_deref(), Some("10.1.0.9"));
+    scene.plugin.publish(volume("pvc-1", &scene.target("3"))).await.unwrap();
+    assert_eq!(address_at(&scene, &first).as_deref(), Some("10.1.0.5"), "the old pod keeps what it has");
+    at_once(scene.plugin.publish(volume("pvc-1", &first))).await.expect("and is published all the same");
+    assert!(counted(&scene, "berth_replaced_mounts_total 1"));
+
+    within(deadlines().unmount + AT_ONCE, scene.plugin.unpublish(&first)).await.unwrap();
+    scene.plugin.unpublish(&second).await.unwrap();
+    let [old, _] = addresses();
+    scene.kernel.release(&old.to_string());
+    assert!(locations(&scene, &second).is_empty(), "the late publish mounts on no target that was taken from it");
+}
+
+#[tokio::test]
+async fn a_share_without_pods_does_not_wait_for_a_server_that_has_been_replaced() {
+    let mut scene = scene_with_address().await;
+    scene.plugin.unpublish(&scene.target("1")).await.unwrap();
+    let [address, _] = addresses();
+    scene.kernel.replace_servers();
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-1", &scene.target("2"))).await).0, Code::DeadlineExceeded);
+    // The new one does not answer yet.
+    scene.kernel.hang(&address.to_string());
+    let target = scene.target("3");
+    let (code, text) = failure(scene.plugin.publish(volume("pvc-1", &target)).await);
+    assert_eq!(code, Code::Unavailable);
+    assert!(text.contains("server:/share does not answer"), "{text}");
+    scene.kernel.release(&address.to_string());
+    let (code, _) = failure(at_once(scene.plugin.publish(volume("pvc-1", &target))).await);
+    assert_eq!(code, Code::Unavailable, "it was asked a moment ago");
+    until_asked_again().await;
+    scene.plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    assert!(counted(&scene, "berth_replaced_mounts_total 1"));
+}
+
+#[tokio::test]
+async fn a_mount_that_hangs_at_an_address_of_the_past_is_given_up() {
+    let mut scene = scene().await;
+    let [old, new] = addresses();
+    scene.kernel.resolve("server", &[old]);
+    scene.kernel.hang_after_ping(old);
+    let target = scene.target("1");
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-1", &target)).await).0, Code::DeadlineExceeded);
+    scene.kernel.resolve("server", &[new]);
+    scene.plugin.publish(volume("pvc-1", &target)).await.unwrap();
+    assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_where_it_was_is_waited_for() {
+    let mut scene = scene_with_address().await;
+    let [old, _] = addresses();
+    scene.kernel.hang(&old.to_string());
+    let target = scene.target("2");
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &target)).await).0, Code::DeadlineExceeded);
+    for _ in 0..3 {
+        assert_eq!(failure(at_once(scene.plugin.publish(volume("pvc-2", &target))).await).0, Code::Aborted);
+        let (code, _) = failure(at_once(scene.plugin.publish(volume("pvc-2", &scene.target("3")))).await);
+        assert_eq!(code, Code::Unavailable);
+        until_asked_again().await;
+    }
+    assert!(counted(&scene, "berth_replaced_mounts_total 0"));
+    assert_eq!(scene.plugin.node.workers().census().stuck, 1);
+}
+
+/// A name that leads from one silent server to the next must not cost a thread each time.
+#[tokio::test]
+async fn so_many_threads_of_one_share_may_be_stuck_and_no_more() {
+    let mut scene = scene().await;
+    for number in 1..=5u8 {
+        let address = SocketAddr::from(([10, 1, 0, number], 2049));
+        scene.kernel.resolve("server", &[address]);
+        scene.kernel.hang_after_ping(address);
+        let target = scene.target(&number.to_string());
+        let (code, _) = failure(scene.plugin.publish(volume("pvc-1", &target)).await);
+        let expected = if number <= 3 { Code::DeadlineExceeded } else { Code::Unavailable };
+        assert_eq!(code, expected, "{number}");
+    }
+    assert_eq!(scene.plugin.node.workers().census().stuck, 3);
+}
+
+#[tokio::test]
+async fn a_share_whose_handles_are_stale_is_mounted_afresh_at_once() {
+    let mut scene = scene_with_address().await;
+    for pod in ["2", "3"] {
+        scene.kernel.forget_handles();
+        let target = scene.target(pod);
+        scene.plugin.publish(volume("pvc-1", &target)).await.unwrap();
+        assert_eq!(locations(&scene, &target), ["server:/share/pvc-1"]);
+    }
+    assert!(counted(&scene, "berth_replaced_mounts_total 2"));
+
+    // The next process finds a stale mount in the pool.
+    let mut scene = scene.restart().await;
+    scene.kernel.forget_handles();
+    scene.plugin.publish(volume("pvc-1", &scene.target("4"))).await.unwrap();
+    scene.plugin.node.sweep().await.unwrap();
+    let shares = std::fs::read_dir(scene.pool()).unwrap().count();
+    assert_eq!(shares, 1, "what was retired has left the pool");
+}
+
+/// `mv share old`, and a restored copy in its place.
+#[tokio::test]
+async fn a_volume_of_a_share_that_was_replaced_on_the_server_is_found_in_the_new_one() {
+    let mut scene = scene_with_address().await;
+    scene.kernel.rename("server:/share", "server:/old");
+    let target = scene.target("2");
+    let (code, text) = failure(scene.plugin.publish(volume("pvc-9", &target)).await);
+    assert_eq!(code, Code::NotFound);
+    assert!(text.contains("cannot use server:/share:"), "the share itself is missing: {text}");
+
+    for directory in ["server:/share", "server:/share/pvc-9"] {
+        scene.kernel.make(directory);
+    }
+    scene.plugin.publish(volume("pvc-9", &target)).await.unwrap();
+    assert_eq!(locations(&scene, &target), ["server:/share/pvc-9"]);
+    let (code, _) = failure(scene.plugin.publish(volume("pvc-1", &scene.target("3"))).await);
+    assert_eq!(code, Code::NotFound, "what was moved away is not published any more");
+}
+
+#[tokio::test]
+async fn a_volume_that_is_missing_does_not_have_the_share_asked_after_each_time() {
+    let mut scene = scene_with_address().await;
+    for _ in 0..10 {
+        let missing = scene.plugin.publish(volume("pvc-none", &scene.target("2"))).await;
+        assert_eq!(failure(missing).0, Code::NotFound);
+    }
+    assert!(scene.kernel.mounted().len() <= 4, "{:?}", scene.kernel.mounted());
+    assert!(counted(&scene, "berth_replaced_mounts_total 0"));
+}
