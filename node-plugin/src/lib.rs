@@ -12,9 +12,10 @@
 //! | [`server`] | names, addresses, and whether an NFS server answers |
 //! | [`mounter`], [`mountinfo`] | the kernel |
 //! | [`worker`], [`ticket`] | threads that may be lost, and publishes that are given up |
-//! | [`registration`] | kubelet's plugin registry |
+//! | [`registration`], [`identity`] | kubelet's plugin registry, and a name of this node |
 
 pub mod error;
+pub mod identity;
 pub mod metrics;
 pub mod mounter;
 pub mod mountinfo;

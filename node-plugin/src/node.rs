@@ -113,6 +113,11 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         self.inner.pool.workers()
     }
 
+    /// Detaches everything that an earlier process has left mounted below these directories. Returns at once.
+    pub fn clear(&self, places: &[PathBuf]) {
+        self.inner.pool.clear(places);
+    }
+
     /// Unmounts the shares that no volume has used for a while. To be called from time to time.
     pub async fn sweep(&self) -> io::Result<()> {
         self.inner.pool.sweep().await

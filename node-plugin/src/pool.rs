@@ -8,6 +8,7 @@
 
 mod error;
 mod fresh;
+mod leftover;
 mod replace;
 mod sweep;
 

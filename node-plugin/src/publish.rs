@@ -204,6 +204,7 @@ fn wanted(request: &Publish, target: PathBuf) -> Wanted {
             server: request.context.server.clone(),
             path: request.context.share.clone(),
             options: request.options.clone(),
+            follows_links: true,
         },
         below: request.context.sub_dir.clone(),
         attributes,

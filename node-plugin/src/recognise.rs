@@ -185,7 +185,7 @@ pub fn is_below(location: &str, whole: &str) -> bool {
 }
 
 /// Everything after the host. A host holds no `:/`: an IPv6 address stands in brackets.
-fn path_of(location: &str) -> &str {
+pub(crate) fn path_of(location: &str) -> &str {
     location.find(":/").map_or(location, |colon| &location[colon + 1..])
 }
 

@@ -11,6 +11,7 @@ fn share(server: &str, path: &str, options: &[&str]) -> Share {
         server: server.parse().unwrap(),
         path: path.parse().unwrap(),
         options: MountOptions::parse(options, 2049).unwrap(),
+        follows_links: true,
     }
 }
 

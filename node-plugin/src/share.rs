@@ -16,6 +16,8 @@ pub struct Share {
     pub path: SharePath,
     /// Options, of which those of the superblock count here.
     pub options: MountOptions,
+    /// Whether symbolic links in its path are followed: those above a share are the administrator's, those below it may be a pod's.
+    pub follows_links: bool,
 }
 
 /// What a publish is to bring about.
@@ -50,7 +52,8 @@ impl Share {
     /// File name of the share's mount in the pool: the same for every volume that can use it, and different for all others.
     pub fn pool_name(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [&self.server.to_string(), self.path.as_str(), &self.options.pool_key()] {
+        let links = if self.follows_links { "" } else { "without links" };
+        for part in [&self.server.to_string(), self.path.as_str(), &self.options.pool_key(), links] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -71,7 +74,8 @@ impl Wanted {
     /// The volume's directory as a share of its own, where the server does not let the share be mounted as a whole; none if its path is too long.
     pub fn alone(&self) -> Option<Share> {
         let Some(below) = &self.below else { return Some(self.share.clone()) };
-        Some(Share { path: self.share.path.join(below).parse().ok()?, ..self.share.clone() })
+        let path = self.share.path.join(below).parse().ok()?;
+        Some(Share { path, follows_links: false, ..self.share.clone() })
     }
 }
 

@@ -5,6 +5,7 @@ fn share(server: &str, path: &str, options: &[&str]) -> Share {
         server: server.parse().unwrap(),
         path: path.parse().unwrap(),
         options: MountOptions::parse(options, 2049).unwrap(),
+        follows_links: true,
     }
 }
 
@@ -28,4 +29,20 @@ fn the_pool_tells_servers_paths_and_options_apart_but_not_flags() {
     ] {
         assert_ne!(usual, other);
     }
+}
+
+/// The share of one volume may be what another's directory leads to.
+#[test]
+fn a_volume_mounted_by_itself_has_a_place_of_its_own_in_the_pool() {
+    let whole = share("nfs", "/export/pvc-1", &[]);
+    let wanted = Wanted {
+        share: share("nfs", "/export", &[]),
+        below: Some("pvc-1".parse().unwrap()),
+        attributes: MountAttributes::default(),
+        target: PathBuf::from("/target"),
+    };
+    let alone = wanted.alone().unwrap();
+    assert_eq!(alone.location(), whole.location());
+    assert_ne!(alone.pool_name(), whole.pool_name());
+    assert!(!alone.follows_links);
 }

@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rustix::io::Errno;
 use volume::Server;
 use volume::mount_options::MountAttributes;
 
 use super::replace::Reason;
 use super::{Inside, MountError};
-use crate::mounter::{Cause, MountRequest, Mounter, Unmount};
-use crate::recognise::Weaker;
+use crate::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
+use crate::recognise::{Weaker, path_of};
 use crate::server::{Attempt, Attempts, Others, Servers};
 use crate::share::Share;
 
@@ -28,7 +29,7 @@ pub(super) fn request(share: &Share, address: SocketAddr, is_distrusted: bool) -
 const READ_AHEAD_FACTOR: u64 = 15;
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
-    /// Opens the share's mount in the pool, if it is what the table shows, and protected as was asked for. May hang.
+    /// Opens the share's mount in the pool, if it is what the table shows, where it was asked for, and protected as was asked for. May hang.
     pub(super) fn open_pooled(&self, share: &Share, path: &Path) -> Result<M::Root, MountError> {
         let failed = |source| MountError::Pool { path: path.to_owned(), source };
         let of_share = |source| MountError::Directory { location: share.location(), source };
@@ -39,12 +40,19 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         let Some(entry) = table.top(path).filter(|entry| entry.device == opened) else {
             return Err(failed(io::Error::other("the mount has changed meanwhile")));
         };
-        let Some(weaker) = Weaker::find(&share.options, &entry.options) else { return Ok(root) };
+        // The kernel shows where the path has led.
+        let refused = if !share.follows_links && path_of(&entry.location()) != share.path.as_str() {
+            of_share(Fault::new(format!("mount, which led to {}", entry.location()), Errno::LOOP))
+        } else if let Some(weaker) = Weaker::find(&share.options, &entry.options) {
+            MountError::Weaker { location: share.location(), weaker }
+        } else {
+            return Ok(root);
+        };
         drop(root);
         if let Err(error) = self.mounter.unmount(path, Unmount::Plain) {
-            tracing::warn!(share = share.location(), error = %error, "a mount without its protection stays in the pool, unused");
+            tracing::warn!(share = share.location(), error = %error, "a mount that was refused stays in the pool, unused");
         }
-        Err(MountError::Weaker { location: share.location(), weaker })
+        Err(refused)
     }
 
     /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang.

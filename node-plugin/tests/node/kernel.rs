@@ -94,7 +94,12 @@ impl Drop for Machine {
 }
 
 fn request(server: &Server, path: &str) -> MountRequest {
-    let share = Share { server: server.clone(), path: path.parse().unwrap(), options: MountOptions::default() };
+    let share = Share {
+        server: server.clone(),
+        path: path.parse().unwrap(),
+        options: MountOptions::default(),
+        follows_links: true,
+    };
     MountRequest {
         source: share.location(),
         address: Network::new().addresses(server).unwrap()[0],

@@ -139,14 +139,47 @@ async fn a_share_whose_handles_are_stale_is_mounted_afresh_at_once() {
         assert_eq!(locations(&scene, &target), ["server:/share/pvc-1"]);
     }
     assert!(counted(&scene, "berth_replaced_mounts_total 2"));
+    let shares = || std::fs::read_dir(scene.pool()).unwrap().count();
+    let alone = async {
+        while shares() > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), alone).await.expect("what was retired has left the pool");
 
     // The next process finds a stale mount in the pool.
     let mut scene = scene.restart().await;
     scene.kernel.forget_handles();
     scene.plugin.publish(volume("pvc-1", &scene.target("4"))).await.unwrap();
+}
+
+/// The process was killed before it came to it.
+#[tokio::test]
+async fn a_retired_mount_that_stayed_is_swept() {
+    let mut scene = scene_with_address().await;
+    scene.kernel.forget_handles();
+    scene.plugin.publish(volume("pvc-1", &scene.target("2"))).await.unwrap();
+    let shares = || -> Vec<_> { std::fs::read_dir(scene.pool()).unwrap().map(|at| at.unwrap().path()).collect() };
+    let current = loop {
+        if let [current] = &shares()[..] {
+            break current.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(current.extension().and_then(|number| number.to_str()), Some("1"), "{}", current.display());
+    let retired = current.with_extension("");
+    std::fs::create_dir(&retired).unwrap();
+    scene.kernel.mount_by_others("server:/share", &retired);
+    let mut scene = scene.restart().await;
     scene.plugin.node.sweep().await.unwrap();
-    let shares = std::fs::read_dir(scene.pool()).unwrap().count();
-    assert_eq!(shares, 1, "what was retired has left the pool");
+    let gone = async {
+        while retired.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("it stays");
+    assert!(scene.kernel.table().unwrap().top(&current).is_some());
+    scene.plugin.publish(volume("pvc-2", &scene.target("3"))).await.unwrap();
 }
 
 /// `mv share old`, and a restored copy in its place.
