@@ -126,7 +126,7 @@ fn the_controller_has_no_privilege() {
 }
 
 #[test]
-fn the_node_plugin_sees_three_directories() {
+fn the_node_plugin_sees_three_directories_and_a_pool_of_its_own() {
     let pod = daemon_set();
     let driver = names::DRIVER_NAME;
     assert_eq!(
@@ -138,9 +138,12 @@ fn the_node_plugin_sees_three_directories() {
         ]
     );
     assert_eq!(pod.matches("hostPath:").count(), 3);
-    assert_eq!(values(&pod, "mountPath").len(), 3, "no directory but the node's");
+    // The pool is in a volume of its own, from which nothing propagates to the node.
+    assert_eq!(values(&pod, "mountPath")[3..], ["/pool"], "no other directory but the node's");
+    assert_eq!(values(&pod, "mountPropagation"), ["Bidirectional", "Bidirectional", "None"]);
+    assert!(pod.contains("- --pool-dir=/pool\n") && pod.contains("- name: pool\n          emptyDir: {}"));
     assert_eq!(values(&pod, "hostNetwork"), ["true"], "an NFS mount lives in the network that made it");
-    for forbidden in ["hostPID", "hostIPC", "emptyDir"] {
+    for forbidden in ["hostPID", "hostIPC"] {
         assert!(!pod.contains(forbidden), "{forbidden}");
     }
 }

@@ -10,8 +10,9 @@ use csi_runtime::identity::{Capability, Readiness};
 use csi_runtime::metrics::{Metrics, RpcMetrics};
 use csi_runtime::panics::{self, vital};
 use csi_runtime::{Endpoint, Identity, http, logging, serve, shutdown, status};
+use node_plugin::identity;
 use node_plugin::metrics::NodeMetrics;
-use node_plugin::mounter::{Api, Filesystem, LinuxMounter};
+use node_plugin::mounter::{Api, ClientIdentity, Filesystem, LinuxMounter};
 use node_plugin::registration::{self, Registrar};
 use node_plugin::server::Network;
 use node_plugin::service::NodeService;
@@ -39,13 +40,16 @@ struct Flags {
     /// kubelet's directory, under the same path in the container and on the node.
     #[arg(long, default_value = "/var/lib/kubelet")]
     kubelet_dir: PathBuf,
+    /// Directory in which one mount for each share is kept, in a mount that propagates to nobody [default: plugins/DRIVER/pool in kubelet's directory].
+    #[arg(long)]
+    pool_dir: Option<PathBuf>,
     /// Path of the CSI socket on the node, as kubelet is told it [default: plugins/DRIVER/csi.sock in kubelet's directory].
     #[arg(long)]
     kubelet_registration_path: Option<PathBuf>,
     /// Whether to register with kubelet; false where nobody listens, as in tests.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     register: bool,
-    /// Address for /healthz, /readyz and /metrics, such as 0.0.0.0:9809; empty: none.
+    /// Address for /healthz, /readyz and /metrics, such as 0.0.0.0:9819; empty: none.
     #[arg(long, default_value = "", hide_default_value = true)]
     http_endpoint: String,
     /// Seconds that publishing a volume may take, with a fresh mount if need be. kubelet waits for two minutes.
@@ -79,7 +83,7 @@ enum Failure {
     Endpoint(#[from] csi_runtime::endpoint::EndpointError),
     #[error(transparent)]
     Serve(#[from] csi_runtime::serve::ServeError),
-    #[error("--http-endpoint \"{0}\" is no address such as 0.0.0.0:9809")]
+    #[error("--http-endpoint \"{0}\" is no address such as 0.0.0.0:9819")]
     HttpAddress(String, #[source] std::net::AddrParseError),
     #[error("cannot listen on {0}")]
     Http(SocketAddr, #[source] std::io::Error),
@@ -147,26 +151,37 @@ async fn run(flags: Flags) -> Result<(), Failure> {
 }
 
 fn node(flags: &Flags, plugin_dir: &Path, metrics: &Metrics) -> Node<LinuxMounter, Network> {
-    let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, plugin_dir.join("scratch"));
+    let former_pool = plugin_dir.join(kubelet::POOL);
+    let pool = flags.pool_dir.clone().unwrap_or_else(|| former_pool.clone());
+    let scratch = pool.join("scratch");
+    let mut mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, scratch.clone());
+    match identity::of_this_node(plugin_dir) {
+        Ok(name) => mounter = mounter.identified_by(ClientIdentity::new(name)),
+        Err(error) => tracing::warn!(error = %error, "this node's NFS client stays without an identity of its own"),
+    }
     let deadlines = Deadlines {
         mount: Duration::from_secs(flags.mount_deadline),
         stats: Duration::from_secs(flags.stats_deadline),
         unmount: Duration::from_secs(flags.unmount_deadline),
         ..Deadlines::default()
     };
-    let config = Config {
-        pool_idle: Duration::from_secs(flags.pool_idle),
-        deadlines,
-        ..Config::new(plugin_dir.join(kubelet::POOL))
-    };
-    Node::new(mounter, Network::new(), config, NodeMetrics::new(metrics))
+    let pool_idle = Duration::from_secs(flags.pool_idle);
+    let config = Config { pool_idle, deadlines, ..Config::new(pool.clone()) };
+    let node = Node::new(mounter, Network::new(), config, NodeMetrics::new(metrics));
+    // Where earlier releases mounted; and stages that a process left which was killed.
+    let mut left = vec![plugin_dir.join("scratch"), scratch];
+    if pool != former_pool {
+        left.push(former_pool);
+    }
+    node.clear(&left);
+    node
 }
 
 fn http_address(text: &str) -> Result<Option<SocketAddr>, Failure> {
     if text.is_empty() {
         return Ok(None);
     }
-    // ":9809", as Go programs take it, means every address.
+    // ":9819", as Go programs take it, means every address.
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
     full.parse().map(Some).map_err(|source| Failure::HttpAddress(text.to_owned(), source))
 }

@@ -5,18 +5,21 @@
 
 use std::any::Any;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use csi_proto::csi;
 use csi_proto::csi::volume_capability::access_mode::Mode;
 use node_plugin::mounter::{Api, Filesystem, LinuxMounter, MountRequest, Mounter, Unmount};
+use node_plugin::mountinfo::Entry;
+use node_plugin::publish::Publish;
 use node_plugin::server::{Network, Servers};
 use node_plugin::share::Share;
 use tonic::Code;
 use volume::mount_options::MountAttributes;
-use volume::{MountOptions, Server};
+use volume::{AccessMode, MountOptions, Server, VolumeContext};
 
+use crate::container::Container;
 use crate::contract::{Bench, hold_to_contract};
 use crate::disk::Disk;
 use crate::plugin::{Plugin, at_once, capability, failure, real, start, volume};
@@ -222,6 +225,68 @@ async fn a_directory_that_was_made_again_is_not_taken_for_the_old_one() {
         plugin.unpublish(&target).await.unwrap();
     }
     machine.mounter.unmount(&elsewhere, Unmount::Plain).unwrap();
+}
+
+/// What the direct path relies on: the kernel tells where a path has led.
+#[test]
+fn a_mount_through_a_link_is_shown_where_it_led() {
+    let machine = Machine::new(Api::Newest);
+    for name in ["pvc-1", "pvc-2"] {
+        fs::create_dir(machine.inside().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("../pvc-2", machine.inside().join("pvc-1/evil")).unwrap();
+    let at = machine.disk.root.join("at");
+    fs::create_dir(&at).unwrap();
+    for (path, led) in [("pvc-1/evil", "pvc-2"), ("pvc-1", "pvc-1")] {
+        let tree = machine.mounter.mount(&request(&machine.server, &format!("{}/{path}", machine.share))).unwrap();
+        machine.mounter.attach(tree, &at).unwrap();
+        let location = machine.mounter.table().unwrap().top(&at).unwrap().location();
+        assert!(location.ends_with(&format!(":{}/{led}", machine.share)), "{path}: {location}");
+        machine.mounter.unmount(&at, Unmount::Plain).unwrap();
+    }
+}
+
+/// A plugin that is replaced: its pool ends with its mount namespace, and its successor's joins what pods still use.
+#[test]
+fn pods_mounts_outlive_the_plugins_namespace_and_the_next_pool_joins_their_superblock() {
+    let machine = Machine::new(Api::Newest);
+    fs::create_dir(machine.inside().join("pvc-1")).unwrap();
+    let kubelet = machine.disk.root.clone();
+    let (first, second) = (machine.target("1"), machine.target("2"));
+    let publish = |target: &Path| {
+        let request = machine.volume("pvc-1", target);
+        Publish {
+            volume: request.volume_id,
+            context: VolumeContext::from_map(&request.volume_context).unwrap().0,
+            options: MountOptions::default(),
+            mode: AccessMode::MultiNodeMultiWriter,
+            read_only: false,
+            target: target.to_owned(),
+        }
+    };
+    let device = |at: &Path| machine.mounter.table().unwrap().top(at).unwrap().device;
+
+    let container = Container::start(machine.mounter.clone(), Network::new(), &kubelet);
+    container.publish(publish(&first));
+    let mut open = File::create(first.join("file")).unwrap();
+    let table = machine.mounter.table().unwrap();
+    let of_share = |entry: &&Entry| entry.source.contains(&machine.share);
+    assert_eq!(table.entries().iter().filter(of_share).count(), 1, "of the share, the node sees the pod's mount alone");
+    container.end();
+
+    open.write_all(b"written after the end").unwrap();
+    open.sync_all().unwrap();
+    assert_eq!(fs::read_to_string(first.join("file")).unwrap(), "written after the end");
+    let container = Container::start(machine.mounter.clone(), Network::new(), &kubelet);
+    container.publish(publish(&first));
+    container.publish(publish(&second));
+    assert_eq!(device(&first), device(&second), "the successor's share is on the superblock that pods use");
+    assert_eq!(fs::read_to_string(second.join("file")).unwrap(), "written after the end");
+    drop(open);
+    for target in [first, second] {
+        container.with(move |runtime, node, _| runtime.block_on(node.unpublish(&target)).unwrap());
+    }
+    container.end();
 }
 
 /// The share's parent on a superblock of its own: whoever changes something there, this node's client of the pool does not know of it.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper may panic as its tests do")]
 
 mod addresses;
+#[cfg(any(feature = "privileged", feature = "kernel"))]
+mod container;
 mod contract;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod disk;

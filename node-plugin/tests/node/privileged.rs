@@ -6,16 +6,33 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use csi_proto::csi::volume_capability::access_mode::Mode;
 use node_plugin::mounter::{Api, Filesystem, LinuxMounter, Mounter, Unmount};
+use node_plugin::publish::Publish;
 use node_plugin::server::{ServerFault, Servers};
 use tonic::Code;
-use volume::Server;
+use volume::{AccessMode, MountOptions, Server, VolumeContext};
 
+use crate::container::{Container, table_in};
 use crate::contract::{Bench, hold_to_contract};
 use crate::disk::Disk;
 use crate::plugin::{Plugin, capability, deadlines, failure, start, volume};
+use crate::program::{PATIENCE, Program};
+
+/// As kubelet asks for a volume.
+fn wanted(name: &str, target: &Path) -> Publish {
+    let context = volume(name, target).volume_context;
+    Publish {
+        volume: name.to_owned(),
+        context: VolumeContext::from_map(&context).unwrap().0,
+        options: MountOptions::default(),
+        mode: AccessMode::MultiNodeMultiWriter,
+        read_only: false,
+        target: target.to_owned(),
+    }
+}
 
 /// Every server is there: a tmpfs needs none.
 struct Present;
@@ -268,4 +285,78 @@ async fn a_thousand_cycles_leave_nothing_behind() {
     assert_eq!(before, Some((machine.mounter.table().unwrap(), plugin.node.workers().census())));
     // Other tests of this process open descriptors too; a leak would be a thousand.
     assert!(descriptors() < 500, "{} descriptors are open", descriptors());
+}
+
+/// The pool of a plugin in a container is no mount of the node's; pods' mounts are, and outlive the container.
+#[test]
+fn the_node_sees_pods_mounts_and_no_pool_and_they_outlive_the_container() {
+    let machine = Machine::new(Api::Newest);
+    let kubelet = machine.disk.root.clone();
+    let before = machine.mounter.table().unwrap().entries().len();
+    let container = Container::start(machine.mounter.clone(), Present, &kubelet);
+    // The first attempt mounts the share, on which the volume's directory is made then.
+    let target = machine.target("1");
+    let first = wanted("pvc-1", &target);
+    container.with(move |runtime, node, pool| {
+        runtime.block_on(node.publish(first)).unwrap_err();
+        let share = fs::read_dir(pool).unwrap().next().unwrap().unwrap().path();
+        fs::create_dir(share.join("pvc-1")).unwrap();
+    });
+    container.publish(wanted("pvc-1", &target));
+    fs::write(target.join("file"), "hello").unwrap();
+    let inside = table_in(&container, &machine.mounter);
+    let device = inside.top(&target).unwrap().device;
+    assert_eq!(inside.of_device(device).count(), 2, "the share and the pod");
+
+    let table = machine.mounter.table().unwrap();
+    let seen: Vec<_> = table.of_device(device).map(|entry| entry.mount_point.clone()).collect();
+    assert_eq!(seen, std::slice::from_ref(&target), "of the share, the node sees the pod's mount alone");
+    assert_eq!(table.entries().len(), before + 1);
+
+    container.end();
+    assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "hello");
+    // The next one recognises it, although its pool is empty.
+    let container = Container::start(machine.mounter.clone(), Present, &kubelet);
+    container.publish(wanted("pvc-1", &target));
+    container.with({
+        let target = target.clone();
+        move |runtime, node, _| runtime.block_on(node.unpublish(&target)).unwrap()
+    });
+    assert!(!target.exists());
+    container.end();
+    assert_eq!(machine.mounter.table().unwrap().entries().len(), before);
+}
+
+/// A release that kept its pool in kubelet's folder; a clone of the share, as a pod has one.
+#[tokio::test]
+async fn the_pool_of_an_earlier_release_is_detached_and_pods_keep_what_they_have() {
+    let disk = Disk::new();
+    let dir = tempfile::tempdir_in(&disk.root).unwrap();
+    let place = |below: &str| {
+        let at = dir.path().join(below);
+        fs::create_dir_all(&at).unwrap();
+        at
+    };
+    let (share, pod, pool) = (place("plugins/csi.example/pool/abc"), place("pods/1/mount"), place("elsewhere"));
+    rustix::mount::mount("server:/share", &share, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+    fs::write(share.join("file"), "hello").unwrap();
+    rustix::mount::mount_bind(&share, &pod).unwrap();
+
+    // In the same place it is the pool.
+    let mut program = Program::start_in(dir, &[]);
+    drop(program.registered().await);
+    assert!(share.join("file").exists());
+    program.terminate();
+    program.end().await;
+
+    let dir = std::mem::replace(&mut program.dir, tempfile::tempdir().unwrap());
+    let program = Program::start_in(dir, &[&format!("--pool-dir={}", pool.display())]);
+    let until = Instant::now() + PATIENCE;
+    while share.parent().unwrap().exists() {
+        assert!(Instant::now() < until, "it is mounted still");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(fs::read_to_string(pod.join("file")).unwrap(), "hello");
+    rustix::mount::unmount(&pod, rustix::mount::UnmountFlags::DETACH).unwrap();
+    drop(program);
 }

@@ -15,23 +15,28 @@ use csi_runtime::serve::DRAIN;
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::transport::Channel;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Program {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// On a node whose disk has kubelet's directory.
+    pub(crate) fn start_in(dir: tempfile::TempDir, further: &[&str]) -> Self {
         let plugin_dir = dir.path().join("plugins/csi.example");
         fs::create_dir_all(&plugin_dir).unwrap();
-        fs::create_dir(dir.path().join("plugins_registry")).unwrap();
+        fs::create_dir_all(dir.path().join("plugins_registry")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_berth-node"))
             .arg(format!("--endpoint=unix://{}", plugin_dir.join("csi.sock").display()))
             .arg(format!("--kubelet-dir={}", dir.path().display()))
             .args(["--node-id=node-1", "--driver-name=csi.example", "--log-level=error"])
+            .args(further)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -50,15 +55,15 @@ impl Program {
         self.socket("plugins_registry/csi.example@reg.sock")
     }
 
-    async fn registered(&self) -> RegistrationClient<Channel> {
+    pub(crate) async fn registered(&self) -> RegistrationClient<Channel> {
         RegistrationClient::new(connected(&self.registration()).await)
     }
 
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
 
-    async fn end(&mut self) -> ExitStatus {
+    pub(crate) async fn end(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -117,6 +122,21 @@ async fn a_termination_ends_it_well_and_leaves_the_registration_to_its_successor
     assert!(program.end().await.success());
     assert!(since.elapsed() < DRAIN / 4, "{:?}, and nothing was under way", since.elapsed());
     assert!(program.registration().path().exists());
+}
+
+#[tokio::test]
+async fn a_node_keeps_its_identity_from_one_process_to_the_next() {
+    let mut program = Program::start();
+    let mut identities = Vec::new();
+    for _ in 0..2 {
+        drop(program.registered().await);
+        identities.push(fs::read_to_string(program.dir.path().join("plugins/csi.example/client-identity")).unwrap());
+        program.terminate();
+        program.end().await;
+        let dir = std::mem::replace(&mut program.dir, tempfile::tempdir().unwrap());
+        program = Program::start_in(dir, &[]);
+    }
+    assert!(identities[0].starts_with("berth-") && identities[0] == identities[1], "{identities:?}");
 }
 
 #[tokio::test]
