@@ -64,13 +64,10 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
         let asking = Lane { purpose: Purpose::Ask, ..lane.clone() };
         let (pool, of) = (self.clone(), share.clone());
         let reason = self.workers.run(&asking, "a question to the server", patience, move || pool.is_replaceable(&of));
-        match reason.await? {
-            None => Err(stuck),
-            Some(reason) => {
-                self.retire(share, &lane, reason);
-                Ok(self.lane(share))
-            }
-        }
+        // A resolver that does not answer in time says as little as one that says that all is as it was.
+        let Ok(Some(reason)) = reason.await else { return Err(stuck) };
+        self.retire(share, &lane, reason);
+        Ok(self.lane(share))
     }
 }
 
@@ -133,18 +130,29 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         let table = self.mounter.table().ok()?;
         let path = self.path(share);
         let addresses = self.servers.addresses(&share.server).ok()?;
-        let answers = |address: &SocketAddr| self.servers.ping(*address).is_ok();
-        if self.address(share, &path, &table).is_some_and(|current| !addresses.iter().any(|new| new.ip() == current)) {
-            return addresses.iter().any(answers).then_some(Reason::Moved);
-        }
+        let is_elsewhere = |current: &SocketAddr| !addresses.iter().any(|new| new.ip() == current.ip());
+        let former = self.address(share, &path, &table).filter(is_elsewhere);
         let is_used = table.top(&path).is_some() && has_clones(&path, &table, &self.root);
-        (!is_used && addresses.iter().any(answers)).then_some(Reason::Unused)
+        // Before anybody is asked: a server that is silent takes its time.
+        if former.is_none() && is_used {
+            return None;
+        }
+        addresses.iter().find(|address| self.answers(**address))?;
+        if former.is_some_and(|former| !self.answers(former)) {
+            return Some(Reason::Moved);
+        }
+        (!is_used).then_some(Reason::Unused)
+    }
+
+    fn answers(&self, address: SocketAddr) -> bool {
+        self.servers.ping(address).is_ok()
     }
 
     /// Where the share's mount has its server, or where it is being mounted from.
-    fn address(&self, share: &Share, path: &Path, table: &MountTable) -> Option<IpAddr> {
+    fn address(&self, share: &Share, path: &Path, table: &MountTable) -> Option<SocketAddr> {
         let shown = table.top(path).and_then(|entry| entry.options.get("addr")?.parse().ok());
-        shown.or_else(|| self.slot(&share.pool_name(), |slot| slot.address).map(|address| address.ip()))
+        let shown = shown.map(|address: IpAddr| SocketAddr::new(address, share.server.port()));
+        shown.or_else(|| self.slot(&share.pool_name(), |slot| slot.address))
     }
 
     /// Whether the share's name or path leads to something else than what is mounted, which is retired then. Asked again only after a while. May hang.
@@ -162,13 +170,18 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         // A resolver that does not answer says nothing about the server.
         let Ok(addresses) = self.servers.addresses(&share.server) else { return Ok(None) };
         let current = self.address(share, &path, &table);
-        let Some(address) = addresses.iter().find(|new| current.is_none_or(|current| new.ip() == current)) else {
-            let answers = addresses.iter().any(|address| self.servers.ping(*address).is_ok());
-            return Ok(answers.then_some(Reason::Moved));
+        let as_before = addresses.iter().find(|new| current.is_none_or(|current| new.ip() == current.ip()));
+        let Some(address) = as_before.or_else(|| addresses.iter().find(|address| self.answers(**address))) else {
+            return Ok(None);
         };
+        // One server may have more addresses than its name tells at a time: where it answers at the old one too, the directory decides.
+        if as_before.is_none() && current.is_some_and(|current| !self.answers(current)) {
+            return Ok(Some(Reason::Moved));
+        }
         let request = request(share, *address, true);
         match self.mounter.mount(&request).and_then(|fresh| self.mounter.is_same(root, &fresh)) {
             Ok(true) => Ok(None),
+            Ok(false) if as_before.is_none() => Ok(Some(Reason::Moved)),
             Ok(false) => Ok(Some(Reason::Replaced)),
             // The root's handle is still good, and its path leads nowhere: nothing may be published from what was moved away.
             Err(source) if matches!(source.cause(), Cause::NoSuchDirectory | Cause::AccessDenied) => {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper may panic as its tests do")]
 
 mod addresses;
+mod astray;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod container;
 mod contract;

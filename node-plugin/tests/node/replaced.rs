@@ -160,12 +160,16 @@ async fn a_retired_mount_that_stayed_is_swept() {
     scene.kernel.forget_handles();
     scene.plugin.publish(volume("pvc-1", &scene.target("2"))).await.unwrap();
     let shares = || -> Vec<_> { std::fs::read_dir(scene.pool()).unwrap().map(|at| at.unwrap().path()).collect() };
-    let current = loop {
-        if let [current] = &shares()[..] {
-            break current.clone();
+    let alone = async {
+        loop {
+            if let [current] = &shares()[..] {
+                break current.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     };
+    let current =
+        tokio::time::timeout(Duration::from_secs(30), alone).await.expect("what was retired has left the pool");
     assert_eq!(current.extension().and_then(|number| number.to_str()), Some("1"), "{}", current.display());
     let retired = current.with_extension("");
     std::fs::create_dir(&retired).unwrap();
@@ -199,6 +203,25 @@ async fn a_volume_of_a_share_that_was_replaced_on_the_server_is_found_in_the_new
     assert_eq!(locations(&scene, &target), ["server:/share/pvc-9"]);
     let (code, _) = failure(scene.plugin.publish(volume("pvc-1", &scene.target("3"))).await);
     assert_eq!(code, Code::NotFound, "what was moved away is not published any more");
+}
+
+/// Some name servers tell one of many addresses, each time another.
+#[tokio::test]
+async fn a_server_that_is_seen_at_another_of_its_addresses_has_not_moved() {
+    let mut scene = scene_with_address().await;
+    scene.kernel.resolve("server", &addresses()[1..]);
+    for _ in 0..2 {
+        let missing = scene.plugin.publish(volume("pvc-none", &scene.target("2"))).await;
+        assert_eq!(failure(missing).0, Code::NotFound);
+        until_asked_again().await;
+    }
+    assert_eq!(scene.kernel.mounted_from().len(), 3, "it was looked at twice");
+    assert!(counted(&scene, "berth_replaced_mounts_total 0"));
+    // Once nothing answers at the old one it has.
+    scene.kernel.close(addresses()[0]);
+    let missing = scene.plugin.publish(volume("pvc-none", &scene.target("2"))).await;
+    assert_eq!(failure(missing).0, Code::NotFound);
+    assert!(counted(&scene, "berth_replaced_mounts_total 1"));
 }
 
 #[tokio::test]
