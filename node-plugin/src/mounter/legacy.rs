@@ -86,7 +86,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Fails where nothing was bound; a directory that cannot be removed stays: its name is never used again.
+        // Fails where nothing was bound; what cannot be removed stays until the next process begins, which clears the place.
         let _ = rustix::mount::unmount(&self.path, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH);
         let _ = std::fs::remove_dir(&self.path);
     }
