@@ -7,6 +7,7 @@
 use std::{
     env,
     fs::{self, File},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     process::{self, Command},
     sync::atomic::{AtomicU32, Ordering},
@@ -63,14 +64,14 @@ impl Knfsd {
     /// Ends the server and starts it again, without a grace period.
     pub fn restart(&self) {
         self.restart_with(&[]);
-        control("v4_end_grace", "Y");
+        end_grace();
     }
 
     /// The same, with another lease in seconds: the kernel takes none below ten, and a new one only while the server is
     /// down.
     pub fn restart_with_lease(&self, seconds: u32) {
         self.restart_with(&[("nfsv4leasetime", seconds)]);
-        control("v4_end_grace", "Y");
+        end_grace();
     }
 
     /// Ends the server and starts it again with a grace period of so many seconds, at least ten. The kernel ends it early
@@ -97,7 +98,7 @@ impl Drop for Knfsd {
         let _either_way = fs::remove_dir_all(&self.local);
         if self.has_grace {
             self.restart_with(&[("nfsv4gracetime", USUAL_GRACE)]);
-            control("v4_end_grace", "Y");
+            end_grace();
         }
     }
 }
@@ -114,6 +115,19 @@ fn run(program: &str, words: &[&str]) {
     );
 }
 
+/// Ends the grace period of a server that has just started, if it has one: it has none where every client that it knew has
+/// said goodbye, and newer kernels say then that they are busy.
+fn end_grace() {
+    match set("v4_end_grace", "Y") {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+        ended => ended.unwrap_or_else(|error| panic!("v4_end_grace: {error}")),
+    }
+}
+
 fn control(file: &str, value: &str) {
-    fs::write(Path::new("/proc/fs/nfsd").join(file), value).unwrap_or_else(|error| panic!("{file}: {error}"));
+    set(file, value).unwrap_or_else(|error| panic!("{file}: {error}"));
+}
+
+fn set(file: &str, value: &str) -> io::Result<()> {
+    fs::write(Path::new("/proc/fs/nfsd").join(file), value)
 }

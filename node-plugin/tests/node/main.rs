@@ -4,6 +4,8 @@
 
 mod addresses;
 mod astray;
+#[cfg(feature = "kernel")]
+mod consistency;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod container;
 mod contract;
