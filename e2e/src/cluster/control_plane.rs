@@ -15,10 +15,15 @@ use super::{
     state::StateDir,
 };
 
-/// First address of the service network: the API server's own service.
-/// Address of the Service `kubernetes`.
+/// Address of the Service `kubernetes`: the first one of the service network.
 pub const API_SERVICE: &str = "10.96.0.1";
 
+/// Name of the API server among the lab's processes.
+pub const API_SERVER: &str = "kube-apiserver";
+/// Name of the controller manager among them.
+pub const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+/// Name of the scheduler among them.
+pub const SCHEDULER: &str = "kube-scheduler";
 /// Port of the API server on the host.
 pub const API_PORT: u16 = 6443;
 /// Network of service addresses.
@@ -59,33 +64,32 @@ pub fn start_api(
     pki.client("kube-apiserver-kubelet-client", "system:masters")?;
     let mut command = apiserver(&programs.apiserver, pki);
     command.args(flags);
-    let apiserver = Daemon::start("kube-apiserver", command, &state.logs())?;
+    let apiserver = Daemon::start(API_SERVER, command, &state.logs())?;
     let admin = pki.kubeconfig_file("admin", "kubernetes-admin", "system:masters", &url())?;
     let cluster = Cluster::new(programs.kubectl.clone(), admin)?;
+    until_ready(&cluster, &[&etcd, &apiserver])?;
+    Ok((vec![etcd, apiserver], cluster))
+}
+
+/// Waits until the API server is ready, as long as what it takes lives.
+pub fn until_ready(cluster: &Cluster, daemons: &[&Daemon]) -> Result<(), LabError> {
     eventually("a ready API server", Duration::from_mins(2), Duration::from_millis(250), || {
-        for daemon in [&etcd, &apiserver] {
-            if !daemon.alive() {
-                return Ok(Err(daemon.broken("it ended while starting")));
-            }
+        if let Some(dead) = daemons.iter().find(|daemon| !daemon.alive()) {
+            return Ok(Err(dead.broken("it ended while starting")));
         }
         let ready = cluster.text("/readyz").map_err(|error| chain(&error))?;
         if ready.trim() == "ok" { Ok(Ok(())) } else { Err(ready) }
-    })??;
-    Ok((vec![etcd, apiserver], cluster))
+    })?
 }
 
 /// Starts the controller manager and the scheduler against a ready API server.
 pub fn start_controllers(programs: &Programs, state: &StateDir, pki: &Pki) -> Result<Vec<Daemon>, LabError> {
     let kubeconfig = |name: &str| pki.kubeconfig_file(name, &format!("system:{name}"), "", &url());
-    let manager = kubeconfig("kube-controller-manager")?;
-    let scheduler_config = kubeconfig("kube-scheduler")?;
+    let manager = controller_manager(&programs.controller_manager, pki, &kubeconfig(CONTROLLER_MANAGER)?);
+    let scheduler = scheduler(&programs.scheduler, &kubeconfig(SCHEDULER)?);
     Ok(vec![
-        Daemon::start(
-            "kube-controller-manager",
-            controller_manager(&programs.controller_manager, pki, &manager),
-            &state.logs(),
-        )?,
-        Daemon::start("kube-scheduler", scheduler(&programs.scheduler, &scheduler_config), &state.logs())?,
+        Daemon::start(CONTROLLER_MANAGER, manager, &state.logs())?,
+        Daemon::start(SCHEDULER, scheduler, &state.logs())?,
     ])
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
+use k8s_openapi::api::core::v1::Node;
 use labkit::{
     base::{Daemon, LabError, join, process},
     guest::{self, Disk, Exec, Guest, Spec},
@@ -33,8 +33,8 @@ const NODES: [&str; 2] = ["node-1", "node-2"];
 /// A lab that is up. The calling thread, and what it starts, is in the lab's network namespace.
 #[derive(Debug)]
 pub struct Lab {
-    state: StateDir,
-    cluster: Cluster,
+    pub(super) state: StateDir,
+    pub(super) cluster: Cluster,
     nodes: Vec<Machine>,
     nfs: Machine,
 }
@@ -228,28 +228,8 @@ impl Lab {
         Ok(key)
     }
 
-    /// Kills kubelet on a node, starts it again and waits until it reports the node as Ready.
-    pub fn restart_kubelet(&self, node: &str) -> Result<(), LabError> {
-        let machine = self.machine(node)?;
-        machine.stop("kubelet")?;
-        // The node stays Ready for a while without its kubelet; what shows the new one is that the node's Lease goes on.
-        let (namespace, patience) = ("kube-node-lease", Duration::from_mins(2));
-        let before = self.cluster.get::<Lease>(namespace, node)?.unwrap_or_default()["spec"]["renewTime"].take();
-        node::start_kubelet(machine)?;
-        self.cluster.until::<Lease, _>(
-            "a sign of life from kubelet",
-            namespace,
-            "",
-            patience,
-            |leases| match leases.iter().find(|lease| name_of(lease) == node).map(|lease| &lease["spec"]["renewTime"]) {
-                Some(now) if *now != before => Ok(()),
-                now => Err(format!("the Lease of {node} is of {now:?}")),
-            },
-        )?;
-        self.wait_ready(&[node], patience)
-    }
-
-    fn wait_ready(&self, nodes: &[&str], patience: Duration) -> Result<(), LabError> {
+    /// Waits until these nodes are Ready.
+    pub(super) fn wait_ready(&self, nodes: &[&str], patience: Duration) -> Result<(), LabError> {
         self.cluster.until::<Node, _>("ready nodes", "", "", patience, |known| {
             let ready: Vec<&str> = known.iter().filter(|node| is_true(node, "Ready")).map(name_of).collect();
             if nodes.iter().all(|node| ready.contains(node)) { Ok(()) } else { Err(format!("{ready:?} are")) }

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod network;
 pub mod nfs;
 pub mod node;
+mod outage;
 pub mod parts;
 pub mod pki;
 pub mod single;

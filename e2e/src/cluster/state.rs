@@ -26,6 +26,14 @@ pub struct RunNote {
     pub daemons: Vec<Daemon>,
 }
 
+impl RunNote {
+    /// The background process of this name.
+    pub fn daemon(&mut self, name: &str) -> Result<&mut Daemon, LabError> {
+        let found = self.daemons.iter_mut().find(|daemon| daemon.name == name);
+        found.ok_or_else(|| LabError::Precondition(format!("the lab runs no {name}")))
+    }
+}
+
 impl StateDir {
     /// The directory of the lab called `name`; made when missing.
     pub fn open(name: &str) -> Result<Self, LabError> {

@@ -10,6 +10,7 @@ mod dump;
 mod events;
 mod failover;
 mod hundred;
+mod killed_api;
 mod long_names;
 mod private;
 mod refused_mount;
@@ -51,6 +52,7 @@ pub const ALL: &[Scenario] = &[
     restart::KUBELET,
     silence::SERVER,
     silence::API,
+    killed_api::SCENARIO,
     failover::SCENARIO,
     hundred::SCENARIO,
 ];

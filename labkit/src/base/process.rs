@@ -73,6 +73,21 @@ impl Daemon {
         LabError::Part { part: self.name.clone(), why: format!("{why}\n  {last}\n"), log: self.log.clone() }
     }
 
+    /// The command that it runs, to start it again when it has ended. A process that has ended tells none.
+    pub fn command(&self) -> Result<Command, LabError> {
+        let path = PathBuf::from(format!("/proc/{}/cmdline", self.pid));
+        let line = fs::read(&path).map_err(LabError::file(&path))?;
+        let mut words = line.strip_suffix(b"\0").unwrap_or(&line).split(|&byte| byte == 0).map(OsStr::from_bytes);
+        match words.next().filter(|program| !program.is_empty() && self.alive()) {
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.args(words);
+                Ok(command)
+            }
+            None => Err(self.broken("it has ended, and so nobody knows how it was started")),
+        }
+    }
+
     /// Ends this one process at once.
     pub fn kill(&self) -> Result<(), LabError> {
         if self.alive() {
@@ -177,6 +192,20 @@ mod tests {
         assert!(bystander.alive());
         bystander.kill().unwrap();
         assert!(!bystander.alive());
+    }
+
+    #[test]
+    fn a_daemon_tells_how_it_is_started_again() {
+        let state = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600; exit \"$1\"", "sh", "two words", ""]);
+        let daemon = Daemon::start("shell", command, state.path()).unwrap();
+        let command = daemon.command().unwrap();
+        let words: Vec<&OsStr> = command.get_args().collect();
+        assert_eq!(command.get_program(), "sh");
+        assert_eq!(words, ["-c", "sleep 600; exit \"$1\"", "sh", "two words", ""]);
+        end_all(state.path()).unwrap();
+        assert!(daemon.command().is_err());
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! What a lab goes through: programs of it end, and come back.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use labkit::base::{Daemon, LabError};
+
+use super::{
+    Lab,
+    api::name_of,
+    control_plane::{self, API_SERVER, CONTROLLER_MANAGER, SCHEDULER},
+    node,
+};
+
+impl Lab {
+    /// Kills the API server, does `work`, and starts it again, whatever came of that. Returns when it is ready. The other
+    /// programs of the control plane are started anew then: what they ask again by themselves, they ask up to a minute later.
+    pub fn without_api<T>(&self, work: impl FnOnce() -> Result<T, LabError>) -> Result<T, LabError> {
+        let (_lock, logs) = (self.state.lock()?, self.state.logs());
+        let absent = || LabError::Precondition("the lab has no note of what it runs".to_owned());
+        let mut note = self.state.note().ok_or_else(absent)?;
+        let api = note.daemon(API_SERVER)?;
+        let command = api.command()?;
+        api.kill()?;
+        let done = work();
+        *api = Daemon::start(API_SERVER, command, &logs)?;
+        control_plane::until_ready(&self.cluster, &[api])?;
+        for name in [CONTROLLER_MANAGER, SCHEDULER] {
+            let daemon = note.daemon(name)?;
+            let command = daemon.command()?;
+            daemon.kill()?;
+            *daemon = Daemon::start(name, command, &logs)?;
+        }
+        self.state.write_note(&note)?;
+        done
+    }
+
+    /// Kills kubelet on a node, starts it again and waits until it reports the node as Ready.
+    pub fn restart_kubelet(&self, node: &str) -> Result<(), LabError> {
+        let machine = self.machine(node)?;
+        machine.stop("kubelet")?;
+        // The node stays Ready for a while without its kubelet; what shows the new one is that the node's Lease goes on.
+        let (namespace, patience) = ("kube-node-lease", Duration::from_mins(2));
+        let before = self.cluster.get::<Lease>(namespace, node)?.unwrap_or_default()["spec"]["renewTime"].take();
+        node::start_kubelet(machine)?;
+        self.cluster.until::<Lease, _>(
+            "a sign of life from kubelet",
+            namespace,
+            "",
+            patience,
+            |leases| match leases.iter().find(|lease| name_of(lease) == node).map(|lease| &lease["spec"]["renewTime"]) {
+                Some(now) if *now != before => Ok(()),
+                now => Err(format!("the Lease of {node} is of {now:?}")),
+            },
+        )?;
+        self.wait_ready(&[node], patience)
+    }
+}
