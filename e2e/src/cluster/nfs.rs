@@ -11,6 +11,8 @@ use super::{machine::Machine, network::HOST, state::StateDir};
 pub const MACHINE: &str = "nfs";
 /// The share that both servers offer to everyone.
 pub const SHARE: &str = "/srv/share";
+/// A share like that, for scenarios that want one of their own: a directory in it.
+pub const OTHER_SHARE: &str = "/srv/ext4";
 /// A share whose server maps root to nobody.
 pub const SQUASHED_SHARE: &str = "/srv/squashed";
 /// A share of 32 MiB, for full disks.

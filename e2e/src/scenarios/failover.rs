@@ -1,6 +1,6 @@
 //! The leading controller fails at work, twice: it dies while it makes volumes, and stands still while it deletes them.
 
-use std::{collections::BTreeSet, panic::resume_unwind, thread, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, panic::resume_unwind, thread, time::Duration};
 
 use k8s_openapi::api::{
     coordination::v1::Lease,
@@ -155,6 +155,12 @@ pub(super) fn leading_pod(context: &Context<'_>) -> Result<Value, LabError> {
         let found = pods.iter().find(leads).cloned();
         found.ok_or_else(|| format!("none of {} controllers holds a lease: {holders:?}", pods.len()))
     })
+}
+
+/// Address of a pod.
+pub(super) fn address_of(pod: &Value) -> Result<Ipv4Addr, LabError> {
+    let address = pod["status"]["podIP"].as_str().and_then(|text| text.parse().ok());
+    address.ok_or_else(|| LabError::Unmet(format!("{} has no address: {}", name_of(pod), pod["status"])))
 }
 
 /// Node and process id of the controller in a pod. Its container is what it is known by: nothing forbids two controllers on

@@ -15,6 +15,7 @@ mod long_names;
 mod private;
 mod refused_mount;
 mod registration;
+mod replaced;
 mod restart;
 mod scenario;
 mod share;
@@ -48,6 +49,7 @@ pub const ALL: &[Scenario] = &[
     static_volume::SCENARIO,
     squashed::SCENARIO,
     private::SCENARIO,
+    replaced::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
     silence::SERVER,

@@ -9,11 +9,19 @@ use crate::cluster::nfs::Backend;
 
 /// Names at the root of the share: on the server's disk where the lab allows it, else through a pod.
 pub(super) fn share_root(context: &Context<'_>) -> Result<Vec<String>, LabError> {
-    let text = match context.lab {
-        Some(lab) => lab.list_share(&context.driver.backend.server)?,
-        None => in_share(context, "ls -A")?,
-    };
-    Ok(text.lines().map(str::to_owned).collect())
+    match context.lab {
+        Some(_) => share_root_of(context, &context.driver.backend),
+        None => Ok(lines(&in_share(context, "ls -A")?)),
+    }
+}
+
+/// Names at the root of the share of one of the lab's servers, on that server's disk.
+pub(super) fn share_root_of(context: &Context<'_>, backend: &Backend) -> Result<Vec<String>, LabError> {
+    Ok(lines(&context.lab()?.list_share(&backend.server)?))
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Runs a shell script in the share's root, in a pod that mounts it as a static volume, which goes with the scenario.

@@ -20,7 +20,7 @@ use super::{
     Context, Scenario,
     context::{PATIENCE, claim},
     events::{told, words},
-    failover::{CONTROLLER, leading_pod, leads},
+    failover::{CONTROLLER, address_of, leading_pod, leads},
     share::share_root,
 };
 use crate::cluster::{
@@ -157,10 +157,7 @@ fn silent_api(context: &Context<'_>) -> Result<(), LabError> {
     let before = share_root(context)?;
     let pod = leading_pod(context)?;
     let (leader, node) = (name_of(&pod), pod["spec"]["nodeName"].as_str().unwrap_or_default());
-    let address: Ipv4Addr = pod["status"]["podIP"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| LabError::Unmet(format!("the leader has no address: {}", pod["status"])))?;
+    let address = address_of(&pod)?;
     let (machine, api) = (context.lab()?.machine(node)?, Silent::listen()?);
     context.timeline.note(&format!("the API server falls silent to {leader}"));
     let rules = rules(address, api.port);
