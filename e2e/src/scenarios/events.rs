@@ -10,8 +10,19 @@ use super::Context;
 
 /// Waits for an event about the object `name` that holds all `words`; fails with the messages that came instead.
 pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[String]) -> Result<(), LabError> {
+    told_in(context, &context.namespace, name, reason, words)
+}
+
+/// The same for an event in another namespace than the scenario's.
+pub(super) fn told_in(
+    context: &Context<'_>,
+    namespace: &str,
+    name: &str,
+    reason: &str,
+    words: &[String],
+) -> Result<(), LabError> {
     let (what, patience) = (format!("a telling event on {name}"), Duration::from_mins(1));
-    context.cluster().until::<Event, _>(&what, &context.namespace, "", patience, |events| {
+    context.cluster().until::<Event, _>(&what, namespace, "", patience, |events| {
         let about = |event: &&Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
         let messages: Vec<&str> = events.iter().filter(about).filter_map(|event| event["message"].as_str()).collect();
         let complete = |message: &&&str| words.iter().all(|word| message.contains(word.as_str()));

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod context;
+mod copied;
 mod demo;
 mod dump;
 mod events;
@@ -49,6 +50,7 @@ pub const ALL: &[Scenario] = &[
     static_volume::SCENARIO,
     squashed::SCENARIO,
     private::SCENARIO,
+    copied::SCENARIO,
     replaced::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,

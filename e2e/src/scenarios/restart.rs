@@ -30,7 +30,7 @@ pub(super) const KUBELET: Scenario = Scenario {
 const PLUGINS: &str = "app.kubernetes.io/name=berth,app.kubernetes.io/component=node";
 
 /// Appends a line a second and reads it back; stops at the first failure, so that a gap cannot hide.
-const WRITER: &str =
+pub(super) const WRITER: &str =
     "n=0; while n=$((n+1)); do echo $n >> /data/log && tail -n1 /data/log | grep -qx $n || exit 1; sleep 1; done";
 
 fn plugin(context: &Context<'_>) -> Result<(), LabError> {
@@ -98,7 +98,7 @@ fn survive(context: &Context<'_>, disturb: impl FnOnce(&str) -> Result<(), LabEr
 }
 
 /// The last line number that a pod sees in the log.
-fn written(context: &Context<'_>, pod: &str) -> Result<u64, LabError> {
+pub(super) fn written(context: &Context<'_>, pod: &str) -> Result<u64, LabError> {
     let words = ["tail", "-n1", "/data/log"];
     eventually("an answer from the pod", PATIENCE, Duration::from_secs(1), || {
         let done = context.cluster().kubectl().exec_text(&context.namespace, pod, &words);
