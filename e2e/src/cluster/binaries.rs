@@ -1,9 +1,6 @@
 //! The product's release binaries: static, built once and used by the image, the tests and the benchmarks alike.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{ffi::OsStr, path::PathBuf, process::Command};
 
 use labkit::base::{LabError, cargo, checkout};
 
@@ -42,21 +39,33 @@ impl Binaries {
     }
 }
 
+/// Builds the controller with its fault points (`BERTH_ABORT_BEFORE`), which no release has: unoptimised, and the same build
+/// as for the tests of the ladder.
+pub fn with_fault_points() -> Result<PathBuf, LabError> {
+    let words = ["build", "--locked", "--workspace", "--all-features", "--bin=berth-controller", "--test=process"];
+    built(Command::new(cargo()).args(words))?;
+    Ok(checkout().join("target/debug/berth-controller"))
+}
+
 fn release(words: &[&str]) -> Result<(), LabError> {
-    let cargo = cargo();
-    let status = Command::new(&cargo)
-        .args(["build", "--release", "--locked", "--target", &target()])
-        .args(words)
-        // With --target, this leaves build scripts and macros alone.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .current_dir(checkout())
-        .status()
-        .map_err(|source| LabError::Start { program: Path::new(&cargo).display().to_string(), source })?;
+    let mut command = Command::new(cargo());
+    command.args(["build", "--release", "--locked", "--target", &target()]).args(words);
+    // With --target, this leaves build scripts and macros alone.
+    built(command.env("RUSTFLAGS", "-C target-feature=+crt-static"))
+}
+
+/// Runs cargo in the checkout, showing its own progress.
+fn built(command: &mut Command) -> Result<(), LabError> {
+    let shown = |text: &OsStr| text.to_string_lossy().into_owned();
+    let program = shown(command.get_program());
+    let status = command.current_dir(checkout()).status();
+    let status = status.map_err(|source| LabError::Start { program: program.clone(), source })?;
     if status.success() {
         return Ok(());
     }
+    let words: Vec<String> = command.get_args().map(shown).collect();
     Err(LabError::Command {
-        command: format!("cargo build --release {}", words.join(" ")),
+        command: format!("{program} {}", words.join(" ")),
         status: status.to_string(),
         output: "see cargo's messages above".to_owned(),
     })

@@ -180,6 +180,16 @@ impl Lab {
         })
     }
 
+    /// A file of the lab on the host.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.state.file(name)
+    }
+
+    /// Logs of the lab's processes on the host.
+    pub fn logs(&self) -> PathBuf {
+        self.state.logs()
+    }
+
     /// The cluster's API.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster

@@ -3,6 +3,7 @@
 //! A scenario talks to the cluster through its API server alone, so that it runs against the lab and against any other cluster;
 //! those that must reach into a machine (restart a kubelet, look at a server's disk) say so and need the lab.
 
+mod again;
 mod bad_input;
 mod context;
 mod copied;
@@ -52,6 +53,7 @@ pub const ALL: &[Scenario] = &[
     private::SCENARIO,
     copied::SCENARIO,
     replaced::SCENARIO,
+    again::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
     silence::SERVER,
