@@ -109,7 +109,8 @@ impl Target {
         let lab = Lab::up(state, &parts, &[&image.archive], timeline)?;
         let backend = lab.kernel_server();
         let (repository, tag) = (image.repository.clone(), image.tag.clone());
-        let installation = Installation { repository, tag, backend: backend.clone() };
+        // The lab's nodes may join with it; the manifests are installed without.
+        let installation = Installation { repository, tag, backend: backend.clone(), startup_taint: true };
         timeline.note("installing the chart, until its pods are ready (10 to 40 s usually)");
         chart::install(parts.helm(), lab.cluster(), &installation)?;
         timeline.step("chart installed");
@@ -135,8 +136,12 @@ impl Target {
             .rsplit_once(':')
             .ok_or_else(|| LabError::Precondition(format!("BERTH_IMAGE={image} is not REPOSITORY:TAG")))?;
         let cluster = Cluster::new(parts::program(Part::KUBECTL)?, kubeconfig)?;
-        let installation =
-            Installation { repository: repository.to_owned(), tag: tag.to_owned(), backend: backend.clone() };
+        let installation = Installation {
+            repository: repository.to_owned(),
+            tag: tag.to_owned(),
+            backend: backend.clone(),
+            startup_taint: false,
+        };
         chart::install(&parts::program(Part::HELM)?, &cluster, &installation)?;
         timeline.step("chart installed");
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());

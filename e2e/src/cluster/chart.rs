@@ -24,6 +24,8 @@ pub struct Installation {
     pub tag: String,
     /// What the class `efs-sc` provisions on.
     pub backend: Backend,
+    /// Whether the controller takes the startup taint from nodes.
+    pub startup_taint: bool,
 }
 
 /// Lints the chart and writes `manifests/install.yaml`; with `check`, only compares, and fails where they differ.
@@ -70,7 +72,7 @@ fn startup_taint_is_tolerated(helm: &Path) -> Result<(), LabError> {
 
 /// Installs the chart, or brings an installation to these values, and waits until its pods are ready.
 pub fn install(helm: &Path, cluster: &Cluster, installation: &Installation) -> Result<(), LabError> {
-    let Installation { repository, tag, backend } = installation;
+    let Installation { repository, tag, backend, startup_taint } = installation;
     Tool::new(helm)
         .dir(checkout())
         .env("KUBECONFIG", cluster.kubeconfig())
@@ -78,6 +80,7 @@ pub fn install(helm: &Path, cluster: &Cluster, installation: &Installation) -> R
         .args(["--wait", "--timeout=5m"])
         .args(["--set-string", &format!("image.repository={repository},image.tag={tag}")])
         .args(["--set-string", &format!("storageClass.server={},storageClass.share={}", backend.server, backend.share)])
+        .args(["--set", &format!("controller.removeStartupTaint={startup_taint}")])
         .deadline(Duration::from_mins(6))
         .output()
         .map(drop)

@@ -27,7 +27,7 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
     }
     machine.background("containerd", "containerd --config /etc/containerd/config.toml --log-level info")?;
     machine.wait_for("containerd to answer", Duration::from_mins(1), "ctr version >/dev/null 2>&1")?;
-    machine.put("/etc/lab/kubelet", kubelet_unit(machine).as_bytes())?;
+    set_up_kubelet(machine, "")?;
     // kube-proxy sets the module's sysctls and gives up when they are not there yet. While kubelet starts, an emulated guest
     // has once hung for good in loading it: each of its processors waited for the other.
     machine.sh("modprobe nf_conntrack")?;
@@ -46,6 +46,11 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
 /// Starts kubelet on a configured node.
 pub fn start_kubelet(machine: &Machine) -> Result<(), LabError> {
     machine.sh("/run/lab/systemctl start kubelet").map(drop)
+}
+
+/// Writes down how kubelet is started on a configured node: with these flags besides the lab's.
+pub fn set_up_kubelet(machine: &Machine, flags: &str) -> Result<(), LabError> {
+    machine.put("/etc/lab/kubelet", format!("{} {flags}", kubelet_unit(machine)).as_bytes())
 }
 
 /// What `systemctl` starts as the kubelet. A session of SSH knows no program of the lab's.

@@ -1,14 +1,15 @@
-//! What a lab goes through: programs of it end, and come back.
+//! What a lab goes through: programs of it end, and nodes leave and come back.
 
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node, storage::v1::CSINode};
 use labkit::base::{Daemon, LabError};
 
 use super::{
     Lab,
     api::name_of,
     control_plane::{self, API_SERVER, CONTROLLER_MANAGER, SCHEDULER},
+    machine::Machine,
     node,
 };
 
@@ -33,6 +34,26 @@ impl Lab {
         }
         self.state.write_note(&note)?;
         done
+    }
+
+    /// Takes a node out of the cluster and lets it join again, as a new one, with these taints: as kubelet's flag
+    /// `--register-with-taints` has them. `meanwhile` is done while there is no such node.
+    pub fn rejoin(
+        &self,
+        node: &str,
+        taints: &str,
+        meanwhile: impl FnOnce(&Machine) -> Result<(), LabError>,
+    ) -> Result<(), LabError> {
+        let machine = self.machine(node)?;
+        machine.stop("kubelet")?;
+        self.cluster.delete::<Node>("", node)?;
+        // It belongs to the node, and goes after it.
+        self.cluster.gone::<CSINode>("", &[node])?;
+        meanwhile(machine)?;
+        node::set_up_kubelet(machine, &format!("--register-with-taints={taints}"))?;
+        node::start_kubelet(machine)?;
+        // What runs has its flags; whoever starts it next finds the usual ones.
+        node::set_up_kubelet(machine, "")
     }
 
     /// Kills kubelet on a node, starts it again and waits until it reports the node as Ready.

@@ -23,6 +23,7 @@ mod scenario;
 mod share;
 mod silence;
 mod squashed;
+mod startup_taint;
 mod static_volume;
 mod traffic;
 
@@ -56,6 +57,7 @@ pub const ALL: &[Scenario] = &[
     again::SCENARIO,
     restart::PLUGIN,
     restart::KUBELET,
+    startup_taint::SCENARIO,
     silence::SERVER,
     silence::API,
     killed_api::SCENARIO,
