@@ -12,7 +12,7 @@ CARGO_FUZZ := $(LAB_CACHE)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help check test test-kernels test-oldest fuzz demo bench image manifests e2e e2e-conformance clean
+.PHONY: help check test test-kernels test-oldest fuzz demo bench bench-long image manifests e2e e2e-conformance clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ demo: ## cluster up, chart installed, three replicas share one volume on two nod
 
 bench: ## the figures Berth promises, each beside its goal and the machine's load (needs root)
 	$(LAB) bench
+
+bench-long: ## figures that take minutes each: the trash, memory with many volumes, a thousand claims (needs root; half an hour)
+	$(LAB) bench trash known thousand
 
 image: ## static release binaries and the OCI image that holds them, into target/image
 	$(LAB) image

@@ -111,7 +111,7 @@ enum Command {
     },
     /// Measure what Berth promises.
     Bench {
-        /// What to measure; nothing: everything.
+        /// What to measure; nothing: everything that takes no minutes.
         what: Vec<Measurement>,
     },
     /// Build the static binaries and the image that holds them.

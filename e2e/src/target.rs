@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Name of the driver that the chart installs.
-const DRIVER: &str = "csi.berth.dev";
+pub(crate) const DRIVER: &str = "csi.berth.dev";
 /// Class that the chart makes.
 const CLASS: &str = "efs-sc";
 

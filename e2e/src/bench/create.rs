@@ -108,7 +108,7 @@ fn round_trips() -> Result<f64, LabError> {
 }
 
 /// Resident memory of a process in MB.
-fn resident(pid: u32) -> Result<f64, LabError> {
+pub(super) fn resident(pid: u32) -> Result<f64, LabError> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).map_err(LabError::file(&path))?;
     super::footprint::resident(&status).ok_or_else(|| LabError::Unmet(format!("{path} tells no VmRSS")))

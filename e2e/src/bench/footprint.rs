@@ -7,7 +7,7 @@ use labkit::{base::LabError, parts::Kubernetes};
 use crate::{
     cluster::{Lab, image::BerthImage, state::StateDir},
     report::{Line, Timeline},
-    scenarios::{BesideSilence, Context, Hundred, measure_beside_silence, measure_hundred},
+    scenarios::{AtOnce, BesideSilence, Context, Ended, measure_at_once, measure_beside_silence, measure_to_the_end},
     target::Target,
 };
 
@@ -24,20 +24,10 @@ pub(super) fn on_the_lab(state: &StateDir, kubernetes: Kubernetes, timeline: &Ti
     let target = Target::prepare(state, kubernetes, timeline)?;
     let mut lines = memory(target.lab(), "at rest, before any volume of this run")?;
     let context = Context::open("hundred", target.driver(), target.lab(), timeline)?;
-    let Hundred { calls, provisioned, bare } = measure_hundred(&context)?;
+    let figures = measure_at_once(&context, 100)?;
     lines.extend(memory(target.lab(), "at rest, after a hundred claims")?);
     context.close()?;
-    lines.push(Line::against(
-        "CreateVolume calls for 100 claims at once",
-        calls,
-        "",
-        "= 100",
-        (calls - 100.0).abs() < 0.5,
-    ));
-    lines.push(Line::fact("100 claims until all are Bound", provisioned.as_secs_f64(), "s"));
-    lines.push(Line::fact("100 bare volumes and claims until all are Bound", bare.as_secs_f64(), "s"));
-    let over = provisioned.as_secs_f64() / bare.as_secs_f64();
-    lines.push(Line::at_most("100 claims over as many bare volumes and claims", over, "x", 2.0));
+    lines.extend(at_once(100, &figures));
     if target.lab().is_some() {
         let context = Context::open("silence", target.driver(), target.lab(), timeline)?;
         let BesideSilence { alone, beside } = measure_beside_silence(&context, 100, 200)?;
@@ -46,6 +36,40 @@ pub(super) fn on_the_lab(state: &StateDir, kubernetes: Kubernetes, timeline: &Ti
         lines.push(Line::at_most("100 claims beside 200 on a silent server, over alone", over, "x", 1.2));
     }
     Ok(lines)
+}
+
+/// Makes a thousand claims on the lab and deletes them.
+pub(super) fn a_thousand(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
+    let target = Target::prepare(state, kubernetes, timeline)?;
+    let context = Context::open("thousand", target.driver(), target.lab(), timeline)?;
+    let (figures, ended) = measure_to_the_end(&context, 1000)?;
+    let mut lines = memory(target.lab(), "at rest, after a thousand claims")?;
+    context.close()?;
+    let Ended { calls, took, latest_event, told, other_leaders } = ended;
+    lines.extend(at_once(1000, &figures));
+    lines.push(exactly("DeleteVolume calls for the volumes of 1000 claims", calls, 1000));
+    lines.push(Line::fact("from the delete until the last of their volumes is gone", took.as_secs_f64(), "s"));
+    lines.push(Line::against("changes of the leader meanwhile", other_leaders, "", "= 0", other_leaders == 0));
+    lines.push(Line::fact("claims that were told of their volume", told, ""));
+    let in_time = latest_event <= 10;
+    lines.push(Line::against("the latest of them, after its volume was saved", latest_event, "s", "<= 10 s", in_time));
+    Ok(lines)
+}
+
+/// What so many claims at once took.
+fn at_once(claims: u16, figures: &AtOnce) -> Vec<Line> {
+    let (provisioned, bare) = (figures.provisioned.as_secs_f64(), figures.bare.as_secs_f64());
+    let over = format!("{claims} claims over as many bare volumes and claims");
+    vec![
+        exactly(&format!("CreateVolume calls for {claims} claims at once"), figures.calls, claims),
+        Line::fact(&format!("{claims} claims until all are Bound"), provisioned, "s"),
+        Line::fact(&format!("{claims} bare volumes and claims until all are Bound"), bare, "s"),
+        Line::at_most(&over, provisioned / bare, "x", 2.0),
+    ]
+}
+
+fn exactly(name: &str, found: f64, wanted: u16) -> Line {
+    Line::against(name, found, "", format!("= {wanted}"), (found - f64::from(wanted)).abs() < 0.5)
 }
 
 /// Memory of both programs on the lab's nodes, after a pause; nothing where the nodes cannot be reached.

@@ -2,7 +2,9 @@
 
 mod create;
 mod footprint;
+mod known;
 mod publish;
+mod trash;
 
 use std::thread;
 
@@ -27,9 +29,22 @@ pub enum Measurement {
     Publish,
     /// Memory at rest and a hundred claims, on the lab.
     Cluster,
+    /// Emptying the trash beside `rm -rf`, in a guest. Takes a quarter of an hour.
+    Trash,
+    /// Memory with 10,000 claims and their volumes known. Takes minutes.
+    Known,
+    /// A thousand claims at once, on the lab. Takes minutes.
+    Thousand,
 }
 
-/// Measures what is selected (nothing: everything), prints each figure beside its goal and writes
+impl Measurement {
+    /// Whether it is measured only when it is asked for.
+    fn is_long(self) -> bool {
+        matches!(self, Self::Trash | Self::Known | Self::Thousand)
+    }
+}
+
+/// Measures what is selected (nothing: everything that takes no minutes), prints each figure beside its goal and writes
 /// `target/report/bench.json`. Answers whether every goal holds; a part that could not be measured is a goal that does not
 /// hold.
 pub fn run(
@@ -38,7 +53,9 @@ pub fn run(
     kubernetes: Kubernetes,
     timeline: &Timeline,
 ) -> Result<bool, LabError> {
-    let wanted = |measurement| selected.is_empty() || selected.contains(&measurement);
+    let wanted = |measurement: Measurement| {
+        if selected.is_empty() { !measurement.is_long() } else { selected.contains(&measurement) }
+    };
     let parts = LabParts::ensure(kubernetes)?;
     let binaries = Binaries::build()?;
     let generator = binaries.load_generator()?;
@@ -53,14 +70,26 @@ pub fn run(
         timeline.note("publishing volumes in a guest");
         lines.extend(part("publish", || publish::measure(state, &parts, &binaries, &generator)));
     }
+    if wanted(Measurement::Trash) {
+        timeline.note("emptying the trash, in a guest (a quarter of an hour usually)");
+        lines.extend(part("trash", || trash::measure(state, &parts, &binaries, &generator, timeline)));
+    }
+    if wanted(Measurement::Known) {
+        timeline.note("memory with many claims and volumes known, beside an API server");
+        lines.extend(part("known", || known::measure(state, &parts, &binaries, kubernetes)));
+    }
+    let there = state.note().is_some();
     if wanted(Measurement::Cluster) {
         timeline.note("memory at rest and a hundred claims, on the lab");
-        let there = state.note().is_some();
         lines.extend(part("cluster", || footprint::on_the_lab(state, kubernetes, timeline)));
-        if !there && !is_foreign() {
-            // Three guests at rest take most of a processor from whatever is measured next.
-            Lab::end(state)?;
-        }
+    }
+    if wanted(Measurement::Thousand) {
+        timeline.note("a thousand claims at once, on the lab");
+        lines.extend(part("thousand", || footprint::a_thousand(state, kubernetes, timeline)));
+    }
+    if !there && !is_foreign() && state.note().is_some() {
+        // Three guests at rest take most of a processor from whatever is measured next.
+        Lab::end(state)?;
     }
     lines.push(Line::fact("load after (1 min)", load(), ""));
     println!();

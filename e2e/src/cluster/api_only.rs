@@ -14,15 +14,27 @@ use super::{
     state::StateDir,
 };
 
-/// etcd, kube-apiserver and kube-controller-manager in a network namespace of their own, until dropped.
+/// etcd and kube-apiserver, and what else there is to them, in a network namespace of their own, until dropped.
 #[derive(Debug)]
 pub struct ApiOnly {
     state: StateDir,
 }
 
 impl ApiOnly {
-    /// Starts them below `lab` and moves the calling thread into their namespace.
+    /// Starts them below `lab`, with kube-controller-manager and kube-scheduler, and moves the calling thread into their
+    /// namespace.
     pub fn start(lab: &StateDir, programs: &Programs, kubernetes: Kubernetes) -> Result<Self, LabError> {
+        let (api, pki) = Self::begin(lab, programs, kubernetes)?;
+        control_plane::start_controllers(programs, &api.state, &pki)?;
+        Ok(api)
+    }
+
+    /// The same without them: an object stays as it is made.
+    pub fn start_alone(lab: &StateDir, programs: &Programs, kubernetes: Kubernetes) -> Result<Self, LabError> {
+        Self::begin(lab, programs, kubernetes).map(|(api, _)| api)
+    }
+
+    fn begin(lab: &StateDir, programs: &Programs, kubernetes: Kubernetes) -> Result<(Self, Pki), LabError> {
         let state = lab.nested("api")?;
         let api = Self { state };
         let holder = network::hold(&api.state)?;
@@ -30,8 +42,17 @@ impl ApiOnly {
         network::build(&[])?;
         let pki = Pki::create(&api.state.file("pki"))?;
         control_plane::start_api(programs, kubernetes.policy_flags(), &api.state, &pki)?;
-        control_plane::start_controllers(programs, &api.state, &pki)?;
-        Ok(api)
+        Ok((api, pki))
+    }
+
+    /// A file beside theirs.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.state.file(name)
+    }
+
+    /// Logs of their processes.
+    pub fn logs(&self) -> PathBuf {
+        self.state.logs()
     }
 
     /// Kubeconfig of an administrator.

@@ -147,8 +147,13 @@ impl<'a> Context<'a> {
 
     /// Waits until every claim of the scenario is bound, and there are `count` of them.
     pub(super) fn all_bound(&self, count: usize) -> Result<(), LabError> {
+        self.all_bound_within(count, PATIENCE)
+    }
+
+    /// The same with another deadline.
+    pub(super) fn all_bound_within(&self, count: usize, patience: Duration) -> Result<(), LabError> {
         let what = format!("volumes for {count} claims");
-        self.cluster().until::<PersistentVolumeClaim, _>(&what, &self.namespace, "", PATIENCE, |claims| {
+        self.cluster().until::<PersistentVolumeClaim, _>(&what, &self.namespace, "", patience, |claims| {
             let bound = claims.iter().filter(|claim| claim["status"]["phase"] == "Bound").count();
             if bound == count && claims.len() == count { Ok(()) } else { Err(format!("{bound} of {}", claims.len())) }
         })

@@ -30,7 +30,7 @@ mod traffic;
 use labkit::base::LabError;
 
 pub use context::Context;
-pub use hundred::{Hundred, measure as measure_hundred};
+pub use hundred::{AtOnce, Ended, measure as measure_at_once, measure_to_the_end};
 
 pub use scenario::Scenario;
 pub use silence::{BesideSilence, measure as measure_beside_silence};
