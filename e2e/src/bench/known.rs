@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Claims, and as many volumes that they are bound to.
-const CLAIMS: usize = 10_000;
+const CLAIMS: u16 = 10_000;
 /// Who makes them, at the same time.
-const HANDS: usize = 8;
+const HANDS: u16 = 8;
 /// How long the controller may take to know all of them.
 const PATIENCE: Duration = Duration::from_mins(3);
 /// How long it is left alone then.
@@ -43,7 +43,9 @@ pub(super) fn measure(
     thread::scope(|scope| {
         let cluster = &cluster;
         let hands = (0..HANDS).map(|hand| {
-            scope.spawn(move || (hand..CLAIMS).step_by(HANDS).try_for_each(|number| cluster.create_all(&pair(number))))
+            scope.spawn(move || {
+                (hand..CLAIMS).step_by(usize::from(HANDS)).try_for_each(|number| cluster.create_all(&pair(number)))
+            })
         });
         hands.collect::<Vec<_>>().into_iter().try_for_each(join)
     })?;
@@ -55,9 +57,9 @@ pub(super) fn measure(
     })?;
     thread::sleep(REST);
     let rss = resident(controller.pid)?;
-    let objects = 2 * CLAIMS;
-    // Exact for so few.
-    let goal = 20.0 + f64::from(u32::try_from(objects).unwrap_or(u32::MAX)) * 1024.0 / 1e6;
+    // A kilobyte for each.
+    let (objects, each) = (2 * CLAIMS, 0.001);
+    let goal = 20.0 + f64::from(objects) * each;
     Ok(vec![Line::at_most(&format!("controller RSS with {objects} claims and volumes known"), rss, "MB", goal)])
 }
 
@@ -71,7 +73,7 @@ fn start(api: &ApiOnly, binaries: &Binaries) -> Result<Daemon, LabError> {
 }
 
 /// A claim and its volume, as both are when they are bound; nobody is there to say so in their status.
-fn pair(number: usize) -> [Value; 2] {
+fn pair(number: u16) -> [Value; 2] {
     let (name, volume) = (format!("claim-{number:05}"), format!("pvc-00000000-0000-4000-8000-{number:012}"));
     let attributes = json!({
         "server": "127.0.0.1:9", "share": "/export", "subDir": volume,

@@ -58,21 +58,22 @@ pub fn run(
     };
     let parts = LabParts::ensure(kubernetes)?;
     let binaries = Binaries::build()?;
-    let generator = binaries.load_generator()?;
+    // Where it is not needed, it need not be built.
+    let generator = || binaries.load_generator();
     let image = image::build(&binaries)?;
     let mut lines = vec![Line::fact("load before (1 min)", load(), "")];
     lines.extend(footprint::image(&image)?);
     if wanted(Measurement::Create) {
         timeline.note("creating volumes on NFS-Ganesha");
-        lines.extend(part("create", || create::measure(state, &binaries, &generator)));
+        lines.extend(part("create", || create::measure(state, &binaries, &generator()?)));
     }
     if wanted(Measurement::Publish) {
         timeline.note("publishing volumes in a guest");
-        lines.extend(part("publish", || publish::measure(state, &parts, &binaries, &generator)));
+        lines.extend(part("publish", || publish::measure(state, &parts, &binaries, &generator()?)));
     }
     if wanted(Measurement::Trash) {
         timeline.note("emptying the trash, in a guest (a quarter of an hour usually)");
-        lines.extend(part("trash", || trash::measure(state, &parts, &binaries, &generator, timeline)));
+        lines.extend(part("trash", || trash::measure(state, &parts, &binaries, &generator()?, timeline)));
     }
     if wanted(Measurement::Known) {
         timeline.note("memory with many claims and volumes known, beside an API server");
