@@ -18,6 +18,8 @@ const DIRECTORIES: u32 = 1000;
 const FILES: u32 = 100;
 /// Private directories, each of another user and with a file in it, that the tree on the squashed export has besides.
 const PRIVATE: u32 = 1000;
+/// The volume of each share, as the load generator numbers it, and its directory.
+const VOLUME: &str = "tree-000000";
 /// An export of the same disk where root is nobody.
 const SQUASHED: &str = "/srv/bench";
 /// How long making, emptying or removing one tree may take in an emulated guest.
@@ -59,9 +61,9 @@ pub(super) fn measure(
     fill(&format!("{SHARE}/rm"))?;
     for share in [SHARE, SQUASHED] {
         volume(share, "")?;
-        fill(&format!("{share}/tree-0"))?;
+        fill(&format!("{share}/{VOLUME}"))?;
     }
-    machine.sh_within(&private(&format!("{SQUASHED}/tree-0")), PATIENCE)?;
+    machine.sh_within(&private(&format!("{SQUASHED}/{VOLUME}")), PATIENCE)?;
     // Either way, so a round trip takes two milliseconds more.
     machine.sh("tc qdisc add dev lo root netem delay 1ms limit 100000")?;
     timeline.note("emptying the trash");
