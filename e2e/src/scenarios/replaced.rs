@@ -1,12 +1,12 @@
 //! A class is made anew for another server while volumes are being made by it, and one of their claims is deleted.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
     storage::v1::StorageClass,
 };
-use labkit::base::LabError;
+use labkit::base::{LabError, chain, eventually};
 use serde_json::{Value, json};
 
 use super::{
@@ -90,12 +90,12 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     context.timeline.step("class-replaced: both claims Bound by the new class while the old one's server is silent");
     mute.end();
 
-    let wanted = [first.as_str(), &format!(".berth/records/{first}")].join("\\n");
-    let found = format!(
-        "cd {share} && ls -d pvc-* .berth/records/* .berth/places/* .berth/retained/* .berth/trash/* 2>/dev/null"
-    );
-    let ended = format!("test \"$({found} | sort -r)\" = \"$(printf '{wanted}')\"");
-    server.wait_for(&format!("nothing but {first} on the old share"), PATIENCE, &ended)?;
+    let listed = format!("cd {share} && ls -d pvc-* .berth/*/* || true");
+    let wanted = format!(".berth/records/{first}\n{first}\n");
+    eventually(&format!("the end of everything but {first}"), PATIENCE, Duration::from_secs(1), || {
+        let found = server.sh(&listed).map_err(|error| chain(&error))?;
+        if found == wanted { Ok(()) } else { Err(found) }
+    })?;
     let kept = server.sh(&format!("cat {share}/{first}/file"))?;
     context.check(kept == "here\n", || format!("the volume that the class had made before holds {kept:?}"))?;
     // Of the claim that was deleted nothing is left, and what the others have stays.
