@@ -1,6 +1,6 @@
 //! What a lab goes through: programs of it end, and nodes leave and come back.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node, storage::v1::CSINode};
 use labkit::base::{Daemon, LabError};
@@ -20,20 +20,24 @@ impl Lab {
         let (_lock, logs) = (self.state.lock()?, self.state.logs());
         let absent = || LabError::Precondition("the lab has no note of what it runs".to_owned());
         let mut note = self.state.note().ok_or_else(absent)?;
-        let api = note.daemon(API_SERVER)?;
-        let command = api.command()?;
-        api.kill()?;
-        let done = work();
-        *api = Daemon::start(API_SERVER, command, &logs)?;
-        control_plane::until_ready(&self.cluster, &[api])?;
-        for name in [CONTROLLER_MANAGER, SCHEDULER] {
-            let daemon = note.daemon(name)?;
-            let command = daemon.command()?;
+        let [api, others @ ..] = [API_SERVER, CONTROLLER_MANAGER, SCHEDULER]
+            .map(|name| note.daemon(name).and_then(|daemon| Ok((daemon.clone(), daemon.command()?))));
+        let (api, others) = (api?, others.into_iter().collect::<Result<Vec<_>, _>>()?);
+        // Whoever comes next finds a whole lab, if there is a way to it.
+        let done = api.0.kill().and_then(|()| work());
+        let mut again = |(daemon, command): (Daemon, Command)| {
             daemon.kill()?;
-            *daemon = Daemon::start(name, command, &logs)?;
-        }
-        self.state.write_note(&note)?;
-        done
+            let slot = note.daemon(&daemon.name)?;
+            *slot = Daemon::start(&daemon.name, command, &logs)?;
+            let started = slot.clone();
+            self.state.write_note(&note).map(|()| started)
+        };
+        let api = again(api)?;
+        let ready = control_plane::until_ready(&self.cluster, &[&api]);
+        let others = others.into_iter().map(again).collect::<Result<Vec<_>, _>>();
+        let done = done?;
+        ready?;
+        others.map(|_| done)
     }
 
     /// Takes a node out of the cluster and lets it join again, as a new one, with these taints: as kubelet's flag
@@ -46,14 +50,18 @@ impl Lab {
     ) -> Result<(), LabError> {
         let machine = self.machine(node)?;
         machine.stop("kubelet")?;
-        self.cluster.delete::<Node>("", node)?;
-        // It belongs to the node, and goes after it.
-        self.cluster.gone::<CSINode>("", &[node])?;
-        meanwhile(machine)?;
-        node::set_up_kubelet(machine, &format!("--register-with-taints={taints}"))?;
-        node::start_kubelet(machine)?;
+        let left = || {
+            self.cluster.delete::<Node>("", node)?;
+            // It belongs to the node, and goes after it.
+            self.cluster.gone::<CSINode>("", &[node])?;
+            meanwhile(machine)?;
+            node::set_up_kubelet(machine, &format!("--register-with-taints={taints}"))
+        };
+        // It comes back whatever came of that.
+        let left = left();
+        let started = node::start_kubelet(machine);
         // What runs has its flags; whoever starts it next finds the usual ones.
-        node::set_up_kubelet(machine, "")
+        left.and(started).and(node::set_up_kubelet(machine, ""))
     }
 
     /// Kills kubelet on a node, starts it again and waits until it reports the node as Ready.

@@ -1,5 +1,5 @@
-//! A claim is made again under its name, in its place, after the controller has died before any one step of a create or a
-//! delete.
+//! A controller dies before any one step of a create or a delete, the next one finishes the job, and a claim that is made again
+//! under the same name gets the same place.
 //!
 //! The programs in the cluster die where they are struck; one that dies at an exact step is a build of its own, with the
 //! feature `fault-points`, that runs on the host. Each step has a driver, a Lease, a class and a share of its own, so that all
@@ -31,7 +31,7 @@ const SIGABRT: i32 = 6;
 /// See [`run`].
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "again",
-    about: "after a crash before any step of a create or delete a claim of the same name gets the same place, and nothing else is left",
+    about: "a create or delete that a crash has ended before any step is finished, and a claim of the same name gets the same place",
     needs_lab: true,
     run,
 };
@@ -78,7 +78,8 @@ impl<'a> Trial<'a> {
     fn new(context: &'a Context<'a>, program: &'a Path, server: &'a Machine, step: &'static str) -> Self {
         let name = step.to_lowercase();
         Self {
-            driver: format!("{name}.again.berth.dev"),
+            // Of this run: what an earlier one has left is not to be finished by this one's.
+            driver: format!("{name}.{}.berth.dev", context.namespace),
             class: context.class_name(&name),
             share: format!("{}/{}-{name}", nfs::OTHER_SHARE, context.namespace),
             context,
@@ -90,8 +91,13 @@ impl<'a> Trial<'a> {
     }
 
     fn run(&self) -> Result<(), LabError> {
-        let cluster = self.context.cluster();
         self.server.sh(&format!("install -d -m 755 {}", self.share))?;
+        self.crash_and_repeat()?;
+        self.server.sh(&format!("rm -rf {}", self.share)).map(drop)
+    }
+
+    fn crash_and_repeat(&self) -> Result<(), LabError> {
+        let cluster = self.context.cluster();
         cluster.create(&json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
             "metadata": { "name": self.class, "labels": self.context.labels() }, "provisioner": self.driver,

@@ -31,37 +31,47 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn run(context: &Context<'_>) -> Result<(), LabError> {
-    let (lab, driver) = (context.lab()?, &context.driver);
+    let driver = &context.driver;
     let nodes = context.nodes()?;
     let node = nodes.last().map(String::as_str).unwrap_or_default();
     let key = format!("{}/agent-not-ready", driver.name);
     let claim = context.claim("data")?;
     context.bound(&claim)?;
 
+    let joined = joins(context, node, &key, &claim);
+    // Nobody else is to wait for a node that is kept out.
+    for taint in [key.as_str(), FOREIGN] {
+        let _gone_already = context.cluster().kubectl().run(&["taint", "node", node, &format!("{taint}-")]);
+    }
+    joined?;
+    plugin_ready(context, node)?;
+    context.rolled_out(&driver.namespace, CONTROLLER)
+}
+
+/// Takes the node out and lets it join with the taint; a pod waits for it.
+fn joins(context: &Context<'_>, node: &str, key: &str, claim: &str) -> Result<(), LabError> {
+    let (lab, driver) = (context.lab()?, &context.driver);
     let before = plugin_pod(context, node)?;
     // It waits for the node, and tolerates nothing.
     let taints = format!("{key}=:NoExecute,{FOREIGN}=:PreferNoSchedule");
     thread::scope(|scope| {
         // Watched from before it joins, for the taint may go at any time after.
-        let joins = scope.spawn(|| tainted(context, node, &key, &[&key, FOREIGN]));
+        let joins = scope.spawn(|| tainted(context, node, key, &[key, FOREIGN]));
         lab.rejoin(node, &taints, |machine| {
             forget_plugin(context, machine, &before)?;
-            context.pod("user", &claim, node, "touch /data/file && sleep 3600")
+            context.pod("user", claim, node, "touch /data/file && sleep 3600")
         })
         .and(join(joins))
     })?;
     context.timeline.note(&format!("{node} has joined with the taint {key}"));
-    tainted(context, node, &key, &[FOREIGN])?;
+    tainted(context, node, key, &[FOREIGN])?;
     let registered = context.cluster().get::<CSINode>("", node)?.unwrap_or_default();
     context.check(lists(&registered, &driver.name), || format!("it has not registered: {}", registered["spec"]))?;
     context.timeline.step(&format!("startup-taint: {node} has lost the taint, and no other"));
     context.pod_ready("user")?;
     never_told(context, "user", "FailedMount")?;
 
-    context.cluster().delete::<Pod>(&context.namespace, "user")?;
-    context.cluster().kubectl().run(&["taint", "node", node, &format!("{FOREIGN}-")])?;
-    plugin_ready(context, node)?;
-    context.rolled_out(&driver.namespace, CONTROLLER)
+    context.cluster().delete::<Pod>(&context.namespace, "user")
 }
 
 /// Ends the plugin on a machine whose kubelet does not run, as if there had never been one.
