@@ -76,7 +76,11 @@ impl Daemon {
     /// The command that it runs, to start it again when it has ended. A process that has ended tells none.
     pub fn command(&self) -> Result<Command, LabError> {
         let path = PathBuf::from(format!("/proc/{}/cmdline", self.pid));
-        let line = fs::read(&path).map_err(LabError::file(&path))?;
+        // A process is there a moment before its words are: until its exec is done.
+        let line = eventually(&format!("the words of {}", self.name), GRACE, Duration::from_millis(5), || {
+            let line = fs::read(&path).unwrap_or_default();
+            if line.is_empty() && self.alive() { Err("none".to_owned()) } else { Ok(line) }
+        })?;
         let mut words = line.strip_suffix(b"\0").unwrap_or(&line).split(|&byte| byte == 0).map(OsStr::from_bytes);
         match words.next().filter(|program| !program.is_empty() && self.alive()) {
             Some(program) => {
