@@ -83,6 +83,9 @@ enum Command {
         /// Kernels for the rung `kernel`, instead of 6.1 and 6.12; may be given several times.
         #[arg(long = "kernel", value_name = "KERNEL")]
         kernels: Vec<Kernel>,
+        /// Only these tests of the rungs: a filter in cargo-nextest's language, such as `test(outage)`.
+        #[arg(long, value_name = "FILTER", requires = "rungs")]
+        only: Option<String>,
     },
     /// Run Kubernetes' external storage suite, or go on with a run that was cut off.
     Conformance {
@@ -180,17 +183,22 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
         }
         Command::Demo => return scenario(&["demo".to_owned()], args, state, timeline),
         Command::Scenario { names } => return scenario(names, args, state, timeline),
-        Command::Test { rungs, kernels } => {
+        Command::Test { rungs, kernels, only } => {
             if !kernels.is_empty() && !rungs.is_empty() && !rungs.contains(&Rung::Kernel) {
                 return Err(LabError::Precondition(
                     "--kernel is for the rung kernel, which is not among these".to_owned(),
+                ));
+            }
+            if only.is_some() && !rungs.iter().all(|rung| rung.is_nextest()) {
+                return Err(LabError::Precondition(
+                    "--only is for rungs of Rust test programs, and one of these is none".to_owned(),
                 ));
             }
             // Scenarios on a cluster that is not the lab's need nothing of this machine.
             if rungs.as_slice() != [Rung::Cluster] || !target::is_foreign() {
                 privileged()?;
             }
-            let choice = Choice { kernels, kubernetes: args.kubernetes };
+            let choice = Choice { kernels, kubernetes: args.kubernetes, only: only.as_deref() };
             return Ok(verdict(testrun::run(rungs, choice, state, timeline)?.failed == 0));
         }
         Command::Conformance { words, sample, again, docs } => {

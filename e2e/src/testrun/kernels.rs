@@ -51,7 +51,7 @@ fn on(
     let single = Single::start(state, &image)?;
     let guest = single.machine();
     timeline.note(&format!("kernel {}: {}", kernel.name(), guest.sh("uname -r")?.trim()));
-    in_guest::copy(&nextest.list(RUNG)?, guest)?;
+    in_guest::copy(&nextest.selected(RUNG)?, guest)?;
     // Not by its path: the build of the test programs, which has other features, puts another program there.
     let lab = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
     let runner = [lab, PathBuf::from("in-guest"), guest.directory().to_owned()];

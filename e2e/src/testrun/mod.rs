@@ -54,7 +54,7 @@ impl Rung {
     }
 
     /// Whether it consists of Rust test programs.
-    fn is_nextest(self) -> bool {
+    pub fn is_nextest(self) -> bool {
         !matches!(self, Self::Conformance | Self::Cluster)
     }
 
@@ -78,6 +78,8 @@ pub struct Choice<'a> {
     pub kernels: &'a [Kernel],
     /// Kubernetes of every rung that has one.
     pub kubernetes: Kubernetes,
+    /// Which tests to run of rungs that consist of Rust test programs, in nextest's language of filters; none: all.
+    pub only: Option<&'a str>,
 }
 
 /// Runs the rungs (none: all) and prints the summary. The last line is `N passed, N failed, N not run`, whatever fails:
@@ -88,7 +90,7 @@ pub fn run(selected: &[Rung], choice: Choice<'_>, state: &StateDir, timeline: &T
     let mut results = Vec::new();
     let mut nextest = None;
     if rungs.iter().any(|rung| rung.is_nextest()) {
-        let audited = test_programs(all, timeline).map(|(built, audited)| {
+        let audited = test_programs(all, choice.only, timeline).map(|(built, audited)| {
             nextest = Some(built);
             audited
         });
@@ -105,8 +107,8 @@ pub fn run(selected: &[Rung], choice: Choice<'_>, state: &StateDir, timeline: &T
 }
 
 /// Builds the test programs and holds them against the rungs that run them.
-fn test_programs(rungs: &[Rung], timeline: &Timeline) -> Result<(Nextest, Outcome), LabError> {
-    let nextest = Nextest::ensure()?;
+fn test_programs(rungs: &[Rung], only: Option<&str>, timeline: &Timeline) -> Result<(Nextest, Outcome), LabError> {
+    let nextest = Nextest::ensure(only)?;
     nextest.build()?;
     timeline.step("test programs built");
     let names: Vec<String> = rungs.iter().filter(|rung| rung.is_nextest()).map(|rung| rung.name()).collect();
@@ -121,7 +123,7 @@ fn one(
     state: &StateDir,
     timeline: &Timeline,
 ) -> Result<Outcome, LabError> {
-    let Choice { kernels, kubernetes } = choice;
+    let Choice { kernels, kubernetes, only } = choice;
     match (rung, nextest) {
         (Rung::Kernel, Some(nextest)) => apart(|| Ok(kernels::run(nextest, kernels, state, timeline))),
         (Rung::Conformance, _) => {
@@ -133,6 +135,13 @@ fn one(
             })
         }
         (Rung::Cluster, _) => apart(|| cluster(state, kubernetes, timeline)),
+        (Rung::Unit, Some(nextest)) => {
+            let mut outcome = programs(rung, kubernetes, nextest, state)?;
+            if only.is_none() {
+                outcome.add(nextest::examples()?);
+            }
+            Ok(outcome)
+        }
         (_, Some(nextest)) => programs(rung, kubernetes, nextest, state),
         (_, None) => Err(LabError::Unmet("its test programs were not built, or not listed".to_owned())),
     }
@@ -143,11 +152,6 @@ fn programs(rung: Rung, kubernetes: Kubernetes, nextest: &Nextest, state: &State
     let name = rung.name();
     let here = |place: &Place| nextest.run(&name, &name, place);
     match rung {
-        Rung::Unit => {
-            let mut outcome = here(&Place::default())?;
-            outcome.add(nextest::examples()?);
-            Ok(outcome)
-        }
         Rung::Wire => {
             // For the Debian packages: NFS-Ganesha is one.
             LabParts::ensure(kubernetes)?;

@@ -26,6 +26,8 @@ const HOST: &str = "x86_64-unknown-linux-gnu";
 #[derive(Debug)]
 pub(super) struct Nextest {
     program: PathBuf,
+    /// Which tests of a rung to run, in nextest's language of filters; none: all.
+    only: Option<String>,
 }
 
 /// Where the tests of a rung run.
@@ -40,10 +42,11 @@ pub(super) struct Place {
 }
 
 impl Nextest {
-    /// Builds cargo-nextest where it is missing.
-    pub(super) fn ensure() -> Result<Self, LabError> {
+    /// Builds cargo-nextest where it is missing. `only`: the filter of the tests to run.
+    pub(super) fn ensure(only: Option<&str>) -> Result<Self, LabError> {
         let parts = Parts::open(Kubernetes::default())?;
-        Ok(Self { program: parts.ensure(&[Part::CARGO_NEXTEST])?.path(Part::CARGO_NEXTEST)? })
+        let program = parts.ensure(&[Part::CARGO_NEXTEST])?.path(Part::CARGO_NEXTEST)?;
+        Ok(Self { program, only: only.map(str::to_owned) })
     }
 
     /// Builds every test program of the workspace, showing cargo's own progress.
@@ -64,21 +67,31 @@ impl Nextest {
     /// Every test of the workspace as nextest lists it, with whether it belongs to the rung; `#[ignore]`d ones belong to
     /// one like others.
     pub(super) fn list(&self, rung: &str) -> Result<Value, LabError> {
+        self.list_filtered(rung, None)
+    }
+
+    /// The same, where only what is to be run belongs to the rung.
+    pub(super) fn selected(&self, rung: &str) -> Result<Value, LabError> {
+        self.list_filtered(rung, self.only.as_deref())
+    }
+
+    fn list_filtered(&self, rung: &str, filter: Option<&str>) -> Result<Value, LabError> {
         let words = ["nextest", "list", "--message-format=json", "--run-ignored=all", "--profile", rung];
-        let tool = Tool::new(&self.program).args(words);
+        let filter = filter.map(|filter| ["--filterset", filter]).into_iter().flatten();
+        let tool = Tool::new(&self.program).args(words).args(filter);
         let text = tool.arg("--cargo-quiet").args(PROGRAMS).dir(checkout()).output()?;
         serde_json::from_str(&text).map_err(LabError::reply("cargo nextest list"))
     }
 
     /// Runs the tests of a rung at `place`. Failures are shown as they happen; `target/report/LABEL.xml` has all of it.
     pub(super) fn run(&self, rung: &str, label: &str, place: &Place) -> Result<Outcome, LabError> {
-        let due = Due::at(&self.list(rung)?, place.leave_out);
+        let due = Due::at(&self.selected(rung)?, place.leave_out);
         let junit = checkout().join("target/nextest").join(rung).join("junit.xml");
         forget(&junit)?;
         let mut command = self.command();
         command.args(["nextest", "run", "--profile", rung, "--no-tests=fail", "--cargo-quiet"]).args(PROGRAMS);
-        if let Some(beginning) = place.leave_out {
-            command.arg("--filterset").arg(format!("not test(/^{beginning}/)"));
+        if let Some(filter) = filter(self.only.as_deref(), place.leave_out) {
+            command.arg("--filterset").arg(filter);
         }
         if !place.runner.is_empty() {
             // A string in JSON is one in TOML too.
@@ -140,6 +153,14 @@ impl Due {
         let tests = matching(list).filter(is_due).count();
         Self { tests, others: matching(list).count() - tests }
     }
+}
+
+/// One filter of both: of several, nextest runs what fits any.
+fn filter(only: Option<&str>, leave_out: Option<&str>) -> Option<String> {
+    let only = only.map(|only| format!("({only})"));
+    let rest = leave_out.map(|beginning| format!("not test(/^{beginning}/)"));
+    let both: Vec<String> = only.into_iter().chain(rest).collect();
+    (!both.is_empty()).then(|| both.join(" & "))
 }
 
 /// Runs the examples in the documentation, which are no test programs of their own. They count as one.
@@ -257,6 +278,14 @@ mod tests {
         assert_eq!((tests, others), (2, 1));
         let Due { tests, others } = Due::at(&list, Some("fold::"));
         assert_eq!((tests, others), (1, 2));
+    }
+
+    #[test]
+    fn what_is_left_out_at_a_place_stays_out_of_a_choice() {
+        assert_eq!(filter(None, None), None);
+        assert_eq!(filter(None, Some("fold::")).unwrap(), "not test(/^fold::/)");
+        let both = filter(Some("test(a) | test(b)"), Some("fold::")).unwrap();
+        assert_eq!(both, "(test(a) | test(b)) & not test(/^fold::/)");
     }
 
     #[test]
