@@ -5,54 +5,35 @@
 //! a reboot of the other.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use csi_proto::csi;
+use nfs_testkit::island::{self, Valve};
+use node_plugin::Config;
 use node_plugin::mounter::{Api, ClientIdentity, Filesystem, LinuxMounter, Mounter, Unmount};
 use node_plugin::server::{Network, ServerFault, Servers};
 use node_plugin::worker::Census;
-use rustix::mount::MountFlags;
-use rustix::thread::UnshareFlags;
 use tonic::Code;
 use volume::Server;
 
 use crate::disk::Disk;
-use crate::plugin::{AT_ONCE, Plugin, at_once, failure, real, start, volume, within};
-
-/// Open or closed, for all connections.
-#[derive(Default)]
-struct Valve {
-    is_closed: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Valve {
-    fn set(&self, is_closed: bool) {
-        *self.is_closed.lock().unwrap() = is_closed;
-        self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        drop(self.changed.wait_while(self.is_closed.lock().unwrap(), |is_closed| *is_closed).unwrap());
-    }
-}
+use crate::plugin::{AT_ONCE, Plugin, at_once, failure, real, start_with, volume, within};
 
 /// The addresses under which the server is reached; the second is for when it moves.
-const ADDRESSES: [&str; 2] = ["127.0.0.1:2049", "127.0.0.2:2049"];
+const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
+
+/// Threads without work end soon, so that a test need not wait for its end.
+const THREAD_IDLE: Duration = Duration::from_secs(10);
 
 /// A node that reaches the server through valves, one for each of [`ADDRESSES`].
 struct Island {
     disk: Disk,
     mounter: LinuxMounter,
-    valve: Arc<Valve>,
+    valves: [Valve; 2],
     /// At which of its addresses the resolver says that the server is.
     place: Place,
     name: String,
@@ -63,8 +44,8 @@ struct Island {
 struct Place(Arc<AtomicUsize>);
 
 impl Servers for Place {
-    fn addresses(&self, _server: &Server) -> Result<Vec<SocketAddr>, ServerFault> {
-        Ok(vec![ADDRESSES[self.0.load(Ordering::SeqCst)].parse().unwrap()])
+    fn addresses(&self, server: &Server) -> Result<Vec<SocketAddr>, ServerFault> {
+        Ok(vec![(ADDRESSES[self.0.load(Ordering::SeqCst)], server.port()).into()])
     }
 
     fn ping(&self, address: SocketAddr) -> Result<(), ServerFault> {
@@ -72,63 +53,18 @@ impl Servers for Place {
     }
 }
 
-/// Connects to the server for each connection that comes, from the namespace in which it was called.
-fn relay(server: SocketAddr, valve: Arc<Valve>) -> Sender<TcpStream> {
-    let (sender, connections) = channel::<TcpStream>();
-    thread::spawn(move || {
-        for inside in connections {
-            let outside = TcpStream::connect(server).unwrap();
-            for (from, to) in [(&inside, &outside), (&outside, &inside)] {
-                let (from, to, valve) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(&valve));
-                thread::spawn(move || pump(from, to, &valve));
-            }
-        }
-    });
-    sender
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, valve: &Valve) {
-    let mut buffer = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        valve.pass();
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-}
-
 impl Island {
     fn new() -> Self {
         let given = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} must be set"));
         let server: Server = given("BERTH_TEST_SERVER").parse().unwrap();
         let address = (server.host(), server.port()).to_socket_addrs().unwrap().next().unwrap();
-        let valves = [(); 2].map(|()| Arc::new(Valve::default()));
-        let relays = valves.each_ref().map(|valve| relay(address, Arc::clone(valve)));
-
         let disk = Disk::new();
         let name = disk.root.file_name().unwrap().to_str().unwrap().replace('.', "t");
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe because of UnshareFlags::FILES, which is not used here"
-        )]
-        rustix::thread::unshare(UnshareFlags::NEWNET).unwrap();
-        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
-        let identifier = sysfs(&disk.root).unwrap().join("fs/nfs/net/nfs_client/identifier");
-        for (address, connections) in ADDRESSES.into_iter().zip(relays) {
-            let listener = TcpListener::bind(address).unwrap();
-            thread::spawn(move || {
-                while let Ok((stream, _)) = listener.accept() {
-                    if connections.send(stream).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, disk.root.join("scratch"))
-            .identified_by(ClientIdentity::at(name.clone(), identifier));
-        let [valve, _] = valves;
-        Self { disk, mounter, valve, place: Place::default(), name }
+        let valves = island::enter(address, ADDRESSES);
+        let identity = ClientIdentity::at(name.clone(), island::identifier(&disk.root.join("sys")));
+        let mounter =
+            LinuxMounter::new(Filesystem::Nfs, Api::Newest, disk.root.join("scratch")).identified_by(identity);
+        Self { disk, mounter, valves, place: Place::default(), name }
     }
 
     fn target(&self, pod: &str) -> PathBuf {
@@ -142,9 +78,16 @@ impl Island {
         csi::NodePublishVolumeRequest { volume_id: "a volume".to_owned(), ..request }
     }
 
+    async fn start(&self) -> Plugin<LinuxMounter, Place> {
+        let pool = self.disk.root.join("pool");
+        let config =
+            Config { deadlines: real(), pool_idle: Duration::ZERO, thread_idle: THREAD_IDLE, ..Config::new(pool) };
+        start_with(self.mounter.clone(), self.place.clone(), &self.disk.root, config).await
+    }
+
     /// A plugin whose share is mounted, with two volumes.
     async fn plugin(&self) -> Plugin<LinuxMounter, Place> {
-        let mut plugin = start(self.mounter.clone(), self.place.clone(), &self.disk.root, real()).await;
+        let mut plugin = self.start().await;
         assert_eq!(failure(plugin.publish(self.volume("1", &self.target("0"))).await).0, Code::NotFound);
         for name in ["1", "2"] {
             fs::create_dir(self.share().join(format!("{}-{name}", self.name))).unwrap();
@@ -159,7 +102,7 @@ impl Island {
     /// The server is at its second address from now on, and the first is silent.
     fn move_server(&self) {
         self.place.0.store(1, Ordering::SeqCst);
-        self.valve.set(true);
+        self.valves[0].shut();
     }
 
     fn address_at(&self, at: &Path) -> Option<String> {
@@ -170,36 +113,59 @@ impl Island {
     fn is_mounted(&self, at: &Path) -> bool {
         self.mounter.table().unwrap().top(at).is_some()
     }
-}
 
-/// The `/sys` of this network namespace.
-fn sysfs(root: &Path) -> io::Result<PathBuf> {
-    let sys = root.join("sys");
-    fs::create_dir(&sys)?;
-    rustix::mount::mount("sysfs", &sys, "sysfs", MountFlags::empty(), None)?;
-    Ok(sys)
+    /// What is mounted from the server, in the pool and for pods.
+    fn mounts(&self) -> Vec<PathBuf> {
+        let table = self.mounter.table().unwrap();
+        let of_server = table.entries().iter().filter(|entry| entry.fs_type == "nfs4");
+        of_server.map(|entry| entry.mount_point.clone()).collect()
+    }
+
+    /// Undoes all that a test has done, with the server back at both addresses.
+    ///
+    /// The way to the server is threads of this process. Whoever ends the last use of a superblock says goodbye to the server; if that is a thread that
+    /// comes back late, while the process ends, the way is gone, and the process stays until the kernel gives up: six minutes on 6.1, three for
+    /// `DESTROY_SESSION` and three for `DESTROY_CLIENTID`. So this waits until no thread is left, and nothing that knows the server.
+    async fn leave(self, plugin: Plugin<LinuxMounter, Place>) {
+        self.valves.iter().for_each(Valve::open);
+        until_free(&plugin).await;
+        let mounts = self.mounts();
+        let share = mounts.iter().rfind(|at| at.starts_with(self.disk.root.join("pool"))).unwrap();
+        for name in ["1", "2"] {
+            fs::remove_dir_all(share.join(format!("{}-{name}", self.name))).unwrap();
+        }
+        let workers = plugin.node.workers().clone();
+        plugin.end().await;
+        for at in self.mounts() {
+            self.mounter.unmount(&at, Unmount::Detach).unwrap();
+        }
+        until(|| workers.census().threads == 0, || format!("{workers:?}")).await;
+        let clients = || fs::read_to_string("/proc/thread-self/net/nfsfs/servers").unwrap();
+        until(|| clients().lines().count() <= 1, clients).await;
+    }
 }
 
 impl Drop for Island {
     fn drop(&mut self) {
-        self.valve.set(false);
-        for share in fs::read_dir(self.disk.root.join("pool")).unwrap() {
-            let share = share.unwrap().path();
-            for name in ["1", "2"] {
-                let _ = fs::remove_dir_all(share.join(format!("{}-{name}", self.name)));
-            }
-            let _ = self.mounter.unmount(&share, Unmount::Detach);
-        }
+        // Also after a failure: what waits for the server would keep the process from ending.
+        self.valves.iter().for_each(Valve::open);
     }
 }
 
-async fn until(condition: impl Fn() -> bool) {
+/// Waits for something, which `told` describes if it never comes.
+async fn until(condition: impl Fn() -> bool, told: impl Fn() -> String) {
     let waited = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(3), waited).await.expect("the condition never came true");
+    let came = tokio::time::timeout(Duration::from_mins(3), waited).await;
+    assert!(came.is_ok(), "it never came true: {}", told());
+}
+
+async fn until_free(plugin: &Plugin<LinuxMounter, Place>) {
+    let workers = plugin.node.workers();
+    until(|| workers.census().stuck == 0, || format!("{workers:?}")).await;
 }
 
 #[tokio::test]
@@ -211,7 +177,7 @@ async fn a_silent_server_holds_up_one_thread_and_no_call() {
     plugin.publish(island.volume("2", &second)).await.unwrap();
     fs::write(first.join("file"), "before").unwrap();
 
-    island.valve.set(true);
+    island.valves[0].shut();
     let (code, text) = failure(within(real().stats + AT_ONCE, plugin.stats("a volume", &first)).await);
     assert_eq!(code, Code::DeadlineExceeded, "{text}");
     for _ in 0..20 {
@@ -225,13 +191,14 @@ async fn a_silent_server_holds_up_one_thread_and_no_call() {
     assert!(!island.is_mounted(&second) && !second.exists());
     at_once(plugin.publish(island.volume("1", &first))).await.expect("what is mounted needs no server");
 
-    island.valve.set(false);
-    until(|| plugin.node.workers().census().stuck == 0).await;
+    island.valves[0].open();
+    until_free(&plugin).await;
     plugin.publish(island.volume("1", &third)).await.unwrap();
     assert_eq!(fs::read_to_string(third.join("file")).unwrap(), "before");
     for target in [&first, &third] {
         plugin.unpublish(target).await.unwrap();
     }
+    island.leave(plugin).await;
 }
 
 #[tokio::test]
@@ -239,14 +206,15 @@ async fn a_publish_that_hangs_in_the_kernel_can_be_given_up() {
     let island = Island::new();
     let mut plugin = island.plugin().await;
     let target = island.target("1");
-    island.valve.set(true);
+    island.valves[0].shut();
     // Nothing of this directory is in the client's cache: the lookup has to ask.
     let publish = within(real().mount + AT_ONCE, plugin.publish(island.volume("3", &target)));
     assert_eq!(failure(publish.await).0, Code::DeadlineExceeded);
     at_once(plugin.unpublish(&target)).await.unwrap();
-    island.valve.set(false);
-    until(|| plugin.node.workers().census().stuck == 0).await;
+    island.valves[0].open();
+    until_free(&plugin).await;
     assert!(!island.is_mounted(&target) && !target.exists());
+    island.leave(plugin).await;
 }
 
 /// The server is at another address, and nothing answers at the old one: a failover, a Service that was made again, a mount target that was replaced.
@@ -270,6 +238,7 @@ async fn a_server_that_has_moved_is_mounted_where_it_is_while_old_pods_wait() {
     within(real().unmount + AT_ONCE, plugin.unpublish(&old)).await.unwrap();
     assert!(!island.is_mounted(&old) && !old.exists());
     plugin.unpublish(&new).await.unwrap();
+    island.leave(plugin).await;
 }
 
 #[tokio::test]
@@ -288,4 +257,5 @@ async fn a_server_that_has_moved_is_mounted_where_it_is_when_no_pod_is_left() {
     assert_eq!(island.address_at(&target).as_deref(), Some("127.0.0.2"));
     fs::write(target.join("file"), "after").unwrap();
     plugin.unpublish(&target).await.unwrap();
+    island.leave(plugin).await;
 }

@@ -9,12 +9,14 @@ use csi_proto::csi::node_client::NodeClient;
 use csi_proto::csi::volume_capability::access_mode::Mode;
 use csi_proto::csi::volume_capability::{AccessMode, AccessType, MountVolume};
 use csi_runtime::metrics::{Metrics, RpcMetrics};
+use csi_runtime::serve::ServeError;
 use csi_runtime::{Endpoint, serve};
 use node_plugin::metrics::NodeMetrics;
 use node_plugin::mounter::Mounter;
 use node_plugin::server::Servers;
 use node_plugin::service::NodeService;
 use node_plugin::{Config, Deadlines, Node};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Channel;
@@ -25,6 +27,7 @@ pub(crate) struct Plugin<M: Mounter, S> {
     pub(crate) client: NodeClient<Channel>,
     pub(crate) metrics: Metrics,
     shutdown: CancellationToken,
+    served: JoinHandle<Result<(), ServeError>>,
 }
 
 /// Short, so that a hang is over soon, and long enough for a busy machine to do what does not hang.
@@ -76,15 +79,25 @@ pub(crate) async fn start<M: Mounter, S: Servers>(
     dir: &Path,
     deadlines: Deadlines,
 ) -> Plugin<M, S> {
+    start_with(mounter, servers, dir, Config { deadlines, pool_idle: Duration::ZERO, ..Config::new(dir.join("pool")) })
+        .await
+}
+
+/// Starts a plugin whose sockets are in `dir`.
+pub(crate) async fn start_with<M: Mounter, S: Servers>(
+    mounter: M,
+    servers: S,
+    dir: &Path,
+    config: Config,
+) -> Plugin<M, S> {
     let metrics = Metrics::new();
-    let config = Config { deadlines, pool_idle: Duration::ZERO, ..Config::new(dir.join("pool")) };
     let node = Node::new(mounter, servers, config, NodeMetrics::new(&metrics));
     let endpoint: Endpoint = dir.join("csi.sock").to_str().unwrap().parse().unwrap();
     let routes = Routes::new(NodeService::new(node.clone(), "node-1".to_owned()).into_service());
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve(endpoint.bind().unwrap(), routes, RpcMetrics::new(&metrics), shutdown.clone()));
+    let served = tokio::spawn(serve(endpoint.bind().unwrap(), routes, RpcMetrics::new(&metrics), shutdown.clone()));
     let client = NodeClient::new(endpoint.connect().await.unwrap());
-    Plugin { node, client, metrics, shutdown }
+    Plugin { node, client, metrics, shutdown, served }
 }
 
 impl<M: Mounter, S> Plugin<M, S> {
@@ -107,6 +120,12 @@ impl<M: Mounter, S> Plugin<M, S> {
             ..Default::default()
         };
         self.client.node_get_volume_stats(request).await.map(|answer| answer.into_inner().usage)
+    }
+
+    /// Ends it as SIGTERM does, and waits until nothing is left of it but threads that wait for a server.
+    pub(crate) async fn end(mut self) {
+        self.shutdown.cancel();
+        (&mut self.served).await.unwrap().unwrap();
     }
 }
 

@@ -41,7 +41,7 @@ impl Scene {
     /// A second process on the same node, after the first has gone.
     pub(crate) async fn restart(self) -> Self {
         let Self { plugin, kernel, dir } = self;
-        drop(plugin);
+        plugin.end().await;
         let plugin = start(kernel.clone(), kernel.clone(), dir.path(), deadlines()).await;
         Self { plugin, kernel, dir }
     }
