@@ -184,25 +184,31 @@ impl<M: Mounter, S> Inside<M, S> {
         let mut shares = lock(&self.shares);
         with(shares.entry(name.to_owned()).or_insert_with(Slot::new))
     }
+
+    /// Does something with what is remembered of a share, unless the mount of this lane has been retired.
+    fn current<T>(&self, lane: &Lane, with: impl FnOnce(&mut Slot<M::Root>) -> T) -> Option<T> {
+        let (name, generation) = name_and_generation(Path::new(&lane.key));
+        self.slot(&name, |slot| (slot.generation == generation).then(|| with(slot)))
+    }
 }
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Looks for what is wanted. Runs in the share's lane; may hang.
     pub(crate) fn find(&self, wanted: &Wanted, lane: &Lane) -> Result<Found<M::Tree>, MountError> {
         let share = &wanted.share;
-        if self.lane(share) != *lane {
-            // Retired while this waited for its turn.
+        if self.is_retired(lane) {
+            // While this waited for its turn.
             return Ok(Found::Retired);
         }
         if !self.slot(&share.pool_name(), |slot| slot.is_refused(Instant::now())) {
-            match self.find_in(share, wanted.below.as_ref(), wanted) {
+            match self.find_in(share, wanted.below.as_ref(), wanted, lane) {
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })
                     if wanted.below.is_some()
                         && matches!(source.cause(), Cause::AccessDenied | Cause::NoSuchDirectory) =>
                 {
                     tracing::info!(share = share.location(), reason = %source, "the share cannot be mounted as a whole: mounting volumes one by one");
-                    self.slot(&share.pool_name(), |slot| slot.state = State::Refused(Instant::now()));
+                    self.current(lane, |slot| slot.state = State::Refused(Instant::now()));
                 }
                 found => return found,
             }
@@ -211,68 +217,95 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             location: wanted.location(),
             source: Fault::new("mount", Errno::NAMETOOLONG),
         })?;
-        self.find_in(&alone, None, wanted)
+        self.find_in(&alone, None, wanted, lane)
     }
 
-    /// A tree from the share's mount in the pool, which is made if need be.
-    fn find_in(&self, share: &Share, below: Option<&SubPath>, wanted: &Wanted) -> Result<Found<M::Tree>, MountError> {
+    /// A tree from the share's mount in the pool, which is made if need be. `turn` is the lane in which this runs.
+    ///
+    /// What was retired while this waited for its server has brought a tree, a mount or a refusal of the past: it changes nothing, and is not told.
+    fn find_in(
+        &self,
+        share: &Share,
+        below: Option<&SubPath>,
+        wanted: &Wanted,
+        turn: &Lane,
+    ) -> Result<Found<M::Tree>, MountError> {
+        let lane = self.lane(share);
+        let found = self.find_now(share, below, wanted, &lane);
+        if self.is_retired(turn) || self.is_retired(&lane) { Ok(Found::Retired) } else { found }
+    }
+
+    fn find_now(
+        &self,
+        share: &Share,
+        below: Option<&SubPath>,
+        wanted: &Wanted,
+        lane: &Lane,
+    ) -> Result<Found<M::Tree>, MountError> {
         let clone_from = |root: &M::Root| {
             let cloned = self.mounter.clone_tree(root, below, wanted.attributes);
             cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
         };
-        let (name, lane) = (share.pool_name(), self.lane(share));
-        if let Some(root) = self.slot(&name, |slot| slot.root()) {
-            if self.has_gone_bad(share, &root, false)? {
+        if let Some(root) = self.current(lane, |slot| slot.root()).flatten() {
+            if self.has_gone_bad(share, lane, &root, false)? {
                 return Ok(Found::Retired);
             }
             match clone_from(&root) {
                 // The mount was undone behind our back: look again.
                 Err(MountError::Directory { source, .. }) if source.cause() == Cause::Option => {
-                    self.slot(&name, |slot| slot.state = State::Absent);
+                    self.current(lane, |slot| slot.state = State::Absent);
                 }
                 // Perhaps it is there under the path, in what has taken the share's place.
                 Err(MountError::Directory { source, .. })
-                    if source.cause() == Cause::NoSuchDirectory && self.has_gone_bad(share, &root, true)? =>
+                    if source.cause() == Cause::NoSuchDirectory && self.has_gone_bad(share, lane, &root, true)? =>
                 {
                     return Ok(Found::Retired);
                 }
                 Err(MountError::Directory { source, .. }) if source.cause() == Cause::Stale => {
-                    self.retire(share, &lane, Reason::Forgotten);
+                    self.retire(lane, Reason::Forgotten);
                     return Ok(Found::Retired);
                 }
-                cloned => return cloned.map(|tree| Found::Tree(tree, lane)),
+                cloned => return cloned.map(|tree| Found::Tree(tree, lane.clone())),
             }
         }
-        let opened = self.ensure_pooled(share).and_then(|root| clone_from(&root));
-        let tree = match opened {
+        let Some(root) = self.ensure_pooled(share, lane)? else { return Ok(Found::Retired) };
+        let tree = match clone_from(&root) {
             Err(MountError::Directory { source, .. }) if source.cause() == Cause::Stale => {
-                self.retire(share, &lane, Reason::Forgotten);
+                self.retire(lane, Reason::Forgotten);
                 return Ok(Found::Retired);
             }
-            opened => opened?,
+            cloned => cloned?,
         };
         // Not before: attempts in vain must not keep alive what the server has forgotten.
-        self.slot(&name, |slot| slot.used = Instant::now());
-        Ok(Found::Tree(tree, lane))
+        self.current(lane, |slot| slot.used = Instant::now());
+        Ok(Found::Tree(tree, lane.clone()))
     }
 
-    /// Mounts the share in the pool unless it is there, and opens it. May hang.
-    fn ensure_pooled(&self, share: &Share) -> Result<Arc<M::Root>, MountError> {
-        let path = self.path(share);
+    /// Mounts the share in the pool unless it is there, and opens it; none if it was retired meanwhile. May hang.
+    fn ensure_pooled(&self, share: &Share, lane: &Lane) -> Result<Option<Arc<M::Root>>, MountError> {
+        let path = self.root.join(&lane.key);
         let failed = |source| MountError::Pool { path: path.clone(), source };
+        // Perhaps it was taken off before it was there.
+        let too_late = || {
+            self.take_off(&path, lane);
+            Ok(None)
+        };
         let table = self.mounter.table().map_err(failed)?;
         if table.top(&path).is_none() {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
-            self.mount_fresh(share, &path)?;
+            self.mount_fresh(share, lane, &path)?;
+            if self.is_retired(lane) {
+                return too_late();
+            }
             self.set_read_ahead(share, &path);
             tracing::info!(share = share.location(), at = %path.display(), "share mounted");
         }
         let root = Arc::new(self.open_pooled(share, &path)?);
-        self.slot(&share.pool_name(), |slot| {
+        let kept = self.current(lane, |slot| {
             slot.state = State::Mounted(Arc::clone(&root));
             slot.looked.get_or_insert_with(Instant::now);
         });
-        Ok(root)
+        if kept.is_some() { Ok(Some(root)) } else { too_late() }
     }
 }
 

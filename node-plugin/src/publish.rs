@@ -148,7 +148,8 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         } else {
             // Whatever comes of it: the question is whether the share has gone on without the other publish.
             let _ = pool.usable_lane(&wanted.share, self.inner.deadlines.mount).await;
-            if !self.inner.tickets.revoke_if(&wanted.target, |lane| pool.is_retired(lane)) {
+            let is_past = |lane: Option<&Lane>| lane.is_some_and(|lane| pool.is_retired(lane));
+            if !self.inner.tickets.revoke_if(&wanted.target, is_past) {
                 return Err(busy());
             }
             targets.try_acquire(wanted.target.clone()).ok_or_else(busy)?
@@ -255,7 +256,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         place: &Place,
         lane: &Lane,
     ) -> Result<Option<Lane>, PublishError> {
-        let Found::Tree(tree, lane) = self.pool.find(wanted, lane)? else { return Ok(None) };
+        let Found::Tree(tree, undone_in) = self.pool.find(wanted, lane)? else { return Ok(None) };
         if place.unknown || single.is_some() {
             let table = self.pool.mounter().table().map_err(PublishError::Table)?;
             if place.unknown {
@@ -275,10 +276,14 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 return Err(PublishError::InUse { volume, elsewhere });
             }
         }
-        let attached = place.ticket.redeem(|| self.pool.mounter().attach(tree, &wanted.target));
-        attached
-            .ok_or_else(|| PublishError::Revoked(wanted.target.clone()))?
-            .map_err(|source| PublishError::Attach { target: wanted.target.clone(), source })?;
-        Ok(Some(lane))
+        // What was retired in this moment is not given to a pod any more.
+        let is_past = || self.pool.is_retired(lane) || self.pool.is_retired(&undone_in);
+        let attach = || (!is_past()).then(|| self.pool.mounter().attach(tree, &wanted.target));
+        match place.ticket.redeem(attach) {
+            None => Err(PublishError::Revoked(wanted.target.clone())),
+            Some(None) => Ok(None),
+            Some(Some(Ok(()))) => Ok(Some(undone_in)),
+            Some(Some(Err(source))) => Err(PublishError::Attach { target: wanted.target.clone(), source }),
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
 use crate::recognise::{Weaker, path_of};
 use crate::server::{Attempt, Attempts, Others, Servers};
 use crate::share::Share;
+use crate::worker::Lane;
 
 /// Asks for the share as the server has it at this moment, where the kernel's memory of its names is distrusted: a mount on a superblock that others use
 /// is led by what was seen up to a minute ago. On one of its own every name is asked for.
@@ -55,10 +56,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         Err(refused)
     }
 
-    /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang.
-    pub(super) fn mount_fresh(&self, share: &Share, at: &Path) -> Result<(), MountError> {
+    /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang; what was retired meanwhile is not mounted.
+    pub(super) fn mount_fresh(&self, share: &Share, lane: &Lane, at: &Path) -> Result<(), MountError> {
         let location = share.location();
-        let retired = self.slot(&share.pool_name(), |slot| slot.retired.take());
+        let retired = self.current(lane, |slot| slot.retired.take()).flatten();
         if retired == Some(Reason::Moved)
             && let Err(error) = self.mounter.renew_client()
         {
@@ -71,9 +72,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
                 attempts.push(address, Attempt::Asked(fault));
                 continue;
             }
-            self.slot(&share.pool_name(), |slot| slot.address = Some(address));
+            self.current(lane, |slot| slot.address = Some(address));
             let request = request(share, address, is_distrusted);
-            match self.mounter.mount(&request).and_then(|tree| self.mounter.attach(tree, at)) {
+            let attach = |tree| if self.is_retired(lane) { Ok(()) } else { self.mounter.attach(tree, at) };
+            match self.mounter.mount(&request).and_then(attach) {
                 Ok(()) => {
                     self.metrics.fresh_mounts.inc();
                     return Ok(());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::fresh::request;
 use super::sweep::has_clones;
-use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, file_name, name_and_generation};
+use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, name_and_generation};
 use crate::mounter::{Cause, Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::server::Servers;
@@ -66,16 +66,15 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
         let reason = self.workers.run(&asking, "a question to the server", patience, move || pool.is_replaceable(&of));
         // A resolver that does not answer in time says as little as one that says that all is as it was.
         let Ok(Some(reason)) = reason.await else { return Err(stuck) };
-        self.retire(share, &lane, reason);
+        self.retire(&lane, reason);
         Ok(self.lane(share))
     }
 }
 
 impl<M: Mounter, S> Inside<M, S> {
     /// Whether the share has gone on in another lane than this.
-    pub(crate) fn is_retired(&self, lane: Option<&Lane>) -> bool {
-        let Some((name, generation)) = lane.map(|lane| name_and_generation(Path::new(&lane.key))) else { return false };
-        self.slot(&name, |slot| generation < slot.generation)
+    pub(crate) fn is_retired(&self, lane: &Lane) -> bool {
+        self.current(lane, |_| ()).is_none()
     }
 
     /// Whether one more thread of the share may come to be stuck.
@@ -91,23 +90,17 @@ impl<M: Mounter, S> Inside<M, S> {
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Takes the share's mount off the pool, if it is still the one whose lane this is.
-    pub(super) fn retire(&self, share: &Share, lane: &Lane, reason: Reason) {
-        let name = share.pool_name();
-        let path = self.root.join(&lane.key);
-        let is_current = self.slot(&name, |slot| {
-            let is_current = file_name(&name, slot.generation) == lane.key;
-            if is_current {
-                slot.generation += 1;
-                slot.state = State::Absent;
-                slot.retired = Some(reason);
-                (slot.looked, slot.doubted, slot.asked) = (None, None, None);
-            }
-            is_current
+    pub(super) fn retire(&self, lane: &Lane, reason: Reason) {
+        let retired = self.current(lane, |slot| {
+            slot.generation += 1;
+            slot.state = State::Absent;
+            slot.retired = Some(reason);
+            (slot.looked, slot.doubted, slot.asked) = (None, None, None);
         });
-        if is_current {
+        if retired.is_some() {
             self.metrics.retired.inc();
             tracing::warn!(share = lane.label, %reason, "a share's mount is replaced; pods keep what they have mounted");
-            self.take_off(&path, lane);
+            self.take_off(&self.root.join(&lane.key), lane);
         }
     }
 
@@ -156,17 +149,23 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     }
 
     /// Whether the share's name or path leads to something else than what is mounted, which is retired then. Asked again only after a while. May hang.
-    pub(super) fn has_gone_bad(&self, share: &Share, root: &M::Root, in_doubt: bool) -> Result<bool, MountError> {
-        if !self.slot(&share.pool_name(), |slot| slot.is_to_be_looked_at(in_doubt)) {
+    pub(super) fn has_gone_bad(
+        &self,
+        share: &Share,
+        lane: &Lane,
+        root: &M::Root,
+        in_doubt: bool,
+    ) -> Result<bool, MountError> {
+        if self.current(lane, |slot| slot.is_to_be_looked_at(in_doubt)) != Some(true) {
             return Ok(false);
         }
-        let Some(reason) = self.what_is_wrong(share, root)? else { return Ok(false) };
-        self.retire(share, &self.lane(share), reason);
+        let Some(reason) = self.what_is_wrong(share, lane, root)? else { return Ok(false) };
+        self.retire(lane, reason);
         Ok(true)
     }
 
-    fn what_is_wrong(&self, share: &Share, root: &M::Root) -> Result<Option<Reason>, MountError> {
-        let (path, Ok(table)) = (self.path(share), self.mounter.table()) else { return Ok(None) };
+    fn what_is_wrong(&self, share: &Share, lane: &Lane, root: &M::Root) -> Result<Option<Reason>, MountError> {
+        let (path, Ok(table)) = (self.root.join(&lane.key), self.mounter.table()) else { return Ok(None) };
         // A resolver that does not answer says nothing about the server.
         let Ok(addresses) = self.servers.addresses(&share.server) else { return Ok(None) };
         let current = self.address(share, &path, &table);
@@ -185,7 +184,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             Ok(false) => Ok(Some(Reason::Replaced)),
             // The root's handle is still good, and its path leads nowhere: nothing may be published from what was moved away.
             Err(source) if matches!(source.cause(), Cause::NoSuchDirectory | Cause::AccessDenied) => {
-                self.slot(&share.pool_name(), |slot| (slot.looked, slot.doubted) = (None, None));
+                self.current(lane, |slot| (slot.looked, slot.doubted) = (None, None));
                 Err(MountError::Directory { location: share.location(), source })
             }
             Err(fault) => {

@@ -19,7 +19,7 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
             let (pool, path) = (self.clone(), entry.mount_point.clone());
             let lane = lane_of(entry, &table, &self.root);
             // It was to be taken off before: there was no thread, or it was killed.
-            if self.is_retired(Some(&lane)) {
+            if self.is_retired(&lane) {
                 self.take_off(&path, &lane);
                 continue;
             }

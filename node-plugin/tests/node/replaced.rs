@@ -96,6 +96,59 @@ async fn a_mount_that_hangs_at_an_address_of_the_past_is_given_up() {
     assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"));
 }
 
+async fn until_free(scene: &Scene) {
+    let workers = scene.plugin.node.workers();
+    let free = async {
+        while workers.census().stuck > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), free).await.expect("a thread stays stuck");
+}
+
+/// The old address answers again, when the share has gone on at the new one.
+#[tokio::test]
+async fn a_mount_that_comes_back_after_its_share_was_retired_changes_nothing() {
+    for is_refused in [false, true] {
+        let mut scene = scene().await;
+        let [old, new] = addresses();
+        scene.kernel.resolve("server", &[old]);
+        scene.kernel.hang_after_ping(old);
+        let (late, second, third) = (scene.target("1"), scene.target("2"), scene.target("3"));
+        assert_eq!(failure(scene.plugin.publish(volume("pvc-1", &late)).await).0, Code::DeadlineExceeded);
+        scene.kernel.resolve("server", &[new]);
+        scene.plugin.publish(volume("pvc-1", &second)).await.unwrap();
+
+        if is_refused {
+            scene.kernel.deny("server:/share");
+        }
+        scene.kernel.release(&old.to_string());
+        until_free(&scene).await;
+        assert!(locations(&scene, &late).is_empty() && !late.exists(), "{is_refused}: nobody waits for it any more");
+        assert_eq!(std::fs::read_dir(scene.pool()).unwrap().count(), 1, "{is_refused}");
+        scene.plugin.publish(volume("pvc-2", &third)).await.unwrap();
+        assert_eq!(address_at(&scene, &third).as_deref(), Some("10.1.0.9"), "{is_refused}");
+        assert_eq!(scene.kernel.mounted_from(), [new, old], "{is_refused}: the share was not mounted once more");
+    }
+}
+
+/// The pod's publish waits for the old address; when that answers, the share is somewhere else.
+#[tokio::test]
+async fn a_clone_that_comes_back_after_its_share_was_retired_is_given_to_no_pod() {
+    let mut scene = scene_with_address().await;
+    let late = scene.target("2");
+    move_away(&scene);
+    assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &late)).await).0, Code::DeadlineExceeded);
+    scene.plugin.publish(volume("pvc-2", &scene.target("3"))).await.unwrap();
+
+    let [old, _] = addresses();
+    scene.kernel.release(&old.to_string());
+    until_free(&scene).await;
+    assert!(locations(&scene, &late).is_empty() && !late.exists());
+    scene.plugin.publish(volume("pvc-2", &late)).await.unwrap();
+    assert_eq!(address_at(&scene, &late).as_deref(), Some("10.1.0.9"));
+}
+
 #[tokio::test]
 async fn a_server_that_is_silent_where_it_was_is_waited_for() {
     let mut scene = scene_with_address().await;
