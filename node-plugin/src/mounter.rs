@@ -3,6 +3,7 @@
 //! A mount is made in two steps. The first, which may have to ask the server and may therefore hang, yields a tree that is attached nowhere; the
 //! second attaches it to a directory of the node and cannot hang. Between the two a caller who has changed his mind is still in time.
 
+mod clients;
 mod fault;
 mod identity;
 mod legacy;
@@ -12,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use clients::KernelClient;
 pub use fault::{Cause, Fault};
 pub use identity::ClientIdentity;
 pub use linux::{Api, Filesystem, LinuxMounter};
@@ -73,6 +75,9 @@ pub trait Mounter: Clone + Send + Sync + 'static {
 
     /// Mounts a file system. *May hang.*
     fn mount(&self, request: &MountRequest) -> Result<Self::Tree, Fault>;
+
+    /// The NFS clients that the kernel has in the plugin's network namespace.
+    fn clients(&self) -> io::Result<Vec<KernelClient>>;
 
     /// Lets the next mount from an address that the kernel does not know yet be made by a client of its own, even if the same server is behind it as
     /// behind an address that is known: that one may be dead.

@@ -11,6 +11,7 @@ mod fresh;
 mod leftover;
 mod replace;
 mod sweep;
+mod trunking;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -18,12 +18,15 @@ use volume::SubPath;
 use volume::mount_options::MountAttributes;
 
 use super::identity::ClientIdentity;
-use super::{Fault, MountRequest, Mounter, Unmount, Usage, legacy};
+use super::{Fault, KernelClient, MountRequest, Mounter, Unmount, Usage, clients, legacy};
 use crate::mountinfo::{Device, MountTable};
 use crate::sys;
 
 /// The threads of the plugin share one mount namespace; the threads of a test need not, hence not `/proc/self`.
 const TABLE: &str = "/proc/thread-self/mountinfo";
+
+/// The kernel's NFS clients, of the network namespace that the thread is in; not there while no NFS client is loaded.
+const CLIENTS: &str = "/proc/thread-self/net/nfsfs/servers";
 
 /// Bytes that hold the table of a small node.
 const TABLE_SIZE: usize = 16 * 1024;
@@ -258,6 +261,14 @@ impl Mounter for LinuxMounter {
         match self.mount_detached(request) {
             Err(fault) if fault.call.starts_with("fsopen") && fault.is_unsupported() => staged(),
             mounted => mounted.map(|tree| LinuxTree(Tree::Detached(tree))),
+        }
+    }
+
+    fn clients(&self) -> io::Result<Vec<KernelClient>> {
+        match fs::read_to_string(CLIENTS) {
+            Ok(text) => Ok(clients::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     }
 

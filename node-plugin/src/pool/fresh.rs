@@ -16,16 +16,6 @@ use crate::server::{Attempt, Attempts, Others, Servers};
 use crate::share::Share;
 use crate::worker::Lane;
 
-/// Asks for the share as the server has it at this moment, where the kernel's memory of its names is distrusted: a mount on a superblock that others use
-/// is led by what was seen up to a minute ago. On one of its own every name is asked for.
-pub(super) fn request(share: &Share, address: SocketAddr, is_distrusted: bool) -> MountRequest {
-    let mut options = share.options.superblock();
-    if is_distrusted {
-        options.push(("nosharecache".to_owned(), None));
-    }
-    MountRequest { source: share.location(), address, options, attributes: MountAttributes::default() }
-}
-
 /// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
 const READ_AHEAD_FACTOR: u64 = 15;
 
@@ -60,22 +50,17 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     pub(super) fn mount_fresh(&self, share: &Share, lane: &Lane, at: &Path) -> Result<(), MountError> {
         let location = share.location();
         let retired = self.current(lane, |slot| slot.retired.take()).flatten();
-        if retired == Some(Reason::Moved)
-            && let Err(error) = self.mounter.renew_client()
-        {
-            tracing::warn!(share = location, error = %error, "the kernel may wait for the server at its old address");
-        }
         let is_distrusted = matches!(retired, Some(Reason::Forgotten | Reason::Replaced));
         let mut attempts = Attempts::default();
-        for address in self.addresses(&share.server, &location)? {
+        let addresses = self.addresses(&share.server, &location)?;
+        for &address in &addresses {
             if let Err(fault) = self.servers.ping(address) {
                 attempts.push(address, Attempt::Asked(fault));
                 continue;
             }
             self.current(lane, |slot| slot.address = Some(address));
-            let request = request(share, address, is_distrusted);
             let attach = |tree| if self.is_retired(lane) { Ok(()) } else { self.mounter.attach(tree, at) };
-            match self.mounter.mount(&request).and_then(attach) {
+            match self.mount_from(share, address, &addresses, is_distrusted).and_then(attach) {
                 Ok(()) => {
                     self.metrics.fresh_mounts.inc();
                     return Ok(());
@@ -91,6 +76,26 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             }
         }
         Err(MountError::of(location, attempts.none_of(share.server.host())))
+    }
+
+    /// Mounts the share from one of its server's addresses, attached nowhere. May hang.
+    ///
+    /// Where the kernel's memory of the share's names is distrusted, it is asked for as the server has it at this moment: a mount on a superblock that
+    /// others use is led by what was seen up to a minute ago. On one of its own every name is asked for.
+    pub(super) fn mount_from(
+        &self,
+        share: &Share,
+        address: SocketAddr,
+        addresses: &[SocketAddr],
+        is_distrusted: bool,
+    ) -> Result<M::Tree, Fault> {
+        self.part_from_the_dead(&share.server, address, addresses);
+        let mut options = share.options.superblock();
+        if is_distrusted {
+            options.push(("nosharecache".to_owned(), None));
+        }
+        let attributes = MountAttributes::default();
+        self.mounter.mount(&MountRequest { source: share.location(), address, options, attributes })
     }
 
     fn addresses(&self, server: &Server, location: &str) -> Result<Vec<SocketAddr>, MountError> {

@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::fresh::request;
 use super::sweep::has_clones;
 use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, name_and_generation};
 use crate::mounter::{Cause, Mounter, Unmount};
@@ -137,7 +136,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         (!is_used).then_some(Reason::Unused)
     }
 
-    fn answers(&self, address: SocketAddr) -> bool {
+    pub(super) fn answers(&self, address: SocketAddr) -> bool {
         self.servers.ping(address).is_ok()
     }
 
@@ -177,8 +176,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         if as_before.is_none() && current.is_some_and(|current| !self.answers(current)) {
             return Ok(Some(Reason::Moved));
         }
-        let request = request(share, *address, true);
-        match self.mounter.mount(&request).and_then(|fresh| self.mounter.is_same(root, &fresh)) {
+        match self.mount_from(share, *address, &addresses, true).and_then(|fresh| self.mounter.is_same(root, &fresh)) {
             Ok(true) => Ok(None),
             Ok(false) if as_before.is_none() => Ok(Some(Reason::Moved)),
             Ok(false) => Ok(Some(Reason::Replaced)),

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use node_plugin::mounter::KernelClient;
 use node_plugin::mountinfo::{Device, Entry, SuperOptions};
 use volume::mount_options::MountAttributes;
 
@@ -64,8 +65,10 @@ struct World {
     protected: HashMap<SocketAddr, String>,
     /// How far is read ahead on each superblock, in KiB.
     read_ahead: HashMap<Device, u64>,
-    /// Where the kernel's client knows the only server of these scenes that moves: it waits there, whatever address it is given.
-    known_at: Option<SocketAddr>,
+    /// What the kernel keeps of servers, for as long as something of them is mounted.
+    clients: Vec<Client>,
+    /// How often the kernel's client was given another name.
+    identity: u64,
     merges_clients: bool,
     /// Whether the next mount that is opened has been undone a moment before.
     undone_before_open: bool,
@@ -76,6 +79,13 @@ struct Superblock {
     device: Device,
     address: Option<SocketAddr>,
     options: SuperOptions,
+}
+
+/// A server that the kernel knows at an address, under the name that its client had then.
+#[derive(Clone)]
+struct Client {
+    known: KernelClient,
+    identity: u64,
 }
 
 #[derive(Debug)]
@@ -182,6 +192,11 @@ impl FakeMounter {
     /// Lets the kernel find out that one server is behind all addresses, and go on at the first.
     pub(crate) fn merge_clients(&self) {
         self.lock().merges_clients = true;
+    }
+
+    /// How often the kernel's client was given another name.
+    pub(crate) fn renewals(&self) -> u64 {
+        self.lock().identity
     }
 
     /// Lets somebody use what is mounted at a place.
@@ -303,6 +318,23 @@ impl World {
 
     fn is_last_use(&self, device: Device) -> bool {
         !self.table.iter().any(|entry| entry.device == device)
+    }
+
+    /// The clients of which something is mounted.
+    fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter().filter(|client| {
+            let mut of_client = self.superblocks.values().filter(|known| known.address == Some(client.known.address));
+            of_client.any(|known| !self.is_last_use(known.device))
+        })
+    }
+
+    /// Where the kernel asks for what is to be mounted from an address.
+    fn asks_at(&self, address: SocketAddr) -> SocketAddr {
+        if !self.merges_clients || self.clients().any(|client| client.known.address == address) {
+            return address;
+        }
+        let same = self.clients().find(|client| client.identity == self.identity);
+        same.map_or(address, |client| client.known.address)
     }
 
     /// What a connection to an address is protected by, when somebody asks for this.

@@ -78,10 +78,17 @@ impl Island {
         csi::NodePublishVolumeRequest { volume_id: "a volume".to_owned(), ..request }
     }
 
+    fn pool(&self) -> PathBuf {
+        self.disk.root.join("pool")
+    }
+
     async fn start(&self) -> Plugin<LinuxMounter, Place> {
-        let pool = self.disk.root.join("pool");
-        let config =
-            Config { deadlines: real(), pool_idle: Duration::ZERO, thread_idle: THREAD_IDLE, ..Config::new(pool) };
+        let config = Config {
+            deadlines: real(),
+            pool_idle: Duration::ZERO,
+            thread_idle: THREAD_IDLE,
+            ..Config::new(self.pool())
+        };
         start_with(self.mounter.clone(), self.place.clone(), &self.disk.root, config).await
     }
 
@@ -96,7 +103,7 @@ impl Island {
     }
 
     fn share(&self) -> PathBuf {
-        fs::read_dir(self.disk.root.join("pool")).unwrap().next().unwrap().unwrap().path()
+        fs::read_dir(self.pool()).unwrap().next().unwrap().unwrap().path()
     }
 
     /// The server is at its second address from now on, and the first is silent.
@@ -121,6 +128,16 @@ impl Island {
         of_server.map(|entry| entry.mount_point.clone()).collect()
     }
 
+    /// Ends the plugin and starts another, as when its pod is replaced: the pool ends with the container.
+    async fn restart(&self, plugin: Plugin<LinuxMounter, Place>) -> Plugin<LinuxMounter, Place> {
+        plugin.end().await;
+        for at in self.mounts().into_iter().filter(|at| at.starts_with(self.pool())) {
+            self.mounter.unmount(&at, Unmount::Detach).unwrap();
+            fs::remove_dir(at).unwrap();
+        }
+        self.start().await
+    }
+
     /// Undoes all that a test has done, with the server back at both addresses.
     ///
     /// The way to the server is threads of this process. Whoever ends the last use of a superblock says goodbye to the server; if that is a thread that
@@ -130,7 +147,8 @@ impl Island {
         self.valves.iter().for_each(Valve::open);
         until_free(&plugin).await;
         let mounts = self.mounts();
-        let share = mounts.iter().rfind(|at| at.starts_with(self.disk.root.join("pool"))).unwrap();
+        let is_share = |at: &&PathBuf| at.starts_with(self.pool()) && at.join(format!("{}-1", self.name)).exists();
+        let share = mounts.iter().find(is_share).unwrap();
         for name in ["1", "2"] {
             fs::remove_dir_all(share.join(format!("{}-{name}", self.name))).unwrap();
         }
@@ -257,5 +275,39 @@ async fn a_server_that_has_moved_is_mounted_where_it_is_when_no_pod_is_left() {
     assert_eq!(island.address_at(&target).as_deref(), Some("127.0.0.2"));
     fs::write(target.join("file"), "after").unwrap();
     plugin.unpublish(&target).await.unwrap();
+    island.leave(plugin).await;
+}
+
+/// The pool is empty then, and a pod's mount is all that the kernel still has of the server: at its old address.
+#[tokio::test]
+async fn a_server_that_has_moved_is_mounted_where_it_is_by_the_next_plugin() {
+    let island = Island::new();
+    let mut plugin = island.plugin().await;
+    let (old, new) = (island.target("old"), island.target("new"));
+    plugin.publish(island.volume("1", &old)).await.unwrap();
+    island.move_server();
+    let mut plugin = island.restart(plugin).await;
+    let started = std::time::Instant::now();
+    plugin.publish(island.volume("2", &new)).await.unwrap();
+    eprintln!("MEASURED moved, by the next plugin: {:?}, at {:?}", started.elapsed(), island.address_at(&new));
+    assert_eq!(island.address_at(&new).as_deref(), Some("127.0.0.2"));
+    fs::write(new.join("file"), "after").unwrap();
+    island.leave(plugin).await;
+}
+
+#[tokio::test]
+async fn another_share_of_a_server_that_has_moved_is_mounted_where_it_is() {
+    let island = Island::new();
+    let mut plugin = island.plugin().await;
+    let (old, new) = (island.target("old"), island.target("new"));
+    plugin.publish(island.volume("1", &old)).await.unwrap();
+    island.move_server();
+    let mut other = island.volume("2", &new);
+    let below = other.volume_context.remove("subDir").unwrap();
+    other.volume_context.entry("share".to_owned()).and_modify(|share| *share = format!("{share}/{below}"));
+    plugin.publish(other).await.unwrap();
+    assert_eq!(island.address_at(&new).as_deref(), Some("127.0.0.2"));
+    fs::write(new.join("file"), "after").unwrap();
+    // The old mount is still there for whoever cleans up.
     island.leave(plugin).await;
 }

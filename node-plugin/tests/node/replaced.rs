@@ -62,6 +62,48 @@ async fn a_share_whose_server_has_moved_is_mounted_there_beside_the_old_one() {
     assert!(locations(&scene, &second).is_empty(), "the late publish mounts on no target that was taken from it");
 }
 
+/// The kernel knows the server at the old address for as long as a pod has something mounted from there.
+#[tokio::test]
+async fn a_server_that_moved_while_no_plugin_ran_is_mounted_where_it_is() {
+    let scene = scene_with_address().await;
+    scene.empty_the_pool();
+    move_away(&scene);
+    let mut scene = scene.restart().await;
+    let target = scene.target("2");
+    scene.plugin.publish(volume("pvc-2", &target)).await.unwrap();
+    assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"));
+    scene.plugin.publish(volume("pvc-1", &scene.target("3"))).await.unwrap();
+    assert_eq!(scene.kernel.renewals(), 1, "the kernel knows it at its new address by now");
+}
+
+#[tokio::test]
+async fn another_share_of_a_server_that_has_moved_is_mounted_where_it_is() {
+    let mut scene = scene_with_address().await;
+    for directory in ["server:/data", "server:/data/pvc-1"] {
+        scene.kernel.make(directory);
+    }
+    move_away(&scene);
+    let target = scene.target("2");
+    let mut request = volume("pvc-1", &target);
+    request.volume_context.insert("share".to_owned(), "/data".to_owned());
+    scene.plugin.publish(request).await.unwrap();
+    assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"));
+}
+
+/// A path to the server that is down for a while is no move: two clients of one node would not see each other's locks.
+#[tokio::test]
+async fn a_server_with_a_dead_address_beside_another_is_one_to_the_kernel() {
+    let mut scene = scene_with_address().await;
+    scene.kernel.make("server:/data");
+    scene.kernel.resolve("server", &addresses());
+    scene.kernel.close(addresses()[0]);
+    let mut whole = volume("pvc-1", &scene.target("2"));
+    whole.volume_context.insert("share".to_owned(), "/data".to_owned());
+    whole.volume_context.remove("subDir");
+    scene.plugin.publish(whole).await.unwrap();
+    assert_eq!(scene.kernel.renewals(), 0);
+}
+
 #[tokio::test]
 async fn a_share_without_pods_does_not_wait_for_a_server_that_has_been_replaced() {
     let mut scene = scene_with_address().await;
@@ -271,6 +313,7 @@ async fn a_server_that_is_seen_at_another_of_its_addresses_has_not_moved() {
         until_asked_again().await;
     }
     assert_eq!(scene.kernel.mounted_from().len(), 3, "it was looked at twice");
+    assert_eq!(scene.kernel.renewals(), 0);
     assert!(counted(&scene, "berth_replaced_mounts_total 0"));
     // Once nothing answers at the old one it has.
     scene.kernel.close(addresses()[0]);

@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use node_plugin::mounter::{Fault, MountRequest, Mounter, Unmount, Usage};
+use node_plugin::mounter::{Fault, KernelClient, MountRequest, Mounter, Unmount, Usage};
 use node_plugin::mountinfo::{Device, Entry, MountTable, SuperOptions};
 use node_plugin::server::{ServerFault, Servers};
 use rustix::io::Errno;
 use volume::mount_options::MountAttributes;
 use volume::{Server, SubPath};
 
-use super::{DISK, FakeMounter, FakeTree, Superblock};
+use super::{Client, DISK, FakeMounter, FakeTree, Superblock, host_of};
 
 /// How long a silent address is waited for.
-const SILENCE: Duration = Duration::from_millis(1500);
+const SILENCE: Duration = Duration::from_millis(1200);
 
 impl Mounter for FakeMounter {
     type Tree = FakeTree;
@@ -27,10 +27,9 @@ impl Mounter for FakeMounter {
     }
 
     fn mount(&self, request: &MountRequest) -> Result<FakeTree, Fault> {
-        let mut world = self.lock();
-        let known_at = *world.known_at.get_or_insert(request.address);
-        let merged = world.merges_clients.then_some(known_at);
-        let mut world = self.wait_for(self.wait_for(world, &request.source, Some(request.address)), "", merged);
+        let world = self.lock();
+        let asked_at = world.asks_at(request.address);
+        let mut world = self.wait_for(self.wait_for(world, &request.source, Some(request.address)), "", Some(asked_at));
         world.mounted.push(request.source.clone());
         world.mounted_from.push(request.address);
         if world.closed.contains(&request.address) || world.closed_after_ping.contains(&request.address) {
@@ -49,14 +48,23 @@ impl Mounter for FakeMounter {
         let value = |name: &str| request.options.iter().find(|(option, _)| option == name)?.1.clone();
         let version = value("vers").unwrap_or_default();
         let protection = world.protection(request.address, &request.options);
-        let shown = SuperOptions::new(format!("rw,vers={version},{protection},addr={}", request.address.ip()));
-        let key = format!("{source} {} {:?} {}", request.address, request.options, world.incarnation);
-        let superblock = world.superblock(&key, Some(request.address), shown);
+        let shown = SuperOptions::new(format!("rw,vers={version},{protection},addr={}", asked_at.ip()));
+        let key = format!("{source} {asked_at} {:?} {}", request.options, world.incarnation);
+        let superblock = world.superblock(&key, Some(asked_at), shown);
+        let known = KernelClient { address: asked_at, host: host_of(&request.source).to_owned() };
+        let identity = world.identity;
+        if !world.clients.iter().any(|client| client.known.address == asked_at) {
+            world.clients.push(Client { known, identity });
+        }
         Ok(world.tree(&superblock, source, object, request.attributes))
     }
 
+    fn clients(&self) -> io::Result<Vec<KernelClient>> {
+        Ok(self.lock().clients().map(|client| client.known.clone()).collect())
+    }
+
     fn renew_client(&self) -> io::Result<()> {
-        self.lock().known_at = None;
+        self.lock().identity += 1;
         Ok(())
     }
 

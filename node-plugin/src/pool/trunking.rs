@@ -1,0 +1,44 @@
+//! Servers that the kernel knows under an address at which nobody answers any more.
+//!
+//! Linux recognises a server that it knows under another address by what it says of itself (`EXCHANGE_ID`), and goes on at the address that it had first,
+//! dead or not: whatever is mounted from the new address hangs like what is mounted from the old one, for as long as anything uses that. Under another
+//! client identity the server is another one to it. What it knows, it tells: so this holds for a plugin that was started a moment ago, and for a share
+//! that was never mounted before.
+
+use std::net::SocketAddr;
+
+use volume::Server;
+
+use super::Inside;
+use crate::mounter::{KernelClient, Mounter};
+use crate::server::Servers;
+
+impl<M: Mounter, S: Servers> Inside<M, S> {
+    /// Sees to it that a mount from `address` asks there, and not at an address of the past. `addresses` is all that the server's name leads to.
+    ///
+    /// An address at which somebody answers is no past one: a server may have more of them than its name tells.
+    pub(super) fn part_from_the_dead(&self, server: &Server, address: SocketAddr, addresses: &[SocketAddr]) {
+        let location = server.to_string();
+        let clients = match self.mounter.clients() {
+            Ok(clients) => clients,
+            Err(error) => {
+                return tracing::warn!(server = location, error = %error, "cannot read which servers the kernel knows: if this one has moved, its mounts may hang");
+            }
+        };
+        let is_at = |client: &KernelClient, place: &SocketAddr| client.address.ip() == place.ip();
+        if clients.iter().any(|client| is_at(client, &address) && client.address.port() == address.port()) {
+            return;
+        }
+        let is_elsewhere = |client: &&KernelClient| !addresses.iter().any(|place| is_at(client, place));
+        let mut former = clients.iter().filter(|client| client.host == server.host()).filter(is_elsewhere);
+        let Some(dead) = former.find(|client| !self.answers(client.address)) else { return };
+        match self.mounter.renew_client() {
+            Ok(()) => {
+                tracing::info!(server = location, from = %dead.address, to = %address, "the server has moved: it is a new one to the kernel");
+            }
+            Err(error) => {
+                tracing::warn!(server = location, from = %dead.address, error = %error, "the kernel may wait for the server at its old address");
+            }
+        }
+    }
+}
