@@ -142,7 +142,7 @@ fn pooled_as<'a>(share: &Share, table: &'a MountTable, pool: &'a Path) -> impl I
     pooled(table, pool).filter(is_own)
 }
 
-/// The lane in which a mount's server is waited for: that of its share if the share is pooled, else one of its own.
+/// The lane in which a mount's server is waited for: that of its share if the share is pooled, else one of its superblock.
 pub fn lane_of(entry: &Entry, table: &MountTable, pool: &Path) -> Lane {
     let location = entry.location();
     let share = pooled(table, pool)
@@ -153,7 +153,7 @@ pub fn lane_of(entry: &Entry, table: &MountTable, pool: &Path) -> Lane {
         });
     let name = share.and_then(|share| share.mount_point.file_name()).map(|name| name.to_string_lossy().into_owned());
     Lane {
-        key: name.unwrap_or_else(|| location.clone()),
+        key: name.unwrap_or_else(|| entry.device.to_string()),
         purpose: Purpose::Work,
         label: share.map_or(location, Entry::location),
     }

@@ -187,7 +187,9 @@ fn mounts_of_a_pooled_share_wait_in_its_lane() {
     let twins = MountTable::new(vec![pool_entry(&share, "nfs:/export", 50), pool_entry(&twin, "nfs:/export", 50)]);
     let own = lane_of(&pool_entry(&twin, "nfs:/export", 50), &twins, Path::new(POOL));
     assert_eq!(own.key, twin.pool_name(), "a mount of the pool waits in its own lane, whoever shares its superblock");
-    assert_eq!(lane_of(&namesake, &table, Path::new(POOL)).key, "nfs:/exports/x");
+    let other = entry("/pods/5/mount", "nfs:/exports/y", 52);
+    assert_eq!(lane_of(&namesake, &table, Path::new(POOL)), lane_of(&other, &table, Path::new(POOL)), "one superblock");
+    assert_ne!(lane_of(&namesake, &table, Path::new(POOL)), lane(&share));
     let mut moved = entry("/pods/4/mount", "nfs:/export/pvc-1", 53);
     moved.options = SuperOptions::new("rw,addr=10.0.0.9");
     let apart = lane_of(&moved, &table, Path::new(POOL));

@@ -59,6 +59,24 @@ async fn a_dead_server_costs_one_thread_and_other_shares_do_not_notice() {
     scene.plugin.publish(volume("pvc-2", &scene.target("2"))).await.unwrap();
 }
 
+/// The pool is empty then: what pods have mounted is all that tells which volumes wait for one server.
+#[tokio::test]
+async fn after_a_restart_a_dead_server_costs_one_thread_as_well() {
+    let mut scene = scene().await;
+    for pod in ["1", "2"] {
+        scene.plugin.publish(volume(&format!("pvc-{pod}"), &scene.target(pod))).await.unwrap();
+    }
+    scene.empty_the_pool();
+    let mut scene = scene.restart().await;
+    scene.kernel.hang("server");
+    for (pod, code) in [("1", Code::DeadlineExceeded), ("2", Code::Unavailable)] {
+        let figures = scene.plugin.stats(&format!("berth://server/share#pvc-{pod}"), &scene.target(pod)).await;
+        assert_eq!(failure(figures).0, code, "{pod}");
+    }
+    assert_eq!(scene.plugin.node.workers().census(), Census { threads: 1, stuck: 1 });
+    scene.kernel.release("server");
+}
+
 #[tokio::test]
 async fn unpublish_ends_although_the_server_is_dead() {
     let mut scene = scene().await;
