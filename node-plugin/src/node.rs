@@ -27,6 +27,8 @@ pub struct Deadlines {
     pub unmount: Duration,
     /// How long a busy mount is tried again before it is detached.
     pub busy: Duration,
+    /// How long the resolver may take to say where the server of a share is that is mounted already. Nobody needs the answer at once.
+    pub resolve: Duration,
 }
 
 impl Default for Deadlines {
@@ -36,6 +38,7 @@ impl Default for Deadlines {
             stats: Duration::from_secs(10),
             unmount: Duration::from_secs(10),
             busy: Duration::from_secs(3),
+            resolve: Duration::from_secs(5),
         }
     }
 }
@@ -47,6 +50,8 @@ pub struct Config {
     pub pool: PathBuf,
     /// A share that no volume uses is unmounted after this time.
     pub pool_idle: Duration,
+    /// How long it is believed that a share's name and path lead to what is mounted.
+    pub look: Duration,
     /// A thread without work ends after this time.
     pub thread_idle: Duration,
     /// See there.
@@ -59,6 +64,7 @@ impl Config {
         Self {
             pool,
             pool_idle: Duration::from_mins(10),
+            look: Duration::from_mins(1),
             thread_idle: Duration::from_mins(1),
             deadlines: Deadlines::default(),
         }

@@ -12,6 +12,7 @@ mod leftover;
 mod replace;
 mod sweep;
 mod trunking;
+mod whereabouts;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -39,10 +40,7 @@ use crate::worker::{Lane, Purpose, Workers};
 /// For how long a share whose root may not be mounted is not tried again.
 const UNPOOLABLE: Duration = Duration::from_mins(10);
 
-/// How long it is believed that a share's name and path lead to what is mounted.
-const LOOK: Duration = Duration::from_mins(1);
-
-/// The same where a volume is missing, and where a share's thread is stuck: whoever asks in between is told what was found last.
+/// How long what was found of a share is believed where a volume is missing, and where the share's thread is stuck.
 const LOOK_IN_DOUBT: Duration = Duration::from_secs(2);
 
 /// The shares of a node: who mounts them, from whom, on which threads. Clones are the same pool.
@@ -56,8 +54,12 @@ pub struct Inside<M: Mounter, S> {
     metrics: NodeMetrics,
     root: PathBuf,
     idle: Duration,
+    /// How long it is believed that a share's name and path lead to what is mounted.
+    look: Duration,
     /// How long an unmount may take.
     patience: Duration,
+    /// How long the resolver may take where nobody needs its answer at once.
+    resolve: Duration,
     /// By [`Share::pool_name`].
     shares: Mutex<HashMap<String, Slot<M::Root>>>,
 }
@@ -87,6 +89,8 @@ pub(crate) enum Found<T> {
     Tree(T, Lane),
     /// The share's mount had gone bad and is retired: to be looked for again, in the share's new lane.
     Retired,
+    /// The share has no such directory, or is not the one that is mounted any more: to be looked for again with where its server's name leads.
+    Missing(MountError),
 }
 
 enum State<R> {
@@ -119,9 +123,9 @@ impl<R> Slot<R> {
         }
     }
 
-    /// Whether it is time to look whether name and path still lead to what is mounted; if so, it counts as done.
-    fn is_to_be_looked_at(&mut self, in_doubt: bool) -> bool {
-        let (last, pause) = if in_doubt { (self.doubted, LOOK_IN_DOUBT) } else { (self.looked, LOOK) };
+    /// Whether it is time to look whether name and path still lead to what is mounted, which they are believed to do for a while; if so, it counts as done.
+    fn is_to_be_looked_at(&mut self, in_doubt: bool, belief: Duration) -> bool {
+        let (last, pause) = if in_doubt { (self.doubted, LOOK_IN_DOUBT) } else { (self.looked, belief) };
         let is_due = last.is_none_or(|last| last.elapsed() >= pause);
         if is_due {
             let now = Some(Instant::now());
@@ -148,7 +152,9 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
             metrics,
             root: config.pool,
             idle: config.pool_idle,
+            look: config.look,
             patience: config.deadlines.unmount,
+            resolve: config.deadlines.resolve,
             shares: Mutex::new(shares),
         }))
     }
@@ -195,14 +201,21 @@ impl<M: Mounter, S> Inside<M, S> {
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Looks for what is wanted. Runs in the share's lane; may hang.
-    pub(crate) fn find(&self, wanted: &Wanted, lane: &Lane) -> Result<Found<M::Tree>, MountError> {
+    ///
+    /// `addresses` is where the server's name leads, if it is time to look whether that is where the share is mounted from.
+    pub(crate) fn find(
+        &self,
+        wanted: &Wanted,
+        lane: &Lane,
+        addresses: Option<&[SocketAddr]>,
+    ) -> Result<Found<M::Tree>, MountError> {
         let share = &wanted.share;
         if self.is_retired(lane) {
             // While this waited for its turn.
             return Ok(Found::Retired);
         }
         if !self.slot(&share.pool_name(), |slot| slot.is_refused(Instant::now())) {
-            match self.find_in(share, wanted.below.as_ref(), wanted, lane) {
+            match self.find_in(share, wanted.below.as_ref(), wanted, lane, addresses) {
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })
                     if wanted.below.is_some()
@@ -218,7 +231,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             location: wanted.location(),
             source: Fault::new("mount", Errno::NAMETOOLONG),
         })?;
-        self.find_in(&alone, None, wanted, lane)
+        self.find_in(&alone, None, wanted, lane, addresses)
     }
 
     /// A tree from the share's mount in the pool, which is made if need be. `turn` is the lane in which this runs.
@@ -230,9 +243,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         below: Option<&SubPath>,
         wanted: &Wanted,
         turn: &Lane,
+        addresses: Option<&[SocketAddr]>,
     ) -> Result<Found<M::Tree>, MountError> {
         let lane = self.lane(share);
-        let found = self.find_now(share, below, wanted, &lane);
+        let found = self.find_now(share, below, wanted, &lane, addresses);
         if self.is_retired(turn) || self.is_retired(&lane) { Ok(Found::Retired) } else { found }
     }
 
@@ -242,13 +256,16 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         below: Option<&SubPath>,
         wanted: &Wanted,
         lane: &Lane,
+        addresses: Option<&[SocketAddr]>,
     ) -> Result<Found<M::Tree>, MountError> {
         let clone_from = |root: &M::Root| {
             let cloned = self.mounter.clone_tree(root, below, wanted.attributes);
             cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
         };
         if let Some(root) = self.current(lane, |slot| slot.root()).flatten() {
-            if self.has_gone_bad(share, lane, &root, false)? {
+            if let Some(addresses) = addresses
+                && self.has_gone_bad(share, lane, &root, addresses)?
+            {
                 return Ok(Found::Retired);
             }
             match clone_from(&root) {
@@ -257,10 +274,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
                     self.current(lane, |slot| slot.state = State::Absent);
                 }
                 // Perhaps it is there under the path, in what has taken the share's place.
-                Err(MountError::Directory { source, .. })
-                    if source.cause() == Cause::NoSuchDirectory && self.has_gone_bad(share, lane, &root, true)? =>
+                Err(MountError::Directory { location, source })
+                    if source.cause() == Cause::NoSuchDirectory && addresses.is_none() =>
                 {
-                    return Ok(Found::Retired);
+                    return Ok(Found::Missing(MountError::Directory { location, source }));
                 }
                 Err(MountError::Directory { source, .. }) if source.cause() == Cause::Stale => {
                     self.retire(lane, Reason::Forgotten);

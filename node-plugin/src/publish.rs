@@ -1,5 +1,6 @@
 //! `NodePublishVolume`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -117,24 +118,36 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 Standing::Unknown => true,
             };
         }
-        for _ in 0..GENERATIONS {
+        let (mut generations, mut asked) = (0, None);
+        while let Some(mut held) = place.take() {
             let lane = pool.usable_lane(&wanted.share, patience).await?;
+            let addresses = match asked.take() {
+                Some(addresses) => Some(addresses),
+                None => pool.whereabouts(&wanted, false).await,
+            };
             let (inner, job, single, in_lane) = (Arc::clone(&self.inner), wanted.clone(), single.clone(), lane.clone());
-            let Some(mut held) = place.take() else { break };
             held.ticket.waits_in(&lane);
             let work = move || {
-                let published = inner.publish(&job, single, &held, &in_lane)?;
-                held.kept = published.is_some();
+                let attempt = inner.publish(&job, single, &held, &in_lane, addresses.as_deref())?;
+                held.kept = matches!(attempt, Attempt::Published(_));
                 // Back to its owner where there is more to do; else given up before the answer goes out.
-                Ok::<_, PublishError>((published, Some(held).filter(|held| !held.kept)))
+                Ok::<_, PublishError>((attempt, Some(held).filter(|held| !held.kept)))
             };
-            match pool.workers().run(&lane, "mount", patience, work).await?? {
-                (Some(lane), _) => {
+            let (attempt, again) = pool.workers().run(&lane, "mount", patience, work).await??;
+            match attempt {
+                Attempt::Published(lane) => {
                     self.inner.remember(target, Published { volume: request.volume, lane });
                     return Ok(());
                 }
-                (None, again) => place = again,
+                Attempt::Retired => generations += 1,
+                Attempt::Missing(error) => {
+                    asked = pool.whereabouts(&wanted, true).await;
+                    if asked.is_none() {
+                        return Err(error.into());
+                    }
+                }
             }
+            place = again.filter(|_| generations < GENERATIONS);
         }
         Err(PublishError::Mount(MountError::Restless { location: wanted.location() }))
     }
@@ -186,6 +199,16 @@ impl Drop for Place {
             }
         }
     }
+}
+
+/// What came of an attempt in the share's lane.
+enum Attempt {
+    /// It is to be undone in this lane.
+    Published(Lane),
+    /// The share goes on in another lane from now on.
+    Retired,
+    /// Not there, as far as can be told without a look whether the share is.
+    Missing(MountError),
 }
 
 /// What there is at a target that existed before.
@@ -244,8 +267,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         }
     }
 
-    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. Returns the lane in which the new mount is to be undone,
-    /// or none if the share goes on in another lane from now on.
+    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. `addresses`: see [`crate::pool::Inside::find`].
     ///
     /// The mount table is read only where it can matter: a target that did not exist a moment ago is free. And not before the share is in the pool,
     /// because its mounts are recognised by that.
@@ -255,13 +277,18 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         single: Option<String>,
         place: &Place,
         lane: &Lane,
-    ) -> Result<Option<Lane>, PublishError> {
-        let Found::Tree(tree, undone_in) = self.pool.find(wanted, lane)? else { return Ok(None) };
+        addresses: Option<&[SocketAddr]>,
+    ) -> Result<Attempt, PublishError> {
+        let (tree, undone_in) = match self.pool.find(wanted, lane, addresses)? {
+            Found::Tree(tree, undone_in) => (tree, undone_in),
+            Found::Retired => return Ok(Attempt::Retired),
+            Found::Missing(error) => return Ok(Attempt::Missing(error)),
+        };
         if place.unknown || single.is_some() {
             let table = self.pool.mounter().table().map_err(PublishError::Table)?;
             if place.unknown {
                 match self.stands(wanted, &table)? {
-                    Standing::Published(lane) => return Ok(Some(lane)),
+                    Standing::Published(lane) => return Ok(Attempt::Published(lane)),
                     Standing::Free => {}
                     // The share is not in the pool even now: its volumes are mounted one by one, under their own names.
                     Standing::Unknown => {
@@ -281,8 +308,8 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         let attach = || (!is_past()).then(|| self.pool.mounter().attach(tree, &wanted.target));
         match place.ticket.redeem(attach) {
             None => Err(PublishError::Revoked(wanted.target.clone())),
-            Some(None) => Ok(None),
-            Some(Some(Ok(()))) => Ok(Some(undone_in)),
+            Some(None) => Ok(Attempt::Retired),
+            Some(Some(Ok(()))) => Ok(Attempt::Published(undone_in)),
             Some(Some(Err(source))) => Err(PublishError::Attach { target: wanted.target.clone(), source }),
         }
     }

@@ -147,26 +147,27 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         shown.or_else(|| self.slot(&share.pool_name(), |slot| slot.address))
     }
 
-    /// Whether the share's name or path leads to something else than what is mounted, which is retired then. Asked again only after a while. May hang.
+    /// Whether the share's name, which leads to these addresses, or its path leads to something else than what is mounted; that is retired then. May hang.
     pub(super) fn has_gone_bad(
         &self,
         share: &Share,
         lane: &Lane,
         root: &M::Root,
-        in_doubt: bool,
+        addresses: &[SocketAddr],
     ) -> Result<bool, MountError> {
-        if self.current(lane, |slot| slot.is_to_be_looked_at(in_doubt)) != Some(true) {
-            return Ok(false);
-        }
-        let Some(reason) = self.what_is_wrong(share, lane, root)? else { return Ok(false) };
+        let Some(reason) = self.what_is_wrong(share, lane, root, addresses)? else { return Ok(false) };
         self.retire(lane, reason);
         Ok(true)
     }
 
-    fn what_is_wrong(&self, share: &Share, lane: &Lane, root: &M::Root) -> Result<Option<Reason>, MountError> {
+    fn what_is_wrong(
+        &self,
+        share: &Share,
+        lane: &Lane,
+        root: &M::Root,
+        addresses: &[SocketAddr],
+    ) -> Result<Option<Reason>, MountError> {
         let (path, Ok(table)) = (self.root.join(&lane.key), self.mounter.table()) else { return Ok(None) };
-        // A resolver that does not answer says nothing about the server.
-        let Ok(addresses) = self.servers.addresses(&share.server) else { return Ok(None) };
         let current = self.address(share, &path, &table);
         let as_before = addresses.iter().find(|new| current.is_none_or(|current| new.ip() == current.ip()));
         let Some(address) = as_before.or_else(|| addresses.iter().find(|address| self.answers(**address))) else {
@@ -176,7 +177,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         if as_before.is_none() && current.is_some_and(|current| !self.answers(current)) {
             return Ok(Some(Reason::Moved));
         }
-        match self.mount_from(share, *address, &addresses, true).and_then(|fresh| self.mounter.is_same(root, &fresh)) {
+        match self.mount_from(share, *address, addresses, true).and_then(|fresh| self.mounter.is_same(root, &fresh)) {
             Ok(true) => Ok(None),
             Ok(false) if as_before.is_none() => Ok(Some(Reason::Moved)),
             Ok(false) => Ok(Some(Reason::Replaced)),

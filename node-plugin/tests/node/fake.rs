@@ -16,6 +16,9 @@ use volume::mount_options::MountAttributes;
 /// The node's own disk.
 const DISK: Device = Device { major: 8, minor: 1 };
 
+/// Among what can hang, the resolver.
+pub(crate) const RESOLVER: &str = "resolver";
+
 /// Clones are the same world.
 #[derive(Clone, Default)]
 pub(crate) struct FakeMounter {
@@ -170,6 +173,11 @@ impl FakeMounter {
     /// Gives a server these addresses, in this order.
     pub(crate) fn resolve(&self, host: &str, addresses: &[SocketAddr]) {
         self.lock().resolved.insert(host.to_owned(), addresses.to_vec());
+    }
+
+    /// Stops the resolver: whoever asks it waits, until it is released under the name of this constant.
+    pub(crate) fn hang_resolver(&self) {
+        self.hang(RESOLVER);
     }
 
     /// Closes the port at one address.

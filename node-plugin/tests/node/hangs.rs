@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use csi_proto::csi;
+use node_plugin::Config;
 use node_plugin::mounter::Mounter;
 use node_plugin::worker::Census;
 use tonic::Code;
 
+use crate::fake::RESOLVER;
 use crate::plugin::{AT_ONCE, at_once, deadlines, failure, volume, within};
 use crate::service::{Scene, scene};
 
@@ -75,6 +77,46 @@ async fn after_a_restart_a_dead_server_costs_one_thread_as_well() {
     }
     assert_eq!(scene.plugin.node.workers().census(), Census { threads: 1, stuck: 1 });
     scene.kernel.release("server");
+}
+
+/// A name is resolved once a minute, and where a volume is missing: to look whether a share is what is mounted.
+#[tokio::test]
+async fn a_resolver_that_is_out_holds_up_nothing_of_a_share_that_is_mounted() {
+    let scene = scene().await;
+    let mut scene = scene.restart_with(|config| Config { look: Duration::ZERO, ..config }).await;
+    let (first, id) = (scene.target("1"), "berth://server/share#pvc-1");
+    scene.plugin.publish(volume("pvc-1", &first)).await.unwrap();
+    scene.kernel.hang_resolver();
+    let patience = deadlines().resolve + AT_ONCE;
+    within(patience, scene.plugin.publish(volume("pvc-2", &scene.target("2")))).await.unwrap();
+    let missing = scene.plugin.publish(volume("pvc-none", &scene.target("3")));
+    assert_eq!(failure(within(patience, missing).await).0, Code::NotFound);
+    at_once(scene.plugin.stats(id, &first)).await.unwrap();
+    at_once(scene.plugin.publish(volume("pvc-2", &scene.target("4")))).await.expect("one question waits, not each");
+    at_once(scene.plugin.unpublish(&first)).await.unwrap();
+    assert_eq!(scene.plugin.node.workers().census(), Census { threads: 2, stuck: 1 });
+    scene.kernel.release(RESOLVER);
+}
+
+/// A first mount waits for the resolver, and nothing waits for it.
+#[tokio::test]
+async fn a_resolver_that_is_out_after_a_restart_holds_up_nothing_of_what_pods_have() {
+    let mut scene = scene().await;
+    let (first, second) = (scene.target("1"), scene.target("2"));
+    for target in [&first, &second] {
+        scene.plugin.publish(volume("pvc-1", target)).await.unwrap();
+    }
+    scene.empty_the_pool();
+    let mut scene = scene.restart().await;
+    scene.kernel.hang_resolver();
+    let new = scene.plugin.publish(volume("pvc-2", &scene.target("3"))).await;
+    assert_eq!(failure(new).0, Code::DeadlineExceeded);
+    at_once(scene.plugin.stats("berth://server/share#pvc-1", &first)).await.unwrap();
+    at_once(scene.plugin.publish(volume("pvc-1", &first))).await.unwrap();
+    for target in [&first, &second] {
+        at_once(scene.plugin.unpublish(target)).await.unwrap();
+    }
+    scene.kernel.release(RESOLVER);
 }
 
 #[tokio::test]

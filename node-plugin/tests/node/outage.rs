@@ -21,7 +21,7 @@ use tonic::Code;
 use volume::Server;
 
 use crate::disk::Disk;
-use crate::plugin::{AT_ONCE, Plugin, at_once, failure, real, start_with, volume, within};
+use crate::plugin::{AT_ONCE, Plugin, at_once, config, failure, real, start_with, volume, within};
 
 /// The addresses under which the server is reached; the second is for when it moves.
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
@@ -83,12 +83,7 @@ impl Island {
     }
 
     async fn start(&self) -> Plugin<LinuxMounter, Place> {
-        let config = Config {
-            deadlines: real(),
-            pool_idle: Duration::ZERO,
-            thread_idle: THREAD_IDLE,
-            ..Config::new(self.pool())
-        };
+        let config = Config { thread_idle: THREAD_IDLE, ..config(&self.disk.root, real()) };
         start_with(self.mounter.clone(), self.place.clone(), &self.disk.root, config).await
     }
 

@@ -37,6 +37,7 @@ pub(crate) fn deadlines() -> Deadlines {
         stats: Duration::from_secs(2),
         unmount: Duration::from_secs(2),
         busy: Duration::from_millis(500),
+        resolve: Duration::from_millis(500),
     }
 }
 
@@ -79,8 +80,12 @@ pub(crate) async fn start<M: Mounter, S: Servers>(
     dir: &Path,
     deadlines: Deadlines,
 ) -> Plugin<M, S> {
-    start_with(mounter, servers, dir, Config { deadlines, pool_idle: Duration::ZERO, ..Config::new(dir.join("pool")) })
-        .await
+    start_with(mounter, servers, dir, config(dir, deadlines)).await
+}
+
+/// A plugin's with its pool in `dir`, which unmounts at each sweep what is not used.
+pub(crate) fn config(dir: &Path, deadlines: Deadlines) -> Config {
+    Config { deadlines, pool_idle: Duration::ZERO, ..Config::new(dir.join("pool")) }
 }
 
 /// Starts a plugin whose sockets are in `dir`.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use csi_proto::csi;
 use csi_proto::csi::volume_capability::access_mode::Mode;
+use node_plugin::Config;
 use node_plugin::mounter::{Mounter, Unmount};
 use tonic::Code;
 
 use crate::fake::FakeMounter;
-use crate::plugin::{Plugin, capability, deadlines, failure, start, volume};
+use crate::plugin::{Plugin, capability, config, deadlines, failure, start, start_with, volume};
 
 /// Makes a good request bad.
 type Spoil = fn(&mut csi::NodePublishVolumeRequest);
@@ -40,9 +41,15 @@ impl Scene {
 
     /// A second process on the same node, after the first has gone.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|config| config).await
+    }
+
+    /// The same, with another configuration.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(Config) -> Config) -> Self {
         let Self { plugin, kernel, dir } = self;
         plugin.end().await;
-        let plugin = start(kernel.clone(), kernel.clone(), dir.path(), deadlines()).await;
+        let config = change(config(dir.path(), deadlines()));
+        let plugin = start_with(kernel.clone(), kernel.clone(), dir.path(), config).await;
         Self { plugin, kernel, dir }
     }
 }

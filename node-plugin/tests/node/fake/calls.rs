@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use volume::mount_options::MountAttributes;
 use volume::{Server, SubPath};
 
-use super::{Client, DISK, FakeMounter, FakeTree, Superblock, host_of};
+use super::{Client, DISK, FakeMounter, FakeTree, RESOLVER, Superblock, host_of};
 
 /// How long a silent address is waited for.
 const SILENCE: Duration = Duration::from_millis(1200);
@@ -151,7 +151,7 @@ impl Servers for FakeMounter {
         if host.ends_with(".invalid") {
             return Err(ServerFault::Resolve { host, source: io::Error::other("no such name") });
         }
-        let found = self.lock().addresses(&host, server.port());
+        let found = self.wait_for(self.lock(), RESOLVER, None).addresses(&host, server.port());
         if found.is_empty() { Err(ServerFault::NoAddress { host }) } else { Ok(found) }
     }
 
