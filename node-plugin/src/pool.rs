@@ -321,6 +321,8 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         let root = Arc::new(self.open_pooled(share, &path)?);
         let kept = self.current(lane, |slot| {
             slot.state = State::Mounted(Arc::clone(&root));
+            // Not at an attempt: the next one must distrust the same.
+            slot.retired = None;
             slot.looked.get_or_insert_with(Instant::now);
         });
         if kept.is_some() { Ok(Some(root)) } else { too_late() }

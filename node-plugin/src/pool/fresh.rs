@@ -49,7 +49,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Asks the addresses of the server one after the other, and mounts from the first that lets us. May hang; what was retired meanwhile is not mounted.
     pub(super) fn mount_fresh(&self, share: &Share, lane: &Lane, at: &Path) -> Result<(), MountError> {
         let location = share.location();
-        let retired = self.current(lane, |slot| slot.retired.take()).flatten();
+        let retired = self.current(lane, |slot| slot.retired).flatten();
         let is_distrusted = matches!(retired, Some(Reason::Forgotten | Reason::Replaced));
         let mut attempts = Attempts::default();
         let addresses = self.addresses(&share.server, &location)?;

@@ -64,6 +64,8 @@ struct World {
     closed: HashSet<SocketAddr>,
     /// Those that do when a mount follows the question.
     closed_after_ping: HashSet<SocketAddr>,
+    /// The mount that is refused, by its number.
+    refused_mount: Option<usize>,
     /// By what the connections to an address are protected: the first mount decides for all.
     protected: HashMap<SocketAddr, String>,
     /// How far is read ahead on each superblock, in KiB.
@@ -183,6 +185,12 @@ impl FakeMounter {
     /// Closes the port at one address.
     pub(crate) fn close(&self, address: SocketAddr) {
         self.lock().closed.insert(address);
+    }
+
+    /// Lets one of the mounts that follow be refused: the next, where `after` is 0.
+    pub(crate) fn refuse_mount(&self, after: usize) {
+        let mut world = self.lock();
+        world.refused_mount = Some(world.mounted.len() + after);
     }
 
     /// Lets an address answer the question whether it serves NFS, and refuse what follows.

@@ -302,6 +302,24 @@ async fn a_volume_of_a_share_that_was_replaced_on_the_server_is_found_in_the_new
     assert_eq!(code, Code::NotFound, "what was moved away is not published any more");
 }
 
+/// The kernel goes on believing what it has seen under the share's name, until it is told not to.
+#[tokio::test]
+async fn a_share_that_was_replaced_is_distrusted_until_it_is_mounted_afresh() {
+    let mut scene = scene_with_address().await;
+    scene.kernel.rename("server:/share", "server:/old");
+    for directory in ["server:/share", "server:/share/pvc-9"] {
+        scene.kernel.make(directory);
+    }
+    let target = scene.target("2");
+    // The look finds it; the mount after it does not come about.
+    scene.kernel.refuse_mount(1);
+    let (code, text) = failure(scene.plugin.publish(volume("pvc-9", &target)).await);
+    assert_eq!(code, Code::Unavailable, "{text}");
+    scene.plugin.publish(volume("pvc-9", &target)).await.unwrap();
+    assert_eq!(locations(&scene, &target), ["server:/share/pvc-9"]);
+    assert!(counted(&scene, "berth_replaced_mounts_total 1"));
+}
+
 /// Some name servers tell one of many addresses, each time another.
 #[tokio::test]
 async fn a_server_that_is_seen_at_another_of_its_addresses_has_not_moved() {

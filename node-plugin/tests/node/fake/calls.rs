@@ -32,7 +32,9 @@ impl Mounter for FakeMounter {
         let mut world = self.wait_for(self.wait_for(world, &request.source, Some(request.address)), "", Some(asked_at));
         world.mounted.push(request.source.clone());
         world.mounted_from.push(request.address);
-        if world.closed.contains(&request.address) || world.closed_after_ping.contains(&request.address) {
+        let is_refused = world.refused_mount == Some(world.mounted.len() - 1);
+        let is_closed = world.closed.contains(&request.address) || world.closed_after_ping.contains(&request.address);
+        if is_refused || is_closed {
             return Err(Fault::new("fsconfig(create)", Errno::CONNREFUSED));
         }
         if world.denied.contains(&request.source) {
@@ -44,7 +46,9 @@ impl Mounter for FakeMounter {
         else {
             return Err(Fault::new("fsconfig(create)", Errno::NOENT));
         };
-        world.names.insert(source.clone(), object);
+        if !is_fresh {
+            world.names.insert(source.clone(), object);
+        }
         let value = |name: &str| request.options.iter().find(|(option, _)| option == name)?.1.clone();
         let version = value("vers").unwrap_or_default();
         let protection = world.protection(request.address, &request.options);
