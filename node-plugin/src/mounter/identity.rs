@@ -9,12 +9,18 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Where the kernel keeps the name, for the network namespace to which this `/sys` belongs.
 const FILE: &str = "/sys/fs/nfs/net/nfs_client/identifier";
 
-/// Between this node's own name and the number of a further client.
+/// Between the name of the node's client and the number of a further one.
 const SEPARATOR: char = '~';
+
+/// Longest name, in bytes: the kernel cuts longer ones at 64 without a word (`CONTAINER_ID_MAXLEN`), and what is cut off is the number.
+const LONGEST: usize = 63;
 
 /// What the log says of identities that are not known to be this node's alone.
 const IF_SHARED: &str =
@@ -25,8 +31,23 @@ const IF_SHARED: &str =
 pub struct ClientIdentity {
     name: String,
     file: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// Whether the kernel has been told, or it is known that it need not be.
-    is_settled: Mutex<bool>,
+    is_settled: bool,
+    /// The last further client.
+    further: Option<Further>,
+}
+
+#[derive(Debug)]
+struct Further {
+    /// What the kernel had before there were any.
+    base: String,
+    number: u128,
+    name: String,
 }
 
 impl ClientIdentity {
@@ -37,13 +58,13 @@ impl ClientIdentity {
 
     /// The same for the network namespace whose `/sys` holds `file`.
     pub fn at(name: String, file: PathBuf) -> Self {
-        Self { name, file, is_settled: Mutex::new(false) }
+        Self { name, file, state: Mutex::default() }
     }
 
     /// Gives the kernel the name unless it has one. To be called before each mount, when the kernel's NFS client is loaded; works once.
     pub(super) fn settle(&self) {
-        let mut is_settled = self.is_settled.lock().unwrap_or_else(PoisonError::into_inner);
-        if *is_settled {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_settled {
             return;
         }
         match self.current() {
@@ -65,14 +86,29 @@ impl ClientIdentity {
                 tracing::warn!(error = %error, if_shared = IF_SHARED, "cannot read the identity of this node's NFS client");
             }
         }
-        *is_settled = true;
+        state.is_settled = true;
     }
 
     /// Lets the next mount from an address that the kernel does not know be made by a client of its own.
+    ///
+    /// Its name is the one that the kernel has, an administrator's included, with a number that no other client has had since the node was started: the
+    /// time since then. A name that is too long for that gives way to this node's own.
     pub(super) fn renew(&self) -> io::Result<()> {
-        let number = self.current()?.filter(|current| self.is_ours(current));
-        let number = number.and_then(|current| current.split_once(SEPARATOR)?.1.parse().ok()).unwrap_or(0u64);
-        fs::write(&self.file, format!("{}{SEPARATOR}{}", self.name, number + 1))
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = state.further.take();
+        let unused = last.as_ref().map_or(0, |last| last.number + 1);
+        let base = match self.current()? {
+            Some(current) if !self.is_ours(&current) => {
+                last.filter(|last| last.name == current).map_or(current, |last| last.base)
+            }
+            _ => self.name.clone(),
+        };
+        let number = since_start().as_micros().max(unused);
+        let numbered = |base: &str| format!("{base}{SEPARATOR}{number}");
+        let name = Some(numbered(&base)).filter(|name| name.len() <= LONGEST).unwrap_or_else(|| numbered(&self.name));
+        fs::write(&self.file, &name)?;
+        state.further = Some(Further { base, number, name });
+        Ok(())
     }
 
     fn is_ours(&self, current: &str) -> bool {
@@ -85,6 +121,13 @@ impl ClientIdentity {
         // How printf of the kernel writes that there is none.
         Ok(Some(current).filter(|current| !current.is_empty() && *current != "(null)").map(str::to_owned))
     }
+}
+
+/// How long ago the node was started; suspended times count.
+fn since_start() -> Duration {
+    let since = clock_gettime(ClockId::Boottime);
+    let (seconds, nanoseconds) = (u64::try_from(since.tv_sec), u32::try_from(since.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -124,16 +167,40 @@ mod tests {
         assert_eq!(fs::read_to_string(&identity.file).unwrap(), "");
     }
 
-    #[test]
-    fn each_further_client_has_a_name_that_was_not_used_before() {
-        let dir = tempfile::tempdir().unwrap();
-        let identity = identity(&dir, "node-a\n");
-        for expected in ["node-a~1", "node-a~2"] {
-            identity.renew().unwrap();
-            assert_eq!(fs::read_to_string(&identity.file).unwrap(), expected);
-        }
-        fs::write(&identity.file, "administrator's~7").unwrap();
+    fn renewed(identity: &ClientIdentity) -> String {
         identity.renew().unwrap();
-        assert_eq!(fs::read_to_string(&identity.file).unwrap(), "node-a~1");
+        fs::read_to_string(&identity.file).unwrap()
+    }
+
+    fn is_further(name: &str, base: &str) -> bool {
+        name.rsplit_once(SEPARATOR).is_some_and(|(of, number)| of == base && number.parse::<u64>().is_ok())
+    }
+
+    #[test]
+    fn a_further_client_is_named_after_what_the_kernel_has() {
+        let dir = tempfile::tempdir().unwrap();
+        for (current, base) in
+            [("", "node-a"), ("node-a\n", "node-a"), ("node-a~7", "node-a"), ("rack~1", "rack~1"), ("rack", "rack")]
+        {
+            let identity = identity(&dir, current);
+            for name in [renewed(&identity), renewed(&identity)] {
+                assert!(is_further(&name, base), "{current}: {name}");
+            }
+        }
+        let name = renewed(&identity(&dir, &"x".repeat(60)));
+        assert!(is_further(&name, "node-a"), "the kernel would cut the number off: {name}");
+    }
+
+    /// A program of the node may write the administrator's name once more, and the plugin may be started once more.
+    #[test]
+    fn no_two_further_clients_have_one_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut names = Vec::new();
+        for current in ["rack", "node-a", "rack", "node-a", "rack"] {
+            let identity = identity(&dir, current);
+            names.extend([renewed(&identity), renewed(&identity)]);
+        }
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
     }
 }
