@@ -7,6 +7,7 @@
 //! is taken off, and the next publish begins with a new generation, in a directory and on a thread of its own; pods keep their clones of the old one.
 
 mod error;
+mod former;
 mod fresh;
 mod leftover;
 mod replace;
@@ -31,6 +32,7 @@ use volume::SubPath;
 
 use crate::metrics::NodeMetrics;
 use crate::mounter::{Cause, Fault, Mounter};
+use crate::mountinfo::Entry;
 use crate::node::Config;
 use crate::recognise::pooled;
 use crate::server::Servers;
@@ -62,6 +64,8 @@ pub struct Inside<M: Mounter, S> {
     resolve: Duration,
     /// By [`Share::pool_name`].
     shares: Mutex<HashMap<String, Slot<M::Root>>>,
+    /// Retired mounts.
+    former: Mutex<Vec<Entry>>,
 }
 
 /// What is remembered of a share.
@@ -156,6 +160,7 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
             patience: config.deadlines.unmount,
             resolve: config.deadlines.resolve,
             shares: Mutex::new(shares),
+            former: Mutex::default(),
         }))
     }
 }

@@ -108,7 +108,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         let mut place = Some(self.take_place(&wanted).await?);
         let (pool, patience) = (&self.inner.pool, self.inner.deadlines.mount);
         if let Some(place) = place.as_mut().filter(|place| !place.made) {
-            let table = pool.mounter().table().map_err(PublishError::Table)?;
+            let table = pool.known().map_err(PublishError::Table)?;
             place.unknown = match self.inner.stands(&wanted, &table)? {
                 Standing::Published(lane) => {
                     self.inner.remember(target, Published { volume: request.volume, lane });
@@ -285,7 +285,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
             Found::Missing(error) => return Ok(Attempt::Missing(error)),
         };
         if place.unknown || single.is_some() {
-            let table = self.pool.mounter().table().map_err(PublishError::Table)?;
+            let table = self.pool.known().map_err(PublishError::Table)?;
             if place.unknown {
                 match self.stands(wanted, &table)? {
                     Standing::Published(lane) => return Ok(Attempt::Published(lane)),

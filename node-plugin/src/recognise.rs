@@ -175,7 +175,7 @@ pub fn may_be_of(entry: &Entry, share: &Share, table: &MountTable, pool: &Path) 
 }
 
 /// Whether two mounts are served from one address, as far as is known.
-fn is_of_one_server(one: &Entry, other: &Entry) -> bool {
+pub(crate) fn is_of_one_server(one: &Entry, other: &Entry) -> bool {
     one.options.get("addr") == other.options.get("addr")
 }
 

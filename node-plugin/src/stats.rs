@@ -59,7 +59,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
             Err(TargetError::Shape(_)) => return Err(not_mounted()),
             Err(error) => return Err(error.into()),
         };
-        let table = self.inner.pool.mounter().table().map_err(StatsError::Table)?;
+        let table = self.inner.pool.known().map_err(StatsError::Table)?;
         let entry = table.top(&at).ok_or_else(not_mounted)?;
         if !self.shows(volume, &at, entry, &table) {
             return Err(StatsError::OtherVolume { path: at, volume: volume.to_owned() });

@@ -74,7 +74,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
             return Ok(());
         }
         for _ in 0..DEEPEST_STACK {
-            let table = self.inner.pool.mounter().table().map_err(UnpublishError::Table)?;
+            let table = self.inner.pool.known().map_err(UnpublishError::Table)?;
             let Some(entry) = table.top(&target) else {
                 target::remove(&target)?;
                 self.inner.forget(&target);

@@ -99,7 +99,9 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         if retired.is_some() {
             self.metrics.retired.inc();
             tracing::warn!(share = lane.label, %reason, "a share's mount is replaced; pods keep what they have mounted");
-            self.take_off(&self.root.join(&lane.key), lane);
+            let path = self.root.join(&lane.key);
+            self.remember_former(&path);
+            self.take_off(&path, lane);
         }
     }
 

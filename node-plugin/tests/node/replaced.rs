@@ -8,7 +8,7 @@ use node_plugin::mounter::Mounter;
 use tonic::Code;
 
 use crate::plugin::{AT_ONCE, at_once, deadlines, failure, volume, within};
-use crate::service::{Scene, counted, locations, scene};
+use crate::service::{Scene, counted, locations, scene, until_alone};
 
 fn addresses() -> [SocketAddr; 2] {
     ["10.1.0.5:2049", "10.1.0.9:2049"].map(|text| text.parse().unwrap())
@@ -234,13 +234,7 @@ async fn a_share_whose_handles_are_stale_is_mounted_afresh_at_once() {
         assert_eq!(locations(&scene, &target), ["server:/share/pvc-1"]);
     }
     assert!(counted(&scene, "berth_replaced_mounts_total 2"));
-    let shares = || std::fs::read_dir(scene.pool()).unwrap().count();
-    let alone = async {
-        while shares() > 1 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), alone).await.expect("what was retired has left the pool");
+    until_alone(&scene).await;
 
     // The next process finds a stale mount in the pool.
     let mut scene = scene.restart().await;
@@ -254,17 +248,7 @@ async fn a_retired_mount_that_stayed_is_swept() {
     let mut scene = scene_with_address().await;
     scene.kernel.forget_handles();
     scene.plugin.publish(volume("pvc-1", &scene.target("2"))).await.unwrap();
-    let shares = || -> Vec<_> { std::fs::read_dir(scene.pool()).unwrap().map(|at| at.unwrap().path()).collect() };
-    let alone = async {
-        loop {
-            if let [current] = &shares()[..] {
-                break current.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let current =
-        tokio::time::timeout(Duration::from_secs(30), alone).await.expect("what was retired has left the pool");
+    let current = until_alone(&scene).await;
     assert_eq!(current.extension().and_then(|number| number.to_str()), Some("1"), "{}", current.display());
     let retired = current.with_extension("");
     std::fs::create_dir(&retired).unwrap();

@@ -10,7 +10,7 @@ use node_plugin::mountinfo::SuperOptions;
 use tonic::Code;
 
 use crate::plugin::{at_once, capability, failure, volume};
-use crate::service::{Scene, counted, locations, scene};
+use crate::service::{Scene, counted, locations, scene, until_alone};
 
 fn with_options(name: &str, target: &Path, options: &[&str]) -> csi::NodePublishVolumeRequest {
     let mut request = volume(name, target);
@@ -119,6 +119,28 @@ async fn a_volume_is_recognised_behind_a_link_of_its_server() {
         let again = scene.plugin.publish(single(of("server", "/link", &scene.target("2")))).await;
         assert_eq!(failure(again).0, Code::FailedPrecondition, "{empty}: it is for one pod");
     }
+}
+
+/// Its former mount has left the pool, and the pod's is the last that is left of that superblock.
+#[tokio::test]
+async fn a_volume_behind_a_link_is_recognised_after_its_share_was_mounted_afresh() {
+    let mut scene = scene_with_names().await;
+    let (first, second) = (scene.target("1"), scene.target("2"));
+    let volume = |name: &str, target: &Path| {
+        let mut request = of("server", "/link", target);
+        request.volume_context.insert("subDir".to_owned(), name.to_owned());
+        request
+    };
+    scene.plugin.publish(single(volume("pvc-1", &first))).await.unwrap();
+    scene.kernel.forget_handles();
+    scene.plugin.publish(volume("pvc-2", &second)).await.unwrap();
+    until_alone(&scene).await;
+    scene.plugin.publish(single(volume("pvc-1", &first))).await.unwrap();
+    assert!(scene.plugin.stats("berth://server/share#pvc-1", &first).await.is_ok());
+    let again = scene.plugin.publish(single(volume("pvc-1", &scene.target("3")))).await;
+    assert_eq!(failure(again).0, Code::FailedPrecondition, "it is for one pod");
+    let other = scene.plugin.publish(volume("pvc-2", &first)).await;
+    assert_eq!(failure(other).0, Code::AlreadyExists);
 }
 
 #[tokio::test]

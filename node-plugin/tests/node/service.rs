@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use csi_proto::csi;
 use csi_proto::csi::volume_capability::access_mode::Mode;
@@ -68,6 +69,20 @@ pub(crate) async fn scene() -> Scene {
 
 pub(crate) fn locations(scene: &Scene, target: &Path) -> Vec<String> {
     scene.kernel.table().unwrap().stack(target).iter().map(|entry| entry.location()).collect()
+}
+
+/// The only mount of the pool, when what was retired has left it.
+pub(crate) async fn until_alone(scene: &Scene) -> PathBuf {
+    let shares = || -> Vec<_> { fs::read_dir(scene.pool()).unwrap().map(|at| at.unwrap().path()).collect() };
+    let alone = async {
+        loop {
+            if let [current] = &shares()[..] {
+                break current.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), alone).await.expect("what was retired has left the pool")
 }
 
 /// Whether the metrics have this line.
