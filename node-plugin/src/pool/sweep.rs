@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Inside, Pool, State, lock, name_and_generation};
+use super::{Inside, Pool, Slot, State, lock, name_and_generation};
 use crate::mounter::{Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::recognise::{is_below, lane_of, pooled};
@@ -60,9 +60,11 @@ impl<M: Mounter, S> Inside<M, S> {
         self.slot(&name, |slot| slot.state = State::Absent);
         self.mounter.unmount(path, Unmount::Plain)?;
         fs::remove_dir(path)?;
-        // A generation whose thread is stuck keeps its number from being used again.
-        if self.count_stuck(&name) == 0 {
-            lock(&self.shares).remove(&name);
+        let mut shares = lock(&self.shares);
+        // The number of a generation that was retired is never used again: something of it may still come back.
+        match shares.get(&name).map_or(0, |slot| slot.generation) {
+            0 => drop(shares.remove(&name)),
+            generation => drop(shares.insert(name, Slot { generation, ..Slot::new() })),
         }
         Ok(true)
     }

@@ -242,6 +242,23 @@ async fn a_share_whose_handles_are_stale_is_mounted_afresh_at_once() {
     scene.plugin.publish(volume("pvc-1", &scene.target("4"))).await.unwrap();
 }
 
+/// What was done in a generation may still come back, long after the share has left the pool.
+#[tokio::test]
+async fn no_generation_of_a_share_has_the_number_of_another() {
+    let mut scene = scene_with_address().await;
+    scene.kernel.forget_handles();
+    let target = scene.target("1");
+    scene.plugin.unpublish(&target).await.unwrap();
+    for _ in 0..2 {
+        scene.plugin.publish(volume("pvc-1", &target)).await.unwrap();
+        let current = until_alone(&scene).await;
+        assert_eq!(current.extension().and_then(|number| number.to_str()), Some("1"), "{}", current.display());
+        scene.plugin.unpublish(&target).await.unwrap();
+        scene.plugin.node.sweep().await.unwrap();
+        assert_eq!(std::fs::read_dir(scene.pool()).unwrap().count(), 0);
+    }
+}
+
 /// The process was killed before it came to it.
 #[tokio::test]
 async fn a_retired_mount_that_stayed_is_swept() {

@@ -122,16 +122,21 @@ impl Mounter for FakeMounter {
     }
 
     fn unmount(&self, at: &Path, how: Unmount) -> io::Result<()> {
-        let mut world = self.lock();
+        let mut locked = self.lock();
+        let world = &mut *locked;
         let top = world.top(at).ok_or(Errno::INVAL)?;
         if how == Unmount::Plain && world.busy.contains(at) {
             return Err(Errno::BUSY.into());
         }
         world.busy.remove(at);
         let gone = world.table.remove(top);
+        let host = host_of(&gone.source);
+        if !world.table.iter().any(|entry| host_of(&entry.source) == host) {
+            world.names.retain(|location, _| host_of(location) != host);
+        }
         // As in the kernel: off the tree first, then the last user waits for the server.
         if world.is_last_use(gone.device) {
-            drop(self.wait_for_device(world, &gone.source, gone.device));
+            drop(self.wait_for_device(locked, &gone.source, gone.device));
         }
         Ok(())
     }
