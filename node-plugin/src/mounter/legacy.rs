@@ -16,20 +16,39 @@ use volume::mount_options::MountAttributes;
 use super::linux::Filesystem;
 use super::{Fault, MountRequest};
 
+/// The directory of the stages, and their names: none is used again, by no process either. A process that was killed leaves its stages mounted, and its
+/// successor, which may have the same number, clears them away while it makes its own.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    directory: PathBuf,
+    process: u64,
+    next: AtomicU64,
+}
+
+impl Scratch {
+    /// In a directory that nobody else uses, and that is made when it is needed.
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory, process: fastrand::u64(..), next: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> PathBuf {
+        self.directory.join(format!("{:016x}-{}", self.process, self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
 /// A mount that is ready on a stage: all that can hang or be refused by a server has happened.
 #[derive(Debug)]
 pub(super) struct Staged(Stage);
 
 impl Staged {
-    /// `scratch` is a directory that only this process uses.
-    pub(super) fn bind(directory: &OwnedFd, attributes: MountAttributes, scratch: &Path) -> Result<Self, Fault> {
+    pub(super) fn bind(directory: &OwnedFd, attributes: MountAttributes, scratch: &Scratch) -> Result<Self, Fault> {
         let stage = Stage::new(scratch)?;
         stage.bind(directory, attributes)?;
         Ok(Self(stage))
     }
 
     /// Asks the server, and may hang.
-    pub(super) fn mount(filesystem: Filesystem, request: &MountRequest, scratch: &Path) -> Result<Self, Fault> {
+    pub(super) fn mount(filesystem: Filesystem, request: &MountRequest, scratch: &Scratch) -> Result<Self, Fault> {
         let option = |(name, value): (String, Option<String>)| match value {
             None => name,
             Some(value) => format!("{name}={value}"),
@@ -62,9 +81,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(scratch: &Path) -> Result<Self, Fault> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let path = scratch.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    fn new(scratch: &Scratch) -> Result<Self, Fault> {
+        let path = scratch.next();
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|error| Fault::of("mkdir", &error))?;
         Ok(Self { path })
@@ -108,4 +126,20 @@ fn flags(attributes: MountAttributes) -> MountFlags {
     flags.set(MountFlags::STRICTATIME, attributes.strictatime);
     flags.set(MountFlags::RELATIME, !attributes.noatime && !attributes.strictatime);
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Process 1 of a container has the number of its predecessor.
+    #[test]
+    fn no_two_stages_have_one_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let processes = [(); 2].map(|()| Scratch::new(dir.path().to_owned()));
+        let stages: Vec<_> =
+            processes.iter().flat_map(|scratch| [(); 2].map(|()| Stage::new(scratch).unwrap())).collect();
+        let places: std::collections::HashSet<_> = stages.iter().map(|stage| &stage.path).collect();
+        assert_eq!(places.len(), stages.len());
+    }
 }

@@ -57,7 +57,7 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NO
 pub struct LinuxMounter {
     filesystem: Filesystem,
     api: Api,
-    scratch: PathBuf,
+    scratch: Arc<legacy::Scratch>,
     identity: Option<Arc<ClientIdentity>>,
 }
 
@@ -80,7 +80,7 @@ enum Tree {
 impl LinuxMounter {
     /// A mounter for one kind of file system. `scratch` is a directory that nobody else uses; only [`Api::Legacy`] needs it, and makes it.
     pub fn new(filesystem: Filesystem, api: Api, scratch: PathBuf) -> Self {
-        Self { filesystem, api, scratch, identity: None }
+        Self { filesystem, api, scratch: Arc::new(legacy::Scratch::new(scratch)), identity: None }
     }
 
     /// Introduces this node to servers under a name of its own.
