@@ -102,7 +102,7 @@ fn mount(error: &MountError) -> Code {
     match error {
         MountError::Server { source, .. } => server(source),
         MountError::Refused { source, .. } | MountError::Directory { source, .. } => cause(source.cause()),
-        MountError::Weaker { .. } => Code::FailedPrecondition,
+        MountError::Weaker { .. } | MountError::Astray { .. } => Code::FailedPrecondition,
         MountError::Restless { .. } => Code::Unavailable,
         MountError::Pool { .. } => Code::Internal,
     }

@@ -80,6 +80,10 @@ fn mounts() -> Vec<(MountError, Code)> {
         (MountError::Pool { path: path(), source: io_error() }, Code::Internal),
         (MountError::Restless { location: location() }, Code::Unavailable),
         (MountError::Weaker { location: location(), weaker: weaker() }, Code::FailedPrecondition),
+        (
+            MountError::Astray { location: location(), led: "nfs:/disk/pvc-1".to_owned(), real_share: None },
+            Code::FailedPrecondition,
+        ),
     ];
     mounts.extend(
         servers().into_iter().map(|(source, code)| {

@@ -291,7 +291,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
                 cloned => return cloned.map(|tree| Found::Tree(tree, lane.clone())),
             }
         }
-        let Some(root) = self.ensure_pooled(share, lane)? else { return Ok(Found::Retired) };
+        let Some(root) = self.ensure_pooled(share, wanted, lane)? else { return Ok(Found::Retired) };
         let tree = match clone_from(&root) {
             Err(MountError::Directory { source, .. }) if source.cause() == Cause::Stale => {
                 self.retire(lane, Reason::Forgotten);
@@ -305,7 +305,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     }
 
     /// Mounts the share in the pool unless it is there, and opens it; none if it was retired meanwhile. May hang.
-    fn ensure_pooled(&self, share: &Share, lane: &Lane) -> Result<Option<Arc<M::Root>>, MountError> {
+    fn ensure_pooled(&self, share: &Share, wanted: &Wanted, lane: &Lane) -> Result<Option<Arc<M::Root>>, MountError> {
         let path = self.root.join(&lane.key);
         let failed = |source| MountError::Pool { path: path.clone(), source };
         // Perhaps it was taken off before it was there.
@@ -323,7 +323,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             self.set_read_ahead(share, &path);
             tracing::info!(share = share.location(), at = %path.display(), "share mounted");
         }
-        let root = Arc::new(self.open_pooled(share, &path)?);
+        let root = Arc::new(self.open_pooled(share, wanted, &path)?);
         let kept = self.current(lane, |slot| {
             slot.state = State::Mounted(Arc::clone(&root));
             // Not at an attempt: the next one must distrust the same.

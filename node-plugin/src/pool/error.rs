@@ -42,6 +42,16 @@ pub enum MountError {
         #[source]
         source: Fault,
     },
+    /// The volume's directory was mounted by itself, through a symbolic link.
+    #[error("cannot use {location}: a symbolic link stands in its path and leads to {led}; {}", astray(real_share.as_deref()))]
+    Astray {
+        /// What was to be mounted.
+        location: String,
+        /// What was.
+        led: String,
+        /// The path of the share, if the link is in that and the volume's part of the path is as it was.
+        real_share: Option<String>,
+    },
     /// The kernel mounts without a protection that was asked for.
     #[error(
         "cannot use {location}: the volume asks for {}, and the node's connection to the server has {}; the first mount of a server decides for all \
@@ -71,6 +81,19 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What to do about a link that may be the administrator's or a pod's.
+fn astray(real_share: Option<&str>) -> String {
+    let why = "where the server does not let the share be mounted as a whole, no link in a volume's path is followed, because a pod may have made it";
+    match real_share {
+        Some(real) => {
+            format!(
+                "{why}: if it is the administrator's, write {real} as \"share\" in the StorageClass or PersistentVolume"
+            )
+        }
+        None => format!("{why}: put a directory there"),
+    }
 }
 
 impl MountError {

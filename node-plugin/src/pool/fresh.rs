@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustix::io::Errno;
 use volume::Server;
 use volume::mount_options::MountAttributes;
 
@@ -13,7 +12,7 @@ use super::{Inside, MountError};
 use crate::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
 use crate::recognise::{Weaker, path_of};
 use crate::server::{Attempt, Attempts, Others, Servers};
-use crate::share::Share;
+use crate::share::{Share, Wanted};
 use crate::worker::Lane;
 
 /// The kernel reads ahead this many times `rsize`, as Amazon's driver sets it for EFS.
@@ -21,7 +20,7 @@ const READ_AHEAD_FACTOR: u64 = 15;
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Opens the share's mount in the pool, if it is what the table shows, where it was asked for, and protected as was asked for. May hang.
-    pub(super) fn open_pooled(&self, share: &Share, path: &Path) -> Result<M::Root, MountError> {
+    pub(super) fn open_pooled(&self, share: &Share, wanted: &Wanted, path: &Path) -> Result<M::Root, MountError> {
         let failed = |source| MountError::Pool { path: path.to_owned(), source };
         let of_share = |source| MountError::Directory { location: share.location(), source };
         let root = self.mounter.open(path).map_err(of_share)?;
@@ -32,8 +31,12 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             return Err(failed(io::Error::other("the mount has changed meanwhile")));
         };
         // The kernel shows where the path has led.
-        let refused = if !share.follows_links && path_of(&entry.location()) != share.path.as_str() {
-            of_share(Fault::new(format!("mount, which led to {}", entry.location()), Errno::LOOP))
+        let led = entry.location();
+        let refused = if !share.follows_links && path_of(&led) != share.path.as_str() {
+            let below = wanted.below.as_ref().map_or_else(String::new, |below| format!("/{below}"));
+            let real_share = path_of(&led).strip_suffix(&below).map(|real| if real.is_empty() { "/" } else { real });
+            let real_share = real_share.map(str::to_owned);
+            MountError::Astray { location: share.location(), led, real_share }
         } else if let Some(weaker) = Weaker::find(&share.options, &entry.options) {
             MountError::Weaker { location: share.location(), weaker }
         } else {

@@ -20,7 +20,8 @@ async fn a_volume_mounted_by_itself_is_not_reached_through_a_link() {
     for _ in 0..2 {
         let (code, text) = failure(scene.plugin.publish(volume("evil", &target)).await);
         assert_eq!(code, Code::FailedPrecondition);
-        assert!(text.contains("a symbolic link stands in its path") && text.contains("server:/share/pvc-2"), "{text}");
+        assert!(text.contains("a symbolic link stands in its path and leads to server:/share/pvc-2"), "{text}");
+        assert!(text.contains("a pod may have made it: put a directory there"), "{text}");
         assert!(!target.exists());
         assert!(scene.kernel.table().unwrap().entries().is_empty(), "what was mounted is undone");
     }
@@ -30,6 +31,23 @@ async fn a_volume_mounted_by_itself_is_not_reached_through_a_link() {
     whole.volume_context.insert("share".to_owned(), "/share/evil".to_owned());
     scene.plugin.publish(whole).await.unwrap();
     assert_eq!(failure(scene.plugin.publish(volume("evil", &scene.target("2"))).await).0, Code::FailedPrecondition);
+}
+
+/// It cannot be told from a pod's link; so the error says what to write instead.
+#[tokio::test]
+async fn a_volume_mounted_by_itself_below_a_link_is_told_with_the_shares_real_path() {
+    let mut scene = scene().await;
+    scene.kernel.deny("server:/link");
+    scene.kernel.link("server:/link/pvc-1", "server:/share/pvc-1");
+    let target = scene.target("1");
+    let mut request = volume("pvc-1", &target);
+    request.volume_context.insert("share".to_owned(), "/link".to_owned());
+    let (code, text) = failure(scene.plugin.publish(request.clone()).await);
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(text.contains("leads to server:/share/pvc-1") && text.contains("write /share as \"share\""), "{text}");
+    assert!(!target.exists());
+    request.volume_context.insert("share".to_owned(), "/share".to_owned());
+    scene.plugin.publish(request).await.unwrap();
 }
 
 /// A release that kept the pool elsewhere, and stages of mount(2) of a process that was killed.
