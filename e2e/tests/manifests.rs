@@ -139,9 +139,9 @@ fn the_node_plugin_sees_three_directories_and_a_pool_of_its_own() {
     );
     assert_eq!(pod.matches("hostPath:").count(), 3);
     // The pool is in a volume of its own, from which nothing propagates to the node.
-    assert_eq!(values(&pod, "mountPath")[3..], ["/pool"], "no other directory but the node's");
+    assert_eq!(values(&pod, "mountPath")[3..], ["/run/berth/pool"], "no other directory but the node's");
     assert_eq!(values(&pod, "mountPropagation"), ["Bidirectional", "Bidirectional", "None"]);
-    assert!(pod.contains("- --pool-dir=/pool\n") && pod.contains("- name: pool\n          emptyDir: {}"));
+    assert!(pod.contains("- --pool-dir=/run/berth/pool\n") && pod.contains("- name: pool\n          emptyDir: {}"));
     assert_eq!(values(&pod, "hostNetwork"), ["true"], "an NFS mount lives in the network that made it");
     for forbidden in ["hostPID", "hostIPC"] {
         assert!(!pod.contains(forbidden), "{forbidden}");

@@ -25,6 +25,7 @@ pub fn check(input: &[u8]) {
         root: path(paths[0]),
         mount_point: path(paths[1]),
         attributes: MountAttributes { read_only: true, strictatime: true, ..MountAttributes::default() },
+        is_shared: number % 2 == 0,
         fs_type: "nfs4".to_owned(),
         source: String::from_utf8_lossy(paths[2]).into_owned(),
         options: SuperOptions::new(format!("rw,vers={number}")),
@@ -52,7 +53,7 @@ fn assert_written_and_read(table: &MountTable) {
 
 /// A line as `show_mountinfo` of the kernel writes it (`fs/proc_namespace.c`).
 fn line(entry: &Entry) -> Vec<u8> {
-    let Entry { id, parent, device, root, mount_point, attributes, fs_type, source, options } = entry;
+    let Entry { id, parent, device, root, mount_point, attributes, is_shared, fs_type, source, options } = entry;
     let mut line = format!("{id} {parent} {device} ").into_bytes();
     line.extend(escaped(root.as_os_str().as_bytes()));
     line.push(b' ');
@@ -68,7 +69,8 @@ fn line(entry: &Entry) -> Vec<u8> {
     ] {
         line.extend(if set { name.as_bytes() } else { &[] });
     }
-    line.extend(format!(" shared:7 master:1 - {fs_type} ").bytes());
+    line.extend(if *is_shared { b" shared:7".as_slice() } else { &[] });
+    line.extend(format!(" master:1 - {fs_type} ").bytes());
     line.extend(escaped(source.as_bytes()));
     line.push(b' ');
     line.extend(escaped(options.as_str().as_bytes()));

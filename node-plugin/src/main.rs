@@ -168,6 +168,9 @@ fn node(flags: &Flags, plugin_dir: &Path, metrics: &Metrics) -> Node<LinuxMounte
     let pool_idle = Duration::from_secs(flags.pool_idle);
     let config = Config { pool_idle, deadlines, ..Config::new(pool.clone()) };
     let node = Node::new(mounter, Network::new(), config, NodeMetrics::new(metrics));
+    if flags.pool_dir.is_some() {
+        node.check_pool();
+    }
     // Where earlier releases mounted; and stages that a process left which was killed.
     let mut left = vec![plugin_dir.join("scratch"), scratch];
     if pool != former_pool {

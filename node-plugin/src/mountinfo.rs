@@ -35,6 +35,8 @@ pub struct Entry {
     pub mount_point: PathBuf,
     /// Flags of this mount alone.
     pub attributes: MountAttributes,
+    /// Whether what is mounted upon it appears in other mount namespaces as well (`shared:` among the optional fields).
+    pub is_shared: bool,
     /// `nfs4`, `tmpfs`, …
     pub fs_type: String,
     /// What is mounted; for NFS `host:/path`, the path being that of this very mount.
@@ -153,11 +155,17 @@ fn entry(line: &[u8]) -> Option<Entry> {
     let root = path(fields.next()?);
     let mount_point = path(fields.next()?);
     let attributes = attributes(text(fields.next()?)?);
-    fields.by_ref().find(|field| *field == b"-")?;
+    let mut is_shared = false;
+    loop {
+        match fields.next()? {
+            b"-" => break,
+            optional => is_shared |= optional.starts_with(b"shared:"),
+        }
+    }
     let fs_type = text(fields.next()?)?.to_owned();
     let source = lossy(fields.next()?);
     let options = SuperOptions(lossy(fields.next()?));
-    Some(Entry { id, parent, device, root, mount_point, attributes, fs_type, source, options })
+    Some(Entry { id, parent, device, root, mount_point, attributes, is_shared, fs_type, source, options })
 }
 
 fn text(field: &[u8]) -> Option<&str> {

@@ -124,6 +124,11 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         self.inner.pool.clear(places);
     }
 
+    /// Says in the log if what is mounted in the pool is seen outside the plugin's container, or might be, and what to do about it.
+    pub fn check_pool(&self) {
+        self.inner.pool.check_place();
+    }
+
     /// Unmounts the shares that no volume has used for a while. To be called from time to time.
     pub async fn sweep(&self) -> io::Result<()> {
         self.inner.pool.sweep().await

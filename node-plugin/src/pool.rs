@@ -10,6 +10,7 @@ mod error;
 mod former;
 mod fresh;
 mod leftover;
+mod place;
 mod replace;
 mod sweep;
 mod trunking;

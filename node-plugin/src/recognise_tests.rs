@@ -29,6 +29,7 @@ fn entry(mount_point: impl Into<PathBuf>, source: &str, minor: u32) -> Entry {
         root: PathBuf::from("/"),
         mount_point: mount_point.into(),
         attributes: MountAttributes { relatime: true, ..MountAttributes::default() },
+        is_shared: false,
         fs_type: "nfs4".to_owned(),
         source: source.to_owned(),
         options: SuperOptions::new("rw,vers=4.1,sec=sys,addr=10.0.0.5"),

@@ -319,6 +319,7 @@ impl World {
             root: PathBuf::from("/"),
             mount_point: at.to_owned(),
             attributes: MountAttributes { relatime, ..tree.attributes },
+            is_shared: false,
             fs_type: "nfs4".to_owned(),
             source: tree.source,
             options: tree.options,

@@ -29,6 +29,11 @@ impl Program {
 
     /// On a node whose disk has kubelet's directory.
     pub(crate) fn start_in(dir: tempfile::TempDir, further: &[&str]) -> Self {
+        Self::start_to(Stdio::null(), dir, further)
+    }
+
+    /// The same, with its log in a file.
+    fn start_to(log: Stdio, dir: tempfile::TempDir, further: &[&str]) -> Self {
         let plugin_dir = dir.path().join("plugins/csi.example");
         fs::create_dir_all(&plugin_dir).unwrap();
         fs::create_dir_all(dir.path().join("plugins_registry")).unwrap();
@@ -37,7 +42,7 @@ impl Program {
             .arg(format!("--kubelet-dir={}", dir.path().display()))
             .args(["--node-id=node-1", "--driver-name=csi.example", "--log-level=error"])
             .args(further)
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self { child, dir }
@@ -146,6 +151,22 @@ async fn a_refusal_by_kubelet_ends_it_with_a_failure() {
     let refused = RegistrationStatus { plugin_registered: false, error: "name taken".to_owned() };
     kubelet.notify_registration_status(refused).await.unwrap();
     assert_eq!(program.end().await.code(), Some(1));
+}
+
+/// A directory of the node's disk is what is there when the volume for the pool is missing.
+#[tokio::test]
+async fn a_pool_that_is_no_mount_of_its_own_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, pool) = (dir.path().join("log"), dir.path().join("pool"));
+    let further = [format!("--pool-dir={}", pool.display())];
+    let program =
+        Program::start_to(fs::File::create(&log).unwrap().into(), dir, &further.each_ref().map(String::as_str));
+    drop(program.registered().await);
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(
+        told.contains("is not hidden from the node") && told.contains("an emptyDir without mountPropagation"),
+        "{told}"
+    );
 }
 
 #[test]
