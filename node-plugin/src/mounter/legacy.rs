@@ -57,7 +57,7 @@ impl Staged {
         let data = CString::new(data).map_err(|_| Fault::new("mount(2)", Errno::INVAL))?;
         let (stage, flags) = (Stage::new(scratch)?, flags(request.attributes));
         rustix::mount::mount(&request.source, &stage.path, filesystem.fs_type(), flags, Some(data.as_c_str()))
-            .map_err(|errno| Fault::new("mount(2)", errno))?;
+            .map_err(|errno| stage.why_not_mounted(errno))?;
         stage.make_private()?;
         Ok(Self(stage))
     }
@@ -96,6 +96,15 @@ impl Stage {
             .map_err(|errno| Fault::new("mount(2, remount)", errno))
     }
 
+    /// What a mount(2) has failed of. `EPERM` is the server's answer, unless this process may not mount at all: then no server was asked, and the
+    /// kernel says the same to anything that changes mounts.
+    fn why_not_mounted(&self, errno: Errno) -> Fault {
+        match self.make_private() {
+            Err(fault) if errno == Errno::PERM && fault.errno == Errno::PERM => fault,
+            _ => Fault::new("mount(2)", errno),
+        }
+    }
+
     fn make_private(&self) -> Result<(), Fault> {
         rustix::mount::mount_change(&self.path, MountPropagationFlags::PRIVATE)
             .map_err(|errno| Fault::new("mount(2, private)", errno))
@@ -130,7 +139,33 @@ fn flags(attributes: MountAttributes) -> MountFlags {
 
 #[cfg(test)]
 mod tests {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
     use super::*;
+    use crate::mounter::Cause;
+
+    #[test]
+    fn a_process_that_may_not_mount_is_told_from_a_server_that_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(dir.path().to_owned());
+        let request = MountRequest {
+            source: "server:/share".to_owned(),
+            address: "10.0.0.5:2049".parse().unwrap(),
+            options: Vec::new(),
+            attributes: MountAttributes::default(),
+        };
+        // A thread has capabilities of its own.
+        let unprivileged = std::thread::spawn(move || {
+            let mut own = capabilities(None).unwrap();
+            own.effective.remove(CapabilitySet::SYS_ADMIN);
+            set_capabilities(None, own).unwrap();
+            Staged::mount(Filesystem::StandIn, &request, &scratch).unwrap_err()
+        });
+        let fault = unprivileged.join().unwrap();
+        assert_eq!(fault.cause(), Cause::NotPrivileged, "{fault}");
+        let stage = Stage::new(&Scratch::new(dir.path().to_owned())).unwrap();
+        assert_eq!(stage.why_not_mounted(Errno::ACCESS).cause(), Cause::AccessDenied);
+    }
 
     /// Process 1 of a container has the number of its predecessor.
     #[test]
