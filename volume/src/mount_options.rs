@@ -186,6 +186,12 @@ impl MountOptions {
         self.superblock.values().map(option).collect::<Vec<_>>().join(",")
     }
 
+    /// Whether the server is reached by RDMA.
+    pub fn is_rdma(&self) -> bool {
+        let protocol = self.superblock.get(&Group::Protocol).and_then(|(_, value)| value.as_deref());
+        protocol.is_some_and(|protocol| protocol.starts_with("rdma"))
+    }
+
     /// Most bytes that one READ asks for.
     pub fn rsize(&self) -> u32 {
         let size = self.superblock.get(&Group::ReadSize).and_then(|(_, value)| value.as_deref()?.parse().ok());

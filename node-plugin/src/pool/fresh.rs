@@ -57,7 +57,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         let mut attempts = Attempts::default();
         let addresses = self.addresses(&share.server, &location)?;
         for &address in &addresses {
-            if let Err(fault) = self.servers.ping(address) {
+            // The question goes by TCP, and a port of RDMA takes none.
+            if !share.options.is_rdma()
+                && let Err(fault) = self.servers.ping(address)
+            {
                 attempts.push(address, Attempt::Asked(fault));
                 continue;
             }
@@ -92,7 +95,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         addresses: &[SocketAddr],
         is_distrusted: bool,
     ) -> Result<M::Tree, Fault> {
-        self.part_from_the_dead(&share.server, address, addresses);
+        self.part_from_the_dead(share, address, addresses);
         let mut options = share.options.superblock();
         if is_distrusted {
             options.push(("nosharecache".to_owned(), None));

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use volume::server::DEFAULT_PORT;
+
 use super::sweep::has_clones;
 use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, name_and_generation};
 use crate::mounter::{Cause, Mounter, Unmount};
@@ -131,15 +133,17 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         if former.is_none() && is_used {
             return None;
         }
-        addresses.iter().find(|address| self.answers(**address))?;
-        if former.is_some_and(|former| !self.answers(former)) {
+        addresses.iter().find(|address| self.answers(share, **address))?;
+        if former.is_some_and(|former| !self.answers(share, former)) {
             return Some(Reason::Moved);
         }
         (!is_used).then_some(Reason::Unused)
     }
 
-    pub(super) fn answers(&self, address: SocketAddr) -> bool {
-        self.servers.ping(address).is_ok()
+    /// Whether a server of the share's kind answers at an address. One that is reached by RDMA is asked by TCP, at the port that it has for that.
+    pub(super) fn answers(&self, share: &Share, address: SocketAddr) -> bool {
+        let port = if share.options.is_rdma() { DEFAULT_PORT } else { address.port() };
+        self.servers.ping(SocketAddr::new(address.ip(), port)).is_ok()
     }
 
     /// Where the share's mount has its server, or where it is being mounted from.
@@ -172,11 +176,12 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         let (path, Ok(table)) = (self.root.join(&lane.key), self.mounter.table()) else { return Ok(None) };
         let current = self.address(share, &path, &table);
         let as_before = addresses.iter().find(|new| current.is_none_or(|current| new.ip() == current.ip()));
-        let Some(address) = as_before.or_else(|| addresses.iter().find(|address| self.answers(**address))) else {
+        let Some(address) = as_before.or_else(|| addresses.iter().find(|address| self.answers(share, **address)))
+        else {
             return Ok(None);
         };
         // One server may have more addresses than its name tells at a time: where it answers at the old one too, the directory decides.
-        if as_before.is_none() && current.is_some_and(|current| !self.answers(current)) {
+        if as_before.is_none() && current.is_some_and(|current| !self.answers(share, current)) {
             return Ok(Some(Reason::Moved));
         }
         match self.mount_from(share, *address, addresses, true).and_then(|fresh| self.mounter.is_same(root, &fresh)) {

@@ -7,18 +7,17 @@
 
 use std::net::SocketAddr;
 
-use volume::Server;
-
 use super::Inside;
 use crate::mounter::{KernelClient, Mounter};
 use crate::server::Servers;
+use crate::share::Share;
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Sees to it that a mount from `address` asks there, and not at an address of the past. `addresses` is all that the server's name leads to.
     ///
     /// An address at which somebody answers is no past one: a server may have more of them than its name tells.
-    pub(super) fn part_from_the_dead(&self, server: &Server, address: SocketAddr, addresses: &[SocketAddr]) {
-        let location = server.to_string();
+    pub(super) fn part_from_the_dead(&self, share: &Share, address: SocketAddr, addresses: &[SocketAddr]) {
+        let location = share.server.to_string();
         let clients = match self.mounter.clients() {
             Ok(clients) => clients,
             Err(error) => {
@@ -30,8 +29,8 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             return;
         }
         let is_elsewhere = |client: &&KernelClient| !addresses.iter().any(|place| is_at(client, place));
-        let mut former = clients.iter().filter(|client| client.host == server.host()).filter(is_elsewhere);
-        let Some(dead) = former.find(|client| !self.answers(client.address)) else { return };
+        let mut former = clients.iter().filter(|client| client.host == share.server.host()).filter(is_elsewhere);
+        let Some(dead) = former.find(|client| !self.answers(share, client.address)) else { return };
         match self.mounter.renew_client() {
             Ok(()) => {
                 tracing::info!(server = location, from = %dead.address, to = %address, "the server has moved: it is a new one to the kernel");

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use csi_proto::csi::volume_capability::access_mode::Mode;
 use tonic::Code;
 
-use crate::plugin::{failure, volume};
+use crate::plugin::{capability, failure, volume};
 use crate::service::{locations, scene};
 
 #[tokio::test]
@@ -16,6 +17,21 @@ async fn the_addresses_of_a_server_are_tried_until_one_answers() {
     scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.unwrap();
     assert_eq!(scene.kernel.mounted_from(), [good], "nothing is mounted from one that does not answer");
     assert_eq!(locations(&scene, &scene.target("1")), ["server:/share/pvc-1"]);
+}
+
+/// The question goes by TCP, which is another port.
+#[tokio::test]
+async fn a_port_of_rdma_is_mounted_from_without_a_question() {
+    let mut scene = scene().await;
+    let address: SocketAddr = "10.1.0.5:20049".parse().unwrap();
+    scene.kernel.resolve("server", &[address]);
+    scene.kernel.refuse_questions(address);
+    let mut request = volume("pvc-1", &scene.target("1"));
+    request.volume_context.insert("server".to_owned(), "server:20049".to_owned());
+    assert_eq!(failure(scene.plugin.publish(request.clone()).await).0, Code::Unavailable, "by TCP it must answer");
+    request.volume_capability = Some(capability(Mode::MultiNodeMultiWriter, &["proto=rdma"]));
+    scene.plugin.publish(request).await.unwrap();
+    assert_eq!(scene.kernel.mounted_from(), [address]);
 }
 
 #[tokio::test]

@@ -62,6 +62,8 @@ struct World {
     resolved: HashMap<String, Vec<SocketAddr>>,
     /// Addresses that refuse connections.
     closed: HashSet<SocketAddr>,
+    /// Those that refuse the question alone.
+    takes_no_questions: HashSet<SocketAddr>,
     /// Those that do when a mount follows the question.
     closed_after_ping: HashSet<SocketAddr>,
     /// The mount that is refused, by its number.
@@ -185,6 +187,11 @@ impl FakeMounter {
     /// Closes the port at one address.
     pub(crate) fn close(&self, address: SocketAddr) {
         self.lock().closed.insert(address);
+    }
+
+    /// Lets an address take no questions, although it can be mounted from.
+    pub(crate) fn refuse_questions(&self, address: SocketAddr) {
+        self.lock().takes_no_questions.insert(address);
     }
 
     /// Lets one of the mounts that follow be refused: the next, where `after` is 0.

@@ -174,6 +174,7 @@ impl Servers for FakeMounter {
             std::thread::sleep(SILENCE);
             return Err(ServerFault::Silent { address });
         }
-        if is_down || world.closed.contains(&address) { Err(ServerFault::Refused { address }) } else { Ok(()) }
+        let is_closed = world.closed.contains(&address) || world.takes_no_questions.contains(&address);
+        if is_down || is_closed { Err(ServerFault::Refused { address }) } else { Ok(()) }
     }
 }
