@@ -4,6 +4,7 @@
 //! second attaches it to a directory of the node and cannot hang. Between the two a caller who has changed his mind is still in time.
 
 mod clients;
+mod cover;
 mod fault;
 mod identity;
 mod legacy;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use clients::KernelClient;
+pub use cover::SOURCE as COVER;
 pub use fault::{Cause, Fault};
 pub use identity::ClientIdentity;
 pub use linux::{Api, Filesystem, LinuxMounter};
@@ -100,6 +102,10 @@ pub trait Mounter: Clone + Send + Sync + 'static {
 
     /// Whether a fresh mount leads to the very directory that is held open. Does not ask a server.
     fn is_same(&self, root: &Self::Root, tree: &Self::Tree) -> Result<bool, Fault>;
+
+    /// The same tree with an empty directory, in which nothing can be made, mounted over the directory `name` in its root, if there is one and it may be
+    /// looked for. A symbolic link is none, and is not followed. *May hang.*
+    fn cover(&self, tree: Self::Tree, name: &str) -> Result<Self::Tree, Fault>;
 
     /// Attaches a tree to an existing directory, which must not be a symbolic link.
     fn attach(&self, tree: Self::Tree, at: &Path) -> Result<(), Fault>;

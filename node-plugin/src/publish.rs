@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use volume::names::layout;
 use volume::{AccessMode, MountOptions, VolumeContext};
 
 use crate::mounter::{Fault, Mounter};
@@ -303,6 +304,14 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
                 return Err(PublishError::InUse { volume, elsewhere });
             }
         }
+        let tree = match &wanted.below {
+            Some(_) => tree,
+            // What the driver keeps on the share is not for the pod that has all of it.
+            None => self.pool.mounter().cover(tree, layout::ROOT).map_err(|source| {
+                let location = format!("{}/{}", wanted.location().trim_end_matches('/'), layout::ROOT);
+                MountError::Directory { location, source }
+            })?,
+        };
         // What was retired in this moment is not given to a pod any more.
         let is_past = || self.pool.is_retired(lane) || self.pool.is_retired(&undone_in);
         let attach = || (!is_past()).then(|| self.pool.mounter().attach(tree, &wanted.target));

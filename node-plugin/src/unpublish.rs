@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::time::Instant;
 
-use crate::mounter::{Mounter, Unmount};
+use crate::mounter::{COVER, Mounter, Unmount};
 use crate::mountinfo::{Entry, MountTable};
 use crate::node::Node;
 use crate::recognise::lane_of;
@@ -96,6 +96,10 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     /// Unmounts, or detaches what cannot be unmounted in time.
     async fn undo(&self, entry: &Entry, table: &MountTable) -> Result<(), UnpublishError> {
         let lane = lane_of(entry, table, self.inner.pool.root());
+        // To unmount the cover first, umount(2) would walk into the volume, and may wait there for the server.
+        if is_covered(entry, table) {
+            return self.take_off(entry, &lane).await;
+        }
         let until = Instant::now() + self.inner.deadlines.busy;
         loop {
             match self.attempt(&lane, &entry.mount_point, Unmount::Plain).await {
@@ -115,6 +119,10 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     async fn detach(&self, entry: &Entry, lane: &Lane, reason: &str) -> Result<(), UnpublishError> {
         tracing::warn!(target = %entry.mount_point.display(), share = lane.label, reason, "detaching a mount");
         self.inner.metrics.detached.inc();
+        self.take_off(entry, lane).await
+    }
+
+    async fn take_off(&self, entry: &Entry, lane: &Lane) -> Result<(), UnpublishError> {
         let lane = Lane { purpose: Purpose::Detach, ..lane.clone() };
         match self.attempt(&lane, &entry.mount_point, Unmount::Detach).await {
             // The kernel takes it off the tree first and waits for the server afterwards.
@@ -142,4 +150,10 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         let table = self.inner.pool.mounter().table().map_err(UnpublishError::Table)?;
         Ok(!table.entries().iter().any(|other| other.id == entry.id && other.mount_point == entry.mount_point))
     }
+}
+
+/// Whether all that is mounted in a mount covers what the driver keeps there.
+fn is_covered(entry: &Entry, table: &MountTable) -> bool {
+    let mut within = table.entries().iter().filter(|other| other.parent == entry.id).peekable();
+    within.peek().is_some() && within.all(|other| other.source == COVER)
 }

@@ -1,6 +1,7 @@
 //! mount(2), for kernels before Linux 5.2 and 5.12 and for filters that refuse the newer calls.
 //!
-//! It is the same in effect; only what the kernel has to say about a refused option is lost.
+//! It is the same in effect; only what the kernel has to say about a refused option is lost. Its stages serve the mount API as well, where something is to be
+//! mounted in a tree before that is seen.
 
 use std::ffi::CString;
 use std::fs::DirBuilder;
@@ -9,8 +10,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, move_mount};
 use volume::mount_options::MountAttributes;
 
 use super::linux::Filesystem;
@@ -62,6 +64,15 @@ impl Staged {
         Ok(Self(stage))
     }
 
+    /// A tree that was attached nowhere.
+    pub(super) fn place(tree: &OwnedFd, scratch: &Scratch) -> Result<Self, Fault> {
+        let stage = Stage::new(scratch)?;
+        move_mount(tree, "", CWD, &stage.path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .map_err(|errno| Fault::new("move_mount", errno))?;
+        stage.make_private()?;
+        Ok(Self(stage))
+    }
+
     /// Where it is mounted for now.
     pub(super) fn path(&self) -> &Path {
         &self.0.path
@@ -69,7 +80,8 @@ impl Staged {
 
     /// `target` is the directory to attach to.
     pub(super) fn attach(self, target: &OwnedFd) -> Result<(), Fault> {
-        rustix::mount::mount_bind(&self.0.path, of_process(target)).map_err(|errno| Fault::new("mount(2, bind)", errno))
+        let attached = rustix::mount::mount_bind_recursive(&self.0.path, of_process(target));
+        attached.map_err(|errno| Fault::new("mount(2, bind)", errno))
     }
 }
 
@@ -120,7 +132,7 @@ impl Drop for Stage {
 }
 
 /// A path that leads to what a descriptor holds open, whatever has been renamed meanwhile.
-fn of_process(descriptor: &OwnedFd) -> String {
+pub(super) fn of_process(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 

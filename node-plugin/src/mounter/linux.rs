@@ -18,7 +18,7 @@ use volume::SubPath;
 use volume::mount_options::MountAttributes;
 
 use super::identity::ClientIdentity;
-use super::{Fault, KernelClient, MountRequest, Mounter, Unmount, Usage, clients, legacy};
+use super::{Fault, KernelClient, MountRequest, Mounter, Unmount, Usage, clients, cover, legacy};
 use crate::mountinfo::{Device, MountTable};
 use crate::sys;
 
@@ -327,6 +327,35 @@ impl Mounter for LinuxMounter {
         };
         let handle = |of| sys::file_handle(of).map_err(|error| Fault::of("name_to_handle_at", &error));
         Ok(handle(root.0.as_fd())? == handle(fresh)?)
+    }
+
+    fn cover(&self, tree: LinuxTree, name: &str) -> Result<LinuxTree, Fault> {
+        let found = match &tree.0 {
+            Tree::Detached(tree) => open_in(tree.as_fd(), name),
+            Tree::Staged(staged) => open_in(open_directory(staged.path())?.as_fd(), name),
+        };
+        let directory = match found {
+            Ok(directory) => directory,
+            Err(fault) if matches!(fault.errno, Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(tree),
+            // kubelet is the same user, and is not let in either.
+            Err(fault) if matches!(fault.errno, Errno::ACCESS | Errno::PERM) => {
+                tracing::debug!(name, error = %fault, "cannot look for a directory to cover");
+                return Ok(tree);
+            }
+            Err(fault) => return Err(fault),
+        };
+        match tree.0 {
+            Tree::Staged(staged) => cover::mount_legacy(&directory).map(|()| LinuxTree(Tree::Staged(staged))),
+            // The kernel mounts nothing in what is attached nowhere.
+            Tree::Detached(tree) => {
+                let staged = legacy::Staged::place(&tree, &self.scratch)?;
+                cover::mount(&directory)?;
+                let how =
+                    OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+                let both = open_tree(CWD, staged.path(), how).map_err(|errno| Fault::new("open_tree", errno))?;
+                Ok(LinuxTree(Tree::Detached(both)))
+            }
+        }
     }
 
     fn attach(&self, tree: LinuxTree, at: &Path) -> Result<(), Fault> {

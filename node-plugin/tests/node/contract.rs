@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use node_plugin::mounter::{Cause, Fault, MountRequest, Mounter, Unmount};
+use node_plugin::mounter::{COVER, Cause, Fault, MountRequest, Mounter, Unmount};
 use rustix::io::Errno;
 use volume::SubPath;
 use volume::mount_options::MountAttributes;
@@ -74,6 +74,7 @@ pub(crate) fn hold_to_contract<B: Bench>(bench: impl Fn() -> B) {
     of_a_stack_the_top_is_undone_first(&bench());
     a_mount_in_use_can_only_be_detached(&bench());
     a_mounted_file_system_tells_its_size(&bench());
+    a_covered_directory_is_attached_and_detached_with_its_mount(&bench());
 }
 
 fn a_mount_is_seen_where_it_is_attached(bench: &impl Bench) {
@@ -196,6 +197,33 @@ fn a_mounted_file_system_tells_its_size(bench: &impl Bench) {
     let usage = bench.mounter().usage(&at).unwrap();
     assert!(usage.total_bytes > 0 && usage.total_inodes >= usage.free_inodes, "{usage:?}");
     bench.mounter().unmount(&at, Unmount::Plain).unwrap();
+}
+
+fn a_covered_directory_is_attached_and_detached_with_its_mount(bench: &impl Bench) {
+    let share = mount(bench, "share");
+    let covered = || {
+        let tree = clone_of(bench, &share, None, MountAttributes::default()).unwrap();
+        bench.mounter().cover(tree, "own").unwrap()
+    };
+    let at = place(bench, "target");
+    bench.mounter().attach(covered(), &at).unwrap();
+    assert!(locations(bench, &at.join("own")).is_empty(), "there is none");
+    bench.mounter().unmount(&at, Unmount::Plain).unwrap();
+
+    bench.make_on_share(&share, "own");
+    let before = bench.mounter().table().unwrap();
+    drop(covered());
+    assert_eq!(bench.mounter().table().unwrap(), before, "a stage is left");
+    bench.mounter().attach(covered(), &at).unwrap();
+    let table = bench.mounter().table().unwrap();
+    let (volume, cover) = (table.top(&at).unwrap(), table.top(&at.join("own")).unwrap());
+    assert_eq!((cover.source.as_str(), cover.parent), (COVER, volume.id));
+    assert_eq!(volume.location(), bench.request().source);
+    let error = bench.mounter().unmount(&at, Unmount::Plain).unwrap_err();
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::BUSY));
+    bench.mounter().unmount(&at, Unmount::Detach).unwrap();
+    assert_eq!(bench.mounter().table().unwrap(), before);
+    bench.mounter().unmount(&share, Unmount::Plain).unwrap();
 }
 
 struct Scripted {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use node_plugin::mounter::KernelClient;
+use node_plugin::mounter::{COVER, KernelClient};
 use node_plugin::mountinfo::{Device, Entry, SuperOptions};
 use volume::mount_options::MountAttributes;
 
@@ -103,6 +103,8 @@ pub(crate) struct FakeTree {
     object: Object,
     attributes: MountAttributes,
     options: SuperOptions,
+    /// A directory in it over which an empty one is mounted.
+    covered: Option<String>,
 }
 
 impl FakeMounter {
@@ -302,7 +304,7 @@ impl World {
     ) -> FakeTree {
         self.ids += 1;
         let Superblock { device, options, .. } = superblock.clone();
-        FakeTree { id: self.ids, device, source, object, attributes, options }
+        FakeTree { id: self.ids, device, source, object, attributes, options, covered: None }
     }
 
     /// Where the resolver says that a server is. Unless it was told, the last octet stands for the host, so that `ping` knows whom it is asked for.
@@ -316,7 +318,16 @@ impl World {
 
     /// As Linux 6.8 and newer: the table is in the order in which mounts were made, not attached.
     fn attach(&mut self, tree: FakeTree, at: &Path) {
+        if let Some(name) = &tree.covered {
+            let superblock = self.superblock("the cover", None, SuperOptions::new("rw"));
+            let cover = self.tree(&superblock, COVER.to_owned(), 0, MountAttributes::default());
+            self.enter(cover, tree.id, &at.join(name));
+        }
         let parent = self.top(at).map_or(0, |top| self.table[top].id);
+        self.enter(tree, parent, at);
+    }
+
+    fn enter(&mut self, tree: FakeTree, parent: u64, at: &Path) {
         let relatime = !tree.attributes.noatime && !tree.attributes.strictatime;
         self.roots.insert(tree.id, tree.object);
         self.table.push(Entry {

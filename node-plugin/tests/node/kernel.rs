@@ -6,8 +6,9 @@
 mod pool;
 
 use std::any::Any;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use csi_proto::csi;
@@ -299,4 +300,41 @@ async fn a_squashing_export_mounts() {
     plugin.publish(beside(&machine, "squashed", &target)).await.unwrap();
     assert_eq!(fs::write(target.join("file"), "x").unwrap_err().kind(), ErrorKind::PermissionDenied);
     plugin.unpublish(&target).await.unwrap();
+}
+
+/// A volume that is a whole share, on which the controller keeps its records.
+#[tokio::test]
+async fn what_the_driver_keeps_on_a_share_is_covered() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin().await;
+    fs::create_dir_all(machine.inside().join(".berth/records")).unwrap();
+    let target = machine.target("1");
+    let mut whole = machine.volume("whole", &target);
+    whole.volume_context.remove("subDir");
+    plugin.publish(whole).await.unwrap();
+    fs::write(target.join("file"), "a pod's").unwrap();
+    assert_eq!(fs::read_dir(target.join(".berth")).unwrap().count(), 0);
+    plugin.unpublish(&target).await.unwrap();
+    assert!(!target.exists());
+    assert!(machine.inside().join(".berth/records").is_dir() && machine.inside().join("file").exists());
+    let metrics = plugin.metrics.encode().unwrap();
+    assert!(metrics.lines().any(|line| line == "berth_detached_mounts_total 0"), "{metrics}");
+}
+
+/// Where root is nobody and the share is another user's alone, nobody can look for what is to be covered.
+#[tokio::test]
+async fn a_whole_share_that_is_closed_to_root_is_published() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin().await;
+    let target = machine.target("1");
+    let mut whole = beside(&machine, "squashed", &target);
+    let closed = Path::new(&whole.volume_context["share"]).join(&machine.name);
+    fs::create_dir_all(closed.join(".berth")).unwrap();
+    std::os::unix::fs::chown(&closed, Some(1000), None).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    whole.volume_context.insert("share".to_owned(), closed.to_str().unwrap().to_owned());
+    plugin.publish(whole).await.unwrap();
+    assert_eq!(fs::read_dir(&target).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    plugin.unpublish(&target).await.unwrap();
+    fs::remove_dir_all(&closed).unwrap();
 }

@@ -9,6 +9,7 @@ mod consistency;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod container;
 mod contract;
+mod cover;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod disk;
 mod fake;

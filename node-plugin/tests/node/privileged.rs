@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use volume::{AccessMode, MountOptions, Server, VolumeContext};
 
 use crate::container::{Container, table_in};
 use crate::contract::{Bench, hold_to_contract};
+use crate::cover::whole;
 use crate::disk::Disk;
 use crate::plugin::{Plugin, capability, deadlines, failure, start, volume};
 use crate::program::{PATIENCE, Program};
@@ -359,4 +361,53 @@ async fn the_pool_of_an_earlier_release_is_detached_and_pods_keep_what_they_have
     assert_eq!(fs::read_to_string(pod.join("file")).unwrap(), "hello");
     rustix::mount::unmount(&pod, rustix::mount::UnmountFlags::DETACH).unwrap();
     drop(program);
+}
+
+/// What the driver keeps on a share is not seen in a volume that is all of it.
+async fn a_covered_directory_is_empty_and_stays_so(api: Api) {
+    let machine = Machine::new(api);
+    let mut plugin = machine.plugin_with_volumes().await;
+    let records = machine.share().join(".berth/records");
+    fs::create_dir_all(&records).unwrap();
+    fs::write(records.join("pvc-1"), "a record").unwrap();
+    let target = machine.target("1");
+    plugin.publish(whole(&target)).await.unwrap();
+    assert_eq!(fs::read_dir(machine.disk.root.join("scratch")).unwrap().count(), 0, "a stage is left");
+
+    let folder = target.join(".berth");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let room = fs::write(folder.join("file"), "x").unwrap_err();
+    assert_eq!(room.kind(), ErrorKind::StorageFull, "{room}");
+    // kubelet's walk for an fsGroup, which would fail the pod if it failed.
+    std::os::unix::fs::chown(&folder, None, Some(7)).unwrap();
+    assert_ne!(fs::metadata(machine.share().join(".berth")).unwrap().gid(), 7);
+    assert!(target.join("pvc-2").is_dir(), "the rest is there");
+
+    plugin.unpublish(&target).await.unwrap();
+    assert!(!target.exists());
+    assert_eq!(fs::read_to_string(records.join("pvc-1")).unwrap(), "a record");
+    let metrics = plugin.metrics.encode().unwrap();
+    assert!(metrics.lines().any(|line| line == "berth_detached_mounts_total 0"), "{metrics}");
+
+    plugin.publish(whole(&target)).await.unwrap();
+    rustix::mount::mount("others", &target, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+    plugin.unpublish(&target).await.unwrap();
+    assert!(machine.mounter.table().unwrap().top(&target).is_none() && !target.exists());
+
+    // A link of that name leads out of the share, or to what is a pod's.
+    fs::rename(machine.share().join(".berth"), machine.share().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", machine.share().join(".berth")).unwrap();
+    plugin.publish(whole(&target)).await.unwrap();
+    assert!(target.join("elsewhere/records/pvc-1").exists());
+    plugin.unpublish(&target).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_covered_directory_is_empty_and_stays_so_through_the_mount_api() {
+    a_covered_directory_is_empty_and_stays_so(Api::Newest).await;
+}
+
+#[tokio::test]
+async fn a_covered_directory_is_empty_and_stays_so_through_mount_2() {
+    a_covered_directory_is_empty_and_stays_so(Api::Legacy).await;
 }

@@ -112,6 +112,17 @@ impl Mounter for FakeMounter {
         Ok(self.lock().roots.get(root) == Some(&tree.object))
     }
 
+    fn cover(&self, tree: FakeTree, name: &str) -> Result<FakeTree, Fault> {
+        let world = self.lock();
+        let world = self.wait_for_device(world, &tree.source, tree.device);
+        let Some((location, _)) = world.directories.iter().find(|(_, object)| **object == tree.object) else {
+            return Err(Fault::new("openat2", Errno::STALE));
+        };
+        let directory = format!("{location}/{name}");
+        let is_seen = world.directories.contains_key(&directory) && !world.denied.contains(&directory);
+        Ok(FakeTree { covered: is_seen.then(|| name.to_owned()), ..tree })
+    }
+
     fn attach(&self, tree: FakeTree, at: &Path) -> Result<(), Fault> {
         let found = std::fs::symlink_metadata(at).map_err(|_| Fault::new("openat", Errno::NOENT))?;
         if !found.is_dir() {
@@ -125,10 +136,14 @@ impl Mounter for FakeMounter {
         let mut locked = self.lock();
         let world = &mut *locked;
         let top = world.top(at).ok_or(Errno::INVAL)?;
-        if how == Unmount::Plain && world.busy.contains(at) {
+        let id = world.table[top].id;
+        let has_others = world.table.iter().any(|entry| entry.parent == id);
+        if how == Unmount::Plain && (world.busy.contains(at) || has_others) {
             return Err(Errno::BUSY.into());
         }
         world.busy.remove(at);
+        world.table.retain(|entry| entry.parent != id);
+        let top = world.table.iter().position(|entry| entry.id == id).ok_or(Errno::INVAL)?;
         let gone = world.table.remove(top);
         let host = host_of(&gone.source);
         if !world.table.iter().any(|entry| host_of(&entry.source) == host) {
