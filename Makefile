@@ -44,8 +44,8 @@ demo: ## cluster up, chart installed, three replicas share one volume on two nod
 bench: ## the figures Berth promises, each beside its goal and the machine's load (needs root)
 	$(LAB) bench
 
-bench-long: ## figures that take minutes each: the trash, memory with many volumes, a thousand claims (needs root; half an hour)
-	$(LAB) bench trash known thousand
+bench-long: ## figures that take minutes each: the trash, memory with many volumes, a thousand claims, 10,000 publishes (needs root; 40 minutes)
+	$(LAB) bench trash known thousand held
 
 image: ## static release binaries and the OCI image that holds them, into target/image
 	$(LAB) image

@@ -3,7 +3,7 @@
 mod create;
 mod footprint;
 mod known;
-mod publish;
+mod node;
 mod trash;
 
 use std::thread;
@@ -27,6 +27,10 @@ pub enum Measurement {
     Create,
     /// Publishing beside mounting, in a guest.
     Publish,
+    /// Reading and writing through a pooled mount beside one of its own, in a guest.
+    Data,
+    /// Memory, threads and connections of the node plugin with 500 volumes and after 10,000 publishes, in a guest. Takes minutes.
+    Held,
     /// Memory at rest and a hundred claims, on the lab.
     Cluster,
     /// Emptying the trash beside `rm -rf`, in a guest. Takes a quarter of an hour.
@@ -40,7 +44,7 @@ pub enum Measurement {
 impl Measurement {
     /// Whether it is measured only when it is asked for.
     fn is_long(self) -> bool {
-        matches!(self, Self::Trash | Self::Known | Self::Thousand)
+        matches!(self, Self::Trash | Self::Known | Self::Thousand | Self::Held)
     }
 }
 
@@ -69,7 +73,15 @@ pub fn run(
     }
     if wanted(Measurement::Publish) {
         timeline.note("publishing volumes in a guest");
-        lines.extend(part("publish", || publish::measure(state, &parts, &binaries, &generator()?)));
+        lines.extend(part("publish", || node::publish::measure(state, &parts, &binaries, &generator()?)));
+    }
+    if wanted(Measurement::Data) {
+        timeline.note("reading and writing, in a guest");
+        lines.extend(part("data", || node::data::measure(state, &parts, &binaries, &generator()?)));
+    }
+    if wanted(Measurement::Held) {
+        timeline.note("what the node plugin holds, in a guest");
+        lines.extend(part("held", || node::held::measure(state, &parts, &binaries, &generator()?, timeline)));
     }
     if wanted(Measurement::Trash) {
         timeline.note("emptying the trash, in a guest (a quarter of an hour usually)");

@@ -2,19 +2,21 @@
 //!
 //! The benchmarks copy this program into a guest: it is linked statically and needs nothing there.
 
+mod data;
+mod node;
+
 use std::{
     collections::BTreeMap,
     ffi::CString,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
 use csi_proto::csi::{
-    CapacityRange, CreateVolumeRequest, DeleteVolumeRequest, NodeGetInfoRequest, NodePublishVolumeRequest,
-    NodeUnpublishVolumeRequest, VolumeCapability, controller_client::ControllerClient, node_client::NodeClient,
+    CapacityRange, CreateVolumeRequest, DeleteVolumeRequest, VolumeCapability, controller_client::ControllerClient,
     volume_capability,
 };
 use rustix::{
@@ -57,24 +59,8 @@ enum Work {
         #[arg(long)]
         delete: bool,
     },
-    /// Publish and unpublish one volume after the other; `{}` in ids and contexts stands for its number.
-    Publish {
-        /// Socket of the node plugin, as `unix:///path`.
-        #[arg(long)]
-        endpoint: String,
-        /// Id of a volume.
-        #[arg(long)]
-        volume: String,
-        /// An entry of a volume's context, as KEY=VALUE.
-        #[arg(long = "context", value_parser = pair)]
-        context: Vec<(String, String)>,
-        /// Where to publish.
-        #[arg(long)]
-        target: PathBuf,
-        /// How often.
-        #[arg(long)]
-        count: usize,
-    },
+    /// Publish and unpublish volumes.
+    Publish(node::Publish),
     /// Two calls that do nothing, again and again: what publish and unpublish pay for being calls.
     Calls {
         /// Socket of the node plugin, as `unix:///path`.
@@ -113,6 +99,29 @@ enum Work {
         /// How often.
         #[arg(long)]
         count: usize,
+        /// Make a directory below the target for each, and remove it.
+        #[arg(long)]
+        fresh_target: bool,
+    },
+    /// Work with one large and many small files in an empty directory.
+    Data {
+        /// The directory.
+        #[arg(long)]
+        directory: PathBuf,
+        /// Size of the large file, in MiB.
+        #[arg(long)]
+        mebibytes: usize,
+        /// How many small files.
+        #[arg(long)]
+        files: usize,
+    },
+    /// Let one writer work in each directory, all at once.
+    Race {
+        /// How long, in seconds.
+        #[arg(long)]
+        seconds: u64,
+        /// The directories.
+        directories: Vec<PathBuf>,
     },
 }
 
@@ -123,10 +132,10 @@ async fn main() -> Result<(), Failure> {
         Work::Create { endpoint, count, in_flight, prefix, parameters, delete } => {
             create(&endpoint, count, in_flight, &prefix, parameters.into_iter().collect(), delete).await?
         }
-        Work::Publish { endpoint, volume, context, target, count } => {
-            publish(&endpoint, &volume, &context, &target, count).await?
-        }
-        Work::Calls { endpoint, count } => calls(&endpoint, count).await?,
+        Work::Publish(publish) => publish.run().await?,
+        Work::Calls { endpoint, count } => node::calls(&endpoint, count).await?,
+        Work::Data { directory, mebibytes, files } => data::work(&directory, mebibytes, files)?,
+        Work::Race { seconds, directories } => data::race(&directories, Duration::from_secs(seconds))?,
         Work::Mount { source, options, target, count, programs: true } => {
             fs::create_dir_all(&target)?;
             repeat(count, |_| {
@@ -142,15 +151,23 @@ async fn main() -> Result<(), Failure> {
                 Ok(unmount(&target, UnmountFlags::empty())?)
             })?
         }
-        Work::Clone { source, target, count } => {
+        Work::Clone { source, target, count, fresh_target } => {
             fs::create_dir_all(&target)?;
+            let target = if fresh_target { target.join("fresh") } else { target };
             repeat(count, |number| {
                 let source = numbered(&source, number);
+                if fresh_target {
+                    fs::create_dir(&target)?;
+                }
                 let tree = open_tree(CWD, &source, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
                 move_mount(&tree, "", CWD, &target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
                 // An open descriptor keeps the mount busy.
                 drop(tree);
-                Ok(unmount(&target, UnmountFlags::empty())?)
+                unmount(&target, UnmountFlags::empty())?;
+                if fresh_target {
+                    fs::remove_dir(&target)?;
+                }
+                Ok(())
             })?
         }
     };
@@ -222,47 +239,6 @@ where
         results.push(done??);
     }
     Ok((begun.elapsed(), results))
-}
-
-async fn publish(
-    endpoint: &str,
-    volume: &str,
-    context: &[(String, String)],
-    target: &Path,
-    count: usize,
-) -> Result<Value, Failure> {
-    let mut client = NodeClient::new(connect(endpoint).await?);
-    let target_path = target.to_str().ok_or("the target is not UTF-8")?.to_owned();
-    let mut times = Vec::with_capacity(count);
-    for number in 0..count {
-        let volume_id = numbered(volume, number);
-        let entries = context.iter().map(|(key, value)| (key.clone(), numbered(value, number)));
-        let request = NodePublishVolumeRequest {
-            volume_id: volume_id.clone(),
-            target_path: target_path.clone(),
-            volume_capability: Some(capability()),
-            volume_context: entries.collect(),
-            ..NodePublishVolumeRequest::default()
-        };
-        let undo = NodeUnpublishVolumeRequest { volume_id, target_path: target_path.clone() };
-        let begun = Instant::now();
-        client.node_publish_volume(request).await?;
-        client.node_unpublish_volume(undo).await?;
-        times.push(begun.elapsed());
-    }
-    Ok(summary(times))
-}
-
-async fn calls(endpoint: &str, count: usize) -> Result<Value, Failure> {
-    let mut client = NodeClient::new(connect(endpoint).await?);
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        let begun = Instant::now();
-        client.node_get_info(NodeGetInfoRequest {}).await?;
-        client.node_get_info(NodeGetInfoRequest {}).await?;
-        times.push(begun.elapsed());
-    }
-    Ok(summary(times))
 }
 
 fn numbered(text: &str, number: usize) -> String {
