@@ -101,7 +101,8 @@ async fn a_volume_lives_from_create_to_delete() {
     assert_eq!(volume.capacity_bytes, 10);
     let identity = volume.volume_context.remove("shareIdentity").unwrap();
     assert!(identity.parse::<volume::ShareIdentity>().is_ok(), "{identity}");
-    assert_eq!(volume.volume_context, map(&[("server", "fake"), ("share", "/export"), ("subDir", "pvc-1")]));
+    let expected = [("server", "fake"), ("share", "/export"), ("subDir", "pvc-1"), ("accessModes", "ReadWriteMany")];
+    assert_eq!(volume.volume_context, map(&expected));
     assert_eq!(process.server.mode("/export/pvc-1"), Some(0o750));
     process.delete(&volume.volume_id).await.unwrap();
     process.delete(&volume.volume_id).await.unwrap();
@@ -228,6 +229,19 @@ async fn the_same_name_with_another_size_exists_already() {
     assert_eq!(process.create(larger).await.unwrap_err().code(), Code::AlreadyExists);
 }
 
+/// kubelet tells a node the first mode of the list and no other.
+#[tokio::test]
+async fn a_volume_carries_every_mode_that_it_was_made_for() {
+    let mut process = start().await;
+    let mut asked = request("pvc-1", &[]);
+    asked.volume_capabilities =
+        [Mode::MultiNodeReaderOnly, Mode::SingleNodeMultiWriter, Mode::MultiNodeReaderOnly].map(capability).to_vec();
+    for _ in 0..2 {
+        let volume = process.create(asked.clone()).await.unwrap();
+        assert_eq!(volume.volume_context["accessModes"], "ReadOnlyMany,ReadWriteOnce");
+    }
+}
+
 #[tokio::test]
 async fn capabilities_are_validated_against_the_volume() {
     let mut process = start().await;
@@ -252,6 +266,12 @@ async fn capabilities_are_validated_against_the_volume() {
     other.volume_context.insert("subDir".to_owned(), "elsewhere".to_owned());
     let answer = process.validate(other).await.unwrap();
     assert!(answer.confirmed.is_none() && answer.message.contains("attributes"), "{answer:?}");
+    let mut narrowed = question(wanted.clone());
+    narrowed.volume_context.insert("readOnly".to_owned(), "true".to_owned());
+    assert!(process.validate(narrowed.clone()).await.unwrap().confirmed.is_some(), "how it is used is no other volume");
+    narrowed.volume_context.insert("mountOptions".to_owned(), "rw".to_owned());
+    let answer = process.validate(narrowed).await.unwrap();
+    assert!(answer.confirmed.is_none() && answer.message.contains("contradicts"), "{answer:?}");
 
     let code = |answer: Result<_, Status>| answer.map(drop).unwrap_err().code();
     assert_eq!(code(process.validate(question(Vec::new())).await), Code::InvalidArgument);

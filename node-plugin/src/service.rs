@@ -10,7 +10,7 @@ use csi_proto::csi::volume_usage::Unit;
 use csi_runtime::decode::{capability, required};
 use csi_runtime::status::to_status;
 use tonic::{Request, Response, Status};
-use volume::{MountOptions, VolumeContext};
+use volume::VolumeContext;
 
 use crate::error::RequestError;
 use crate::mounter::{Mounter, Usage};
@@ -52,10 +52,11 @@ fn decode_publish(request: csi::NodePublishVolumeRequest) -> Result<Publish, Req
             "volume attributes without a meaning here"
         );
     }
+    let terms = &context.terms;
     Ok(Publish {
-        options: MountOptions::parse(capability.mount_flags(), context.server.port())?,
-        mode: capability.mode(),
-        read_only: request.readonly,
+        options: terms.options(capability.mount_flags(), context.server.port())?,
+        mode: terms.mode(capability.mode()),
+        read_only: request.readonly || terms.read_only == Some(true),
         target: request.target_path.into(),
         volume: request.volume_id,
         context,

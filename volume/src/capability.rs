@@ -35,6 +35,24 @@ impl AccessMode {
         Self::SingleNodeMultiWriter,
     ];
 
+    /// The mode as Kubernetes spells it; as CSI does, where Kubernetes has no such mode or means one of two.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SingleNodeWriter => "SINGLE_NODE_WRITER",
+            Self::SingleNodeReaderOnly => "SINGLE_NODE_READER_ONLY",
+            Self::MultiNodeReaderOnly => "ReadOnlyMany",
+            Self::MultiNodeSingleWriter => "MULTI_NODE_SINGLE_WRITER",
+            Self::MultiNodeMultiWriter => "ReadWriteMany",
+            Self::SingleNodeSingleWriter => "ReadWriteOncePod",
+            Self::SingleNodeMultiWriter => "ReadWriteOnce",
+        }
+    }
+
+    /// The mode that is spelled so, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// Whether nobody may write.
     pub fn is_read_only(self) -> bool {
         matches!(self, Self::SingleNodeReaderOnly | Self::MultiNodeReaderOnly)
@@ -108,6 +126,14 @@ mod tests {
             error.to_string(),
             "file system type \"ext4\" is not offered; leave it empty or write \"nfs\" or \"nfs4\""
         );
+    }
+
+    #[test]
+    fn a_mode_has_one_name() {
+        for mode in AccessMode::ALL {
+            assert_eq!(AccessMode::named(&mode.as_str().to_lowercase()), Some(mode));
+        }
+        assert_eq!(AccessMode::named("ReadWriteTwice"), None);
     }
 
     #[test]

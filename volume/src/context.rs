@@ -10,6 +10,7 @@ use crate::{
     path::{PathError, SharePath, SubPath},
     quote::Quoted,
     server::{Server, ServerError},
+    terms::Terms,
 };
 
 /// Why volume attributes name no volume.
@@ -38,6 +39,15 @@ pub enum ContextError {
     /// `subDir` is no path below a share.
     #[error("volume attribute \"subDir\" is not valid")]
     SubDir(#[source] PathError),
+    /// `accessModes` lists something that is no mode.
+    #[error(
+        "volume attribute \"accessModes\" is {}; write modes as Kubernetes spells them, separated by commas, such as \"ReadOnlyMany,ReadWriteMany\"",
+        Quoted(.0)
+    )]
+    AccessModes(String),
+    /// `readOnly` is neither.
+    #[error("volume attribute \"readOnly\" is {}; write \"true\" or \"false\"", Quoted(.0))]
+    ReadOnly(String),
 }
 
 /// Where the node plugin finds a volume. It is written into the PersistentVolume once and never changes.
@@ -52,6 +62,8 @@ pub struct VolumeContext {
     pub sub_dir: Option<SubPath>,
     /// Which share that is, if the controller said. Nothing is mounted or refused by it, so a text that is none counts as none.
     pub identity: Option<ShareIdentity>,
+    /// How it may be used.
+    pub terms: Terms,
 }
 
 impl VolumeContext {
@@ -67,6 +79,7 @@ impl VolumeContext {
         if let Some(identity) = &self.identity {
             map.insert(context::SHARE_IDENTITY.to_owned(), identity.to_string());
         }
+        self.terms.write(&mut map);
         map
     }
 
@@ -111,6 +124,7 @@ impl VolumeContext {
                 .transpose()
                 .map_err(ContextError::SubDir)?,
             identity: single.get(context::SHARE_IDENTITY).and_then(|text| text.parse().ok()),
+            terms: Terms::read(|key| single.get(key).map_or("", String::as_str))?,
         };
         Ok((volume, unknown))
     }
@@ -119,6 +133,7 @@ impl VolumeContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AccessMode;
 
     fn read(entries: &[(&str, &str)]) -> Result<(VolumeContext, Vec<String>), ContextError> {
         VolumeContext::from_map(entries.iter().copied())
@@ -126,14 +141,19 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for (sub_dir, identity) in
-            [(None, None), (Some("pvc-1"), Some(ShareIdentity::new(7))), (Some("team/app"), None)]
-        {
+        let terms =
+            Terms { modes: vec![AccessMode::MultiNodeReaderOnly], read_only: Some(true), mount_options: "ro".into() };
+        for (sub_dir, identity, terms) in [
+            (None, None, Terms::default()),
+            (Some("pvc-1"), Some(ShareIdentity::new(7)), terms),
+            (Some("team/app"), None, Terms::default()),
+        ] {
             let context = VolumeContext {
                 server: "nfs:20049".parse().expect("legal"),
                 share: "/exports".parse().expect("legal"),
                 sub_dir: sub_dir.map(|path| path.parse().expect("legal")),
                 identity,
+                terms,
             };
             assert_eq!(VolumeContext::from_map(&context.to_map()), Ok((context, Vec::new())));
         }
@@ -145,6 +165,9 @@ mod tests {
             ("Server", "nfs"),
             ("SHARE", "/"),
             ("subdir", "a"),
+            ("READONLY", "true"),
+            ("mountoptions", "nfsvers=4.1,ro"),
+            ("AccessModes", "ReadOnlyMany"),
             ("mountPermissions", "0"),
             ("archive", "x"),
             ("storage.kubernetes.io/csiProvisionerIdentity", "1-2-csi"),
@@ -152,6 +175,12 @@ mod tests {
         ])
         .expect("complete");
         assert_eq!(context.sub_dir.expect("given").as_str(), "a");
+        let terms = Terms {
+            modes: vec![AccessMode::MultiNodeReaderOnly],
+            read_only: Some(true),
+            mount_options: "nfsvers=4.1,ro".into(),
+        };
+        assert_eq!(context.terms, terms);
         assert_eq!(unknown, ["archive", "mountPermissions"]);
     }
 
@@ -192,5 +221,11 @@ mod tests {
         assert!(matches!(read(&[("server", "a"), ("share", "b")]), Err(ContextError::Share(_))));
         let escape = read(&[("server", "a"), ("share", "/"), ("subDir", "../x")]);
         assert!(matches!(escape, Err(ContextError::SubDir(PathError::Dots { .. }))));
+        for (key, value) in
+            [("accessModes", "ReadOnlyMany;ReadWriteMany"), ("accessModes", "ReadOnly"), ("readOnly", "yes")]
+        {
+            let error = read(&[("server", "a"), ("share", "/"), (key, value)]).expect_err(value).to_string();
+            assert!(error.contains(key) && error.contains(value), "{error}");
+        }
     }
 }

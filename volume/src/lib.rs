@@ -15,7 +15,7 @@
 //! | [`id`], [`key`] | the volume id, and the names on a share that follow from it |
 //! | [`handle`] | what a volume handle names, also one of another driver that is served under its name |
 //! | [`parameters`], [`template`] | what a StorageClass may say |
-//! | [`context`], [`capability`], [`mount_options`] | what the node plugin is told |
+//! | [`context`], [`terms`], [`capability`], [`mount_options`] | what the node plugin is told |
 //! | [`record`], [`sealed`] | what a volume leaves on its share, and how a file holds such a text |
 //! | [`capacity`] | the size of a volume |
 
@@ -34,6 +34,7 @@ pub mod record;
 pub mod sealed;
 pub mod server;
 pub mod template;
+pub mod terms;
 
 mod fold;
 mod nearest;
@@ -51,3 +52,4 @@ pub use path::{SharePath, SubPath};
 pub use record::{ClaimRef, Record};
 pub use server::Server;
 pub use template::{Metadata, Template};
+pub use terms::Terms;

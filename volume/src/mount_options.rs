@@ -7,6 +7,7 @@
 //! An option belongs either to the superblock, which all volumes of a share with equal options have in common, or to the
 //! one mount of a volume on its target.
 
+mod both;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::{nearest::nearest, quote::Quoted};
+pub use both::Contradiction;
+use both::Said;
 use table::{Change, Group, Spelling};
 
 /// Flags of the mount that one pod sees (`mount_setattr(2)`). They differ freely between volumes of one superblock.
@@ -84,6 +87,9 @@ pub enum MountOptionError {
         /// The server's port.
         port: u16,
     },
+    /// Two places that say different things.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
 }
 
 /// Mount options, checked and in canonical order.
@@ -112,6 +118,11 @@ impl MountOptions {
     /// Reads options. An item may hold several, separated by commas; of two that contradict each other the later one
     /// counts, as with mount(8). `port` is the server's: an option of that name may only say the same.
     pub fn parse<S: AsRef<str>>(items: &[S], port: u16) -> Result<Self, MountOptionError> {
+        Self::read(items, port, &mut Said::default())
+    }
+
+    /// The same, with a note of what each option has said.
+    fn read<S: AsRef<str>>(items: &[S], port: u16, said: &mut Said) -> Result<Self, MountOptionError> {
         let mut options = Self::default();
         let mut minor_version = None;
         for option in items.iter().flat_map(|item| item.as_ref().split(',')).map(str::trim) {
@@ -124,22 +135,33 @@ impl MountOptions {
                 ("port", Some(value)) => check_port(option, value, port)?,
                 ("minorversion", Some(value)) => minor_version = Some((option, value)),
                 ("vers" | "nfsvers", Some(value)) => {
-                    options.set(Group::Version, "vers", Some(version(option, value)?.to_owned()));
+                    let version = version(option, value)?;
+                    said.of_superblock(Group::Version, "vers", Some(version));
+                    options.set(Group::Version, "vers", Some(version.to_owned()));
                 }
                 // TCP is what the client takes by itself, for either family of addresses; naming it binds it to IPv4.
                 ("tcp", None) | ("proto", Some("tcp")) => {
+                    said.of_superblock(Group::Protocol, "proto", Some("tcp"));
                     options.superblock.remove(&Group::Protocol);
                 }
-                _ => options.apply(option, name, value)?,
+                _ => options.apply(option, name, value, said)?,
             }
         }
         if let Some((option, minor)) = minor_version {
-            options.set(Group::Version, "vers", Some(version(option, &format!("4.{minor}"))?.to_owned()));
+            let version = version(option, &format!("4.{minor}"))?;
+            said.of_superblock(Group::Version, "vers", Some(version));
+            options.set(Group::Version, "vers", Some(version.to_owned()));
         }
         Ok(options)
     }
 
-    fn apply(&mut self, option: &str, name: &str, value: Option<&str>) -> Result<(), MountOptionError> {
+    fn apply(
+        &mut self,
+        option: &str,
+        name: &str,
+        value: Option<&str>,
+        said: &mut Said,
+    ) -> Result<(), MountOptionError> {
         if let Some(&(option, reason)) = table::NOT_OFFERED.iter().find(|(refused, _)| *refused == name) {
             return Err(MountOptionError::NotOffered { option, reason });
         }
@@ -152,11 +174,18 @@ impl MountOptions {
             allowed: format!("{} {allowed}", known.name),
         })?;
         match known.change {
-            Change::Superblock(group) => self.set(group, known.name, value),
+            Change::Superblock(group) => {
+                said.of_superblock(group, known.name, value.as_deref());
+                self.set(group, known.name, value);
+            }
             Change::Unset(group) => {
+                said.of_superblock(group, known.name, None);
                 self.superblock.remove(&group);
             }
-            Change::Attribute(change) => change(&mut self.attributes),
+            Change::Attribute(change) => {
+                said.of_mount(known.name);
+                change(&mut self.attributes);
+            }
             Change::Nothing => {}
         }
         Ok(())

@@ -85,9 +85,15 @@ pub mod context {
     pub const SUB_DIR: &str = "subDir";
     /// Which share it was made on, see [`crate::ShareIdentity`]: for the controller, which notices another disk by it.
     pub const SHARE_IDENTITY: &str = "shareIdentity";
+    /// In which modes it may be used, all of them: kubelet tells a node the first one only.
+    pub const ACCESS_MODES: &str = "accessModes";
+    /// Whether writing is forbidden, whatever the mode.
+    pub const READ_ONLY: &str = "readOnly";
+    /// Mount options beside those of the PersistentVolume, in one text; csi-driver-nfs has the same.
+    pub const MOUNT_OPTIONS: &str = "mountOptions";
 
     /// All of the above, in the order in which messages list them.
-    pub const ALL: [&str; 4] = [SERVER, SHARE, SUB_DIR, SHARE_IDENTITY];
+    pub const ALL: [&str; 7] = [SERVER, SHARE, SUB_DIR, SHARE_IDENTITY, ACCESS_MODES, READ_ONLY, MOUNT_OPTIONS];
 
     /// Prefixes of keys that Kubernetes and provisioners add (`storage.kubernetes.io/csiProvisionerIdentity`,
     /// `csi.storage.k8s.io/pod.name`): never meant for the driver, so ignored without a warning.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use proptest::prelude::*;
 use volume::{
-    MountOptions, OnDelete, Parameters, Record, RecordKey, Server, SharePath, SubPath, Template, VolumeContext,
+    MountOptions, OnDelete, Parameters, Record, RecordKey, Server, SharePath, SubPath, Template, Terms, VolumeContext,
     VolumeId, capacity, id::LONGEST_ID, record::ClaimRef, template::Metadata,
 };
 
@@ -114,7 +114,7 @@ proptest! {
         prop_assert_eq!(server.to_string().parse::<Server>(), Ok(server.clone()));
         prop_assert_eq!(share.as_str().parse::<SharePath>(), Ok(share.clone()));
         prop_assert_eq!(path.as_str().parse::<SubPath>(), Ok(path.clone()));
-        let context = VolumeContext { server, share, sub_dir: Some(path), identity: None };
+        let context = VolumeContext { server, share, sub_dir: Some(path), identity: None, terms: Terms::default() };
         prop_assert_eq!(VolumeContext::from_map(&context.to_map()), Ok((context, Vec::new())));
     }
 

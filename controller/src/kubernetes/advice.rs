@@ -1,7 +1,8 @@
 //! Tells people about volume objects that will not do what they seem to say.
 //!
 //! kubelet tells a node the first of a volume's access modes and no other. So a volume that lists `ReadOnlyMany` before a mode
-//! for writing is bound to claims that want to write, and its pods find it read-only.
+//! for writing is bound to claims that want to write, and its pods find it read-only, unless its attributes carry all modes: those of volumes that the
+//! controller has made do.
 //!
 //! # Guarantees
 //! - Each object is told of once while this process leads, and once more when it was in order meanwhile.
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::api::objects::Volume;
+use super::api::objects::{CsiSource, Volume};
 use super::api::watch::{Change, Kind};
 use super::context::Context;
 use super::events::Reason;
@@ -41,8 +42,11 @@ pub(crate) struct Misleading {
 impl Misleading {
     fn of(volume: &Volume, driver: &str) -> Option<Self> {
         let modes = &volume.spec.access_modes;
-        let is_ours = volume.spec.csi.as_ref().is_some_and(|csi| csi.driver == driver);
-        if !is_ours || modes.first()? != READ_ONLY || volume.metadata.deletion_timestamp.is_some() {
+        let is_concerned = |csi: &CsiSource| csi.driver == driver && !csi.tells_of_writing();
+        if !volume.spec.csi.as_ref().is_some_and(is_concerned)
+            || modes.first()? != READ_ONLY
+            || volume.metadata.deletion_timestamp.is_some()
+        {
             return None;
         }
         let writing = modes.iter().find(|mode| *mode != READ_ONLY)?.as_str().into();
@@ -83,8 +87,9 @@ impl<V: Volumes> Controller<Context<V>> for Advice {
     async fn act(context: Arc<Context<V>>, volume: Misleading) -> Box<str> {
         let text = format!(
             "pods get this volume read-only: spec.accessModes lists {READ_ONLY} first, and kubelet tells a node only the first \
-             mode; put {} first, or make a PersistentVolume of its own for those who only read",
-            volume.writing
+             mode; put {writing} first, write {READ_ONLY},{writing} into the volume attribute accessModes, or make a PersistentVolume of its \
+             own for those who only read",
+            writing = volume.writing
         );
         context.recorder.volume_named(&volume.name, &volume.uid, Reason::MountedReadOnly, text);
         volume.uid
@@ -168,5 +173,13 @@ mod tests {
         let mut foreign = volume("u", &json!(["ReadOnlyMany", "ReadWriteMany"]));
         foreign.spec.csi.as_mut().unwrap().driver = "another".to_owned();
         assert_eq!(shown(&mut advice, foreign), None);
+        for (attribute, told) in
+            [("ReadOnlyMany,ReadWriteMany", false), ("readwritemany", false), ("ReadOnlyMany", true)]
+        {
+            let csi = json!({"driver": DRIVER, "volumeHandle": "h", "volumeAttributes": {"accessModes": attribute}});
+            let spec = json!({"accessModes": ["ReadOnlyMany", "ReadWriteMany"], "csi": csi});
+            let volume = serde_json::from_value(json!({"metadata": {"name": "pv", "uid": attribute}, "spec": spec}));
+            assert_eq!(shown(&mut advice, volume.unwrap()).is_some(), told, "{attribute}");
+        }
     }
 }

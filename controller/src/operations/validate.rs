@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use csi_runtime::status::message;
-use volume::mount_options::MountOptions;
-use volume::{Capability, Parameters, VolumeContext, VolumeHandle};
+use volume::{Capability, Parameters, Terms, VolumeContext, VolumeHandle};
 
 use super::counts::Operation;
 use super::jobs::Operations;
@@ -53,14 +52,11 @@ impl Operations {
 
 /// Why the volume cannot be used as asked.
 fn refusal(request: &Validate, truth: &VolumeContext) -> Option<String> {
-    for capability in &request.capabilities {
-        if let Err(error) = MountOptions::parse(capability.mount_flags(), truth.server.port()) {
-            return Some(message(&error));
-        }
-    }
+    let mut terms = Terms::default();
     if !request.context.is_empty() {
         match VolumeContext::from_map(&request.context) {
             Ok((mut context, _)) => {
+                terms = std::mem::take(&mut context.terms);
                 // Volumes of earlier releases do not say on which share they were made.
                 context.identity = context.identity.or(truth.identity);
                 if context != *truth {
@@ -68,6 +64,11 @@ fn refusal(request: &Validate, truth: &VolumeContext) -> Option<String> {
                 }
             }
             Err(error) => return Some(message(&error)),
+        }
+    }
+    for capability in &request.capabilities {
+        if let Err(error) = terms.options(capability.mount_flags(), truth.server.port()) {
+            return Some(message(&error));
         }
     }
     if !request.parameters.is_empty()

@@ -26,3 +26,4 @@ mod registration;
 mod replaced;
 mod republish;
 mod service;
+mod terms;

@@ -19,7 +19,7 @@ mod store;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
-use volume::{OnDelete, Server, ShareIdentity, SharePath, VolumeContext, VolumeId};
+use volume::{OnDelete, Server, ShareIdentity, SharePath, Terms, VolumeContext, VolumeId};
 
 pub(crate) use self::make::Plan;
 use self::make::{Doubt, Doubts, Made};
@@ -126,6 +126,8 @@ impl Directory {
                 share: id.share().clone(),
                 sub_dir: Some(located.record.path),
                 identity: located.identity,
+                // Nothing on the share tells how a volume is used.
+                terms: Terms::default(),
             },
         }))
     }

@@ -11,7 +11,7 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use serde::{Deserialize, Deserializer};
-use volume::ShareIdentity;
+use volume::{AccessMode, ShareIdentity};
 
 use super::names;
 
@@ -117,12 +117,19 @@ pub(crate) struct CsiSource {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct VolumeAttributes {
     share_identity: Option<String>,
+    access_modes: Option<String>,
 }
 
 impl CsiSource {
     /// The share on which the volume was made, where that was written down.
     pub(crate) fn made_on(&self) -> Option<ShareIdentity> {
         self.volume_attributes.share_identity.as_deref().and_then(|text| text.parse().ok())
+    }
+
+    /// Whether nodes learn from the attributes that the volume may be written.
+    pub(crate) fn tells_of_writing(&self) -> bool {
+        let listed = self.volume_attributes.access_modes.as_deref().unwrap_or_default();
+        listed.split(',').filter_map(|name| AccessMode::named(name.trim())).any(|mode| !mode.is_read_only())
     }
 }
 

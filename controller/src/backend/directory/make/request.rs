@@ -1,7 +1,7 @@
 //! Reading a request for a directory.
 
 use volume::mount_options::MountOptions;
-use volume::{ClaimRef, Parameters, Record, VolumeContext, VolumeId};
+use volume::{Capability, ClaimRef, Parameters, Record, Terms, VolumeContext, VolumeId};
 
 use super::wanted::Wanted;
 use crate::backend::Request;
@@ -42,7 +42,14 @@ impl Plan {
         let text = record.to_text().map_err(OperationError::Unrecordable)?;
         let (mode, uid, gid) = (parameters.mode(), parameters.uid, parameters.gid);
         let (server, share) = (parameters.server, parameters.share);
-        let context = VolumeContext { server, share, sub_dir: Some(path), identity: None };
+        // kubelet tells a node the first mode only, so the volume carries all of them.
+        let mut terms = Terms::default();
+        for mode in request.capabilities.iter().map(Capability::mode) {
+            if !terms.modes.contains(&mode) {
+                terms.modes.push(mode);
+            }
+        }
+        let context = VolumeContext { server, share, sub_dir: Some(path), identity: None, terms };
         Ok(Self { wanted: Wanted { id, record, text, range: request.range, mode, uid, gid }, context })
     }
 
