@@ -151,11 +151,16 @@ fn the_node_plugin_sees_three_directories_and_a_pool_of_its_own() {
 #[test]
 fn the_driver_object_says_what_the_plugin_does() {
     let driver = object("manifests/install.yaml", "CSIDriver", names::DRIVER_NAME);
-    for wanted in
-        ["attachRequired: false", "podInfoOnMount: false", "fsGroupPolicy: File", "volumeLifecycleModes: [Persistent]"]
-    {
+    // Without information about the pod the plugin could not tell which volumes pods define by themselves, and both cannot be told apart later.
+    for wanted in [
+        "attachRequired: false",
+        "podInfoOnMount: true",
+        "fsGroupPolicy: File",
+        "volumeLifecycleModes: [\"Persistent\",\"Ephemeral\"]",
+    ] {
         assert!(driver.contains(wanted), "{wanted}");
     }
+    assert!(!daemon_set().contains("--inline-volumes"), "and it admits none");
 }
 
 #[test]

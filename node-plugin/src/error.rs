@@ -12,6 +12,7 @@ use tonic::Code;
 use volume::context::ContextError;
 use volume::mount_options::MountOptionError;
 
+use crate::inline::Refusal;
 use crate::mounter::Cause;
 use crate::pool::MountError;
 use crate::publish::PublishError;
@@ -33,12 +34,20 @@ pub enum RequestError {
     /// The volume's mount options.
     #[error(transparent)]
     Options(#[from] MountOptionError),
+    /// A volume that a pod defines by itself.
+    #[error(transparent)]
+    Inline(#[from] Refusal),
 }
 
 impl Coded for RequestError {
     fn code(&self) -> Code {
         match self {
-            Self::Decode(_) | Self::Context(_) | Self::Options(_) => Code::InvalidArgument,
+            Self::Decode(_) | Self::Context(_) | Self::Options(_) | Self::Inline(Refusal::Path { .. }) => {
+                Code::InvalidArgument
+            }
+            Self::Inline(Refusal::NotListed(_) | Refusal::Option { .. } | Refusal::Reserved(_)) => {
+                Code::PermissionDenied
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use onc_rpc::AuthStatus;
 use rustix::io::Errno;
+use volume::path::PathError;
 
 use super::*;
 use crate::mounter::Fault;
@@ -114,10 +115,15 @@ fn check(errors: Vec<(impl Coded, Code)>) {
 fn requests() {
     let context = volume::VolumeContext::from_map([("share", "/")]).unwrap_err();
     let options = volume::MountOptions::parse(&["nfsvers=3"], 2049).unwrap_err();
+    let location = || "nfs:/export".to_owned();
     check(vec![
         (RequestError::Decode(DecodeError::Missing("volume_id")), Code::InvalidArgument),
         (RequestError::Context(context), Code::InvalidArgument),
         (RequestError::Options(options), Code::InvalidArgument),
+        (RequestError::Inline(Refusal::NotListed(location())), Code::PermissionDenied),
+        (RequestError::Inline(Refusal::Option { location: location(), option: "soft".into() }), Code::PermissionDenied),
+        (RequestError::Inline(Refusal::Reserved(location())), Code::PermissionDenied),
+        (RequestError::Inline(Refusal::Path { location: location(), source: PathError::Empty }), Code::InvalidArgument),
     ]);
 }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`service`], [`error`] | the CSI Node service and its codes |
 //! | [`publish`], [`unpublish`], [`stats`] | the operations |
+//! | [`inline`] | what pods may mount by themselves |
 //! | [`pool`], [`share`] | one superblock per share |
 //! | [`recognise`] | what a mount of the table shows |
 //! | [`server`] | names, addresses, and whether an NFS server answers |
@@ -16,6 +17,7 @@
 
 pub mod error;
 pub mod identity;
+pub mod inline;
 pub mod metrics;
 pub mod mounter;
 pub mod mountinfo;

@@ -11,6 +11,7 @@ use csi_runtime::metrics::{Metrics, RpcMetrics};
 use csi_runtime::panics::{self, vital};
 use csi_runtime::{Endpoint, Identity, http, logging, serve, shutdown, status};
 use node_plugin::identity;
+use node_plugin::inline::InlineVolumes;
 use node_plugin::metrics::NodeMetrics;
 use node_plugin::mounter::{Api, ClientIdentity, Filesystem, LinuxMounter};
 use node_plugin::registration::{self, Registrar};
@@ -64,6 +65,9 @@ struct Flags {
     /// Seconds after which a share that no volume uses is unmounted.
     #[arg(long, default_value_t = 600)]
     pool_idle: u64,
+    /// What pods may mount by themselves, as a JSON list of server, share and mountOptions; see docs/node-plugin.md.
+    #[arg(long, default_value = "[]", hide_default_value = true)]
+    inline_volumes: InlineVolumes,
     /// Shape of log lines: json or text.
     #[arg(long, default_value_t = logging::Format::Json)]
     log_format: logging::Format,
@@ -134,8 +138,8 @@ async fn run(flags: Flags) -> Result<(), Failure> {
         vec![Capability::ControllerService],
         || Readiness::Ready,
     );
-    let routes = Routes::new(identity.into_service())
-        .add_service(NodeService::new(node.clone(), flags.node_id.clone()).into_service());
+    let service = NodeService::new(node.clone(), flags.node_id.clone()).admitting(flags.inline_volumes.clone());
+    let routes = Routes::new(identity.into_service()).add_service(service.into_service());
     let served = serve(flags.endpoint.bind()?, routes, rpc.clone(), shutdown.clone());
     let csi = tokio::spawn(vital("the CSI server", served));
     tracing::info!(endpoint = %flags.endpoint, driver = flags.driver_name, node = flags.node_id, "serving CSI");

@@ -153,6 +153,13 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         Err(PublishError::Mount(MountError::Restless { location: wanted.location() }))
     }
 
+    /// Whether the target shows the volume already, as it is asked for. Only the mount table is asked.
+    pub(crate) fn is_published(&self, request: &Publish) -> bool {
+        let Ok(Some(target)) = target::resolve(&request.target) else { return false };
+        let Ok(table) = self.inner.pool.mounter().table() else { return false };
+        matches!(wanted(request, target).judge(&table, self.inner.pool.root()), Verdict::Published { .. })
+    }
+
     /// Takes the target for this publish. One that an earlier publish has is taken from it where that waits for a server that is somewhere else by now.
     async fn take_place(&self, wanted: &Wanted) -> Result<Place, PublishError> {
         let busy = || PublishError::Busy(wanted.target.clone());

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use volume::VolumeContext;
 
 use crate::error::RequestError;
+use crate::inline::{self, InlineVolumes};
 use crate::mounter::{Mounter, Usage};
 use crate::node::Node;
 use crate::publish::Publish;
@@ -26,17 +27,33 @@ const CAPABILITIES: [RpcType; 2] = [RpcType::GetVolumeStats, RpcType::SingleNode
 pub struct NodeService<M: Mounter, S> {
     node: Node<M, S>,
     id: String,
+    inline: InlineVolumes,
 }
 
 impl<M: Mounter, S: Servers> NodeService<M, S> {
     /// A service for the node that Kubernetes calls `id`.
     pub fn new(node: Node<M, S>, id: String) -> Self {
-        Self { node, id }
+        Self { node, id, inline: InlineVolumes::default() }
+    }
+
+    /// Lets pods mount these by themselves.
+    #[must_use]
+    pub fn admitting(self, inline: InlineVolumes) -> Self {
+        Self { inline, ..self }
     }
 
     /// The gRPC service, ready for [`tonic::service::Routes`].
     pub fn into_service(self) -> NodeServer<Self> {
         NodeServer::new(self)
+    }
+
+    /// What a pod defines by itself, if that is admitted; or was when the pod started.
+    fn admit(&self, publish: Publish) -> Result<Publish, RequestError> {
+        match self.inline.admit(publish.context.clone()) {
+            Ok(context) => Ok(Publish { context, ..publish }),
+            Err(_) if self.node.is_published(&publish) => Ok(publish),
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 }
 
@@ -90,7 +107,11 @@ impl<M: Mounter, S: Servers> csi::node_server::Node for NodeService<M, S> {
         &self,
         request: Request<csi::NodePublishVolumeRequest>,
     ) -> Result<Response<csi::NodePublishVolumeResponse>, Status> {
-        let publish = decode_publish(request.into_inner()).map_err(|error| to_status(&error))?;
+        let request = request.into_inner();
+        let is_inline = inline::is_inline(&request.volume_id, &request.volume_context);
+        let decoded = decode_publish(request);
+        let admitted = decoded.and_then(|publish| if is_inline { self.admit(publish) } else { Ok(publish) });
+        let publish = admitted.map_err(|error| to_status(&error))?;
         self.node.publish(publish).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(csi::NodePublishVolumeResponse {}))
     }

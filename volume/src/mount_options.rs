@@ -195,6 +195,12 @@ impl MountOptions {
         self.superblock.insert(group, (name.to_owned(), value));
     }
 
+    /// Whether there is an option of this name, whatever values it takes.
+    pub fn is_known(name: &str) -> bool {
+        ["vers", "nfsvers", "minorversion", "port", "tcp"].contains(&name)
+            || table::KNOWN.iter().any(|known| known.name == name)
+    }
+
     /// What to give to `fsconfig(2)`, in an order that depends on nothing but the options: a name alone is a flag, a name
     /// with a value a string.
     pub fn superblock(&self) -> Vec<(String, Option<String>)> {

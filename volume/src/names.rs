@@ -56,8 +56,10 @@ pub mod metadata {
     pub const PVC_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
     /// Name of the volume object.
     pub const PV_NAME: &str = "csi.storage.k8s.io/pv/name";
+    /// Attribute by which kubelet tells a node that a pod defines the volume by itself: `true`.
+    pub const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
 
-    /// All three.
+    /// What a provisioner adds: all but the last.
     pub const ALL: [&str; 3] = [PVC_NAME, PVC_NAMESPACE, PV_NAME];
 }
 

@@ -14,6 +14,7 @@ mod cover;
 mod disk;
 mod fake;
 mod hangs;
+mod inline;
 #[cfg(feature = "kernel")]
 mod kernel;
 #[cfg(feature = "kernel")]

@@ -95,10 +95,21 @@ pub(crate) async fn start_with<M: Mounter, S: Servers>(
     dir: &Path,
     config: Config,
 ) -> Plugin<M, S> {
+    start_as(mounter, servers, dir, config, |service| service).await
+}
+
+/// The same, with a service that is changed before it begins.
+pub(crate) async fn start_as<M: Mounter, S: Servers>(
+    mounter: M,
+    servers: S,
+    dir: &Path,
+    config: Config,
+    change: impl FnOnce(NodeService<M, S>) -> NodeService<M, S>,
+) -> Plugin<M, S> {
     let metrics = Metrics::new();
     let node = Node::new(mounter, servers, config, NodeMetrics::new(&metrics));
     let endpoint: Endpoint = dir.join("csi.sock").to_str().unwrap().parse().unwrap();
-    let routes = Routes::new(NodeService::new(node.clone(), "node-1".to_owned()).into_service());
+    let routes = Routes::new(change(NodeService::new(node.clone(), "node-1".to_owned())).into_service());
     let shutdown = CancellationToken::new();
     let served = tokio::spawn(serve(endpoint.bind().unwrap(), routes, RpcMetrics::new(&metrics), shutdown.clone()));
     let client = NodeClient::new(endpoint.connect().await.unwrap());

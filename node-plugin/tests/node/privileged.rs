@@ -1,6 +1,8 @@
 //! The kernel's own mounts, with a tmpfs in the share's place. Needs root; each test has a mount namespace of its own, so that nothing is left on the
 //! machine.
 
+mod terms;
+
 use std::any::Any;
 use std::fs::{self, File};
 use std::io::ErrorKind;

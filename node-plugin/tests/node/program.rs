@@ -179,4 +179,6 @@ fn a_wrong_flag_is_named() {
     assert!(run(&["--node-id=n", "--endpoint=tcp://1.2.3.4:5"]).contains("is not a unix socket"));
     assert!(run(&["--node-id=n", "--mount-deadline=600"]).contains("--mount-deadline"));
     assert!(run(&["--node-id=n", "--http-endpoint=nowhere"]).contains("nowhere"));
+    let list = r#"--inline-volumes=[{"server": "nfs", "share": "exports"}]"#;
+    assert!(run(&["--node-id=n", list]).contains("\"share\" of line 1"));
 }

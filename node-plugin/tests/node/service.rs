@@ -8,10 +8,11 @@ use csi_proto::csi;
 use csi_proto::csi::volume_capability::access_mode::Mode;
 use node_plugin::Config;
 use node_plugin::mounter::{Mounter, Unmount};
+use node_plugin::service::NodeService;
 use tonic::Code;
 
 use crate::fake::FakeMounter;
-use crate::plugin::{Plugin, capability, config, deadlines, failure, start, start_with, volume};
+use crate::plugin::{Plugin, capability, config, deadlines, failure, start, start_as, start_with, volume};
 
 /// Makes a good request bad.
 type Spoil = fn(&mut csi::NodePublishVolumeRequest);
@@ -56,6 +57,13 @@ impl Scene {
 }
 
 pub(crate) async fn scene() -> Scene {
+    scene_of(|service| service).await
+}
+
+/// A scene whose plugin is set up in another way.
+pub(crate) async fn scene_of(
+    change: impl FnOnce(NodeService<FakeMounter, FakeMounter>) -> NodeService<FakeMounter, FakeMounter>,
+) -> Scene {
     let kernel = FakeMounter::default();
     for directory in
         ["server:/share", "server:/share/pvc-1", "server:/share/pvc-2", "other:/share", "other:/share/pvc-1"]
@@ -63,7 +71,7 @@ pub(crate) async fn scene() -> Scene {
         kernel.make(directory);
     }
     let dir = tempfile::tempdir().unwrap();
-    let plugin = start(kernel.clone(), kernel.clone(), dir.path(), deadlines()).await;
+    let plugin = start_as(kernel.clone(), kernel.clone(), dir.path(), config(dir.path(), deadlines()), change).await;
     Scene { plugin, kernel, dir }
 }
 
