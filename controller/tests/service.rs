@@ -233,12 +233,13 @@ async fn the_same_name_with_another_size_exists_already() {
 #[tokio::test]
 async fn a_volume_carries_every_mode_that_it_was_made_for() {
     let mut process = start().await;
-    let mut asked = request("pvc-1", &[]);
+    let mut asked = request("pvc-1", &[("fsGroupChange", "always")]);
     asked.volume_capabilities =
         [Mode::MultiNodeReaderOnly, Mode::SingleNodeMultiWriter, Mode::MultiNodeReaderOnly].map(capability).to_vec();
     for _ in 0..2 {
         let volume = process.create(asked.clone()).await.unwrap();
         assert_eq!(volume.volume_context["accessModes"], "ReadOnlyMany,ReadWriteOnce");
+        assert_eq!(volume.volume_context["fsGroupChange"], "always", "and what else a node must know");
     }
 }
 

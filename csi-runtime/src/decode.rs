@@ -63,7 +63,8 @@ fn decode(capability: &csi::VolumeCapability) -> Result<Capability, DecodeError>
         None => return Err(DecodeError::Missing("volume_capability.access_type")),
     };
     let mode = capability.access_mode.as_ref().ok_or(DecodeError::Missing("volume_capability.access_mode"))?.mode;
-    Ok(Capability::new(access_mode(mode)?, mount.fs_type.clone(), mount.mount_flags.clone())?)
+    let capability = Capability::new(access_mode(mode)?, mount.fs_type.clone(), mount.mount_flags.clone())?;
+    Ok(capability.for_group(&mount.volume_mount_group)?)
 }
 
 fn access_mode(number: i32) -> Result<AccessMode, DecodeError> {
@@ -130,6 +131,13 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let block = csi::VolumeCapability { access_type: Some(AccessType::Block(BlockVolume {})), ..mounted(1) };
         assert_eq!(capability(Some(&block)), Err(DecodeError::Block));
+        let mut grouped = mounted(1);
+        let Some(AccessType::Mount(mount)) = &mut grouped.access_type else { unreachable!() };
+        mount.volume_mount_group = "2000".to_owned();
+        assert_eq!(decode(&grouped).unwrap().group(), Some(2000));
+        let Some(AccessType::Mount(mount)) = &mut grouped.access_type else { unreachable!() };
+        mount.volume_mount_group = "staff".to_owned();
+        assert_eq!(decode(&grouped), Err(DecodeError::Capability(CapabilityError::Group("staff".to_owned()))));
         for mode in [0, 99] {
             assert_eq!(capability(Some(&mounted(mode))), Err(DecodeError::AccessMode(mode)));
         }

@@ -12,6 +12,7 @@ use tonic::Code;
 use volume::context::ContextError;
 use volume::mount_options::MountOptionError;
 
+use crate::group::GroupError;
 use crate::inline::Refusal;
 use crate::mounter::Cause;
 use crate::pool::MountError;
@@ -62,6 +63,18 @@ impl Coded for PublishError {
             Self::Work(error) => work(error),
             Self::Mount(error) => mount(error),
             Self::Attach { source, .. } => cause(source.cause()),
+            Self::Table(_) => Code::Internal,
+        }
+    }
+}
+
+impl Coded for GroupError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Work(error) => work(error),
+            Self::Mount(error) => mount(error),
+            Self::Change { source, .. } => cause(source.cause()),
+            Self::Walking { .. } => Code::DeadlineExceeded,
             Self::Table(_) => Code::Internal,
         }
     }

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use volume::path::PathError;
 
 use super::*;
+use crate::group::GroupError;
 use crate::mounter::Fault;
 use crate::recognise::Weaker;
 use crate::server::Others;
@@ -109,6 +110,20 @@ fn check(errors: Vec<(impl Coded, Code)>) {
         let status = csi_runtime::status::to_status(&error);
         assert!(!status.message().is_empty());
     }
+}
+
+#[test]
+fn groups() {
+    let location = || "nfs:/export/pvc-1".to_owned();
+    let mut groups: Vec<(GroupError, Code)> = vec![
+        (GroupError::Walking { location: location(), allowed: Duration::from_secs(30) }, Code::DeadlineExceeded),
+        (GroupError::Table(io_error()), Code::Internal),
+    ];
+    groups.extend(works().into_iter().map(|(error, code)| (error.into(), code)));
+    groups.extend(mounts().into_iter().map(|(error, code)| (error.into(), code)));
+    let changes = causes().into_iter();
+    groups.extend(changes.map(|(source, code)| (GroupError::Change { location: location(), group: 7, source }, code)));
+    check(groups);
 }
 
 #[test]

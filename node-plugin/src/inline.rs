@@ -1,6 +1,6 @@
 //! Volumes that a pod defines by itself (CSI ephemeral inline volumes), and which of them are admitted.
 //!
-//! Who may write a pod may write such a volume, so what PersistentVolumes are for, that an administrator says what may be mounted, does not hold for it. Here
+//! Who may write a pod may write such a volume, so what a `PersistentVolume` is for, that an administrator says what may be mounted, does not hold for it. Here
 //! a list of the administrator's does: nothing that is not on it is mounted.
 
 use std::collections::BTreeMap;

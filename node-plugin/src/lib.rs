@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`service`], [`error`] | the CSI Node service and its codes |
 //! | [`publish`], [`unpublish`], [`stats`] | the operations |
+//! | [`group`] | a pod's group, given to its volume |
 //! | [`inline`] | what pods may mount by themselves |
 //! | [`pool`], [`share`] | one superblock per share |
 //! | [`recognise`] | what a mount of the table shows |
@@ -16,6 +17,7 @@
 //! | [`registration`], [`identity`] | kubelet's plugin registry, and a name of this node |
 
 pub mod error;
+pub mod group;
 pub mod identity;
 pub mod inline;
 pub mod metrics;

@@ -65,6 +65,9 @@ struct Flags {
     /// Seconds after which a share that no volume uses is unmounted.
     #[arg(long, default_value_t = 600)]
     pool_idle: u64,
+    /// Whether to give volumes to the groups of pods (fsGroup) instead of kubelet.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    give_groups: bool,
     /// What pods may mount by themselves, as a JSON list of server, share and mountOptions; see docs/node-plugin.md.
     #[arg(long, default_value = "[]", hide_default_value = true)]
     inline_volumes: InlineVolumes,
@@ -138,7 +141,9 @@ async fn run(flags: Flags) -> Result<(), Failure> {
         vec![Capability::ControllerService],
         || Readiness::Ready,
     );
-    let service = NodeService::new(node.clone(), flags.node_id.clone()).admitting(flags.inline_volumes.clone());
+    let service = NodeService::new(node.clone(), flags.node_id.clone())
+        .admitting(flags.inline_volumes.clone())
+        .giving_groups(flags.give_groups);
     let routes = Routes::new(identity.into_service()).add_service(service.into_service());
     let served = serve(flags.endpoint.bind()?, routes, rpc.clone(), shutdown.clone());
     let csi = tokio::spawn(vital("the CSI server", served));

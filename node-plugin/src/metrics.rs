@@ -25,6 +25,8 @@ pub struct NodeMetrics {
     pub(crate) republished_otherwise: Counter,
     /// Mounts that were detached because they could not be unmounted.
     pub(crate) detached: Counter,
+    /// Publishes whose server did not let all of the volume be given to the pod's group.
+    pub(crate) group_refused: Counter,
     workers: Watched,
 }
 
@@ -41,6 +43,7 @@ impl NodeMetrics {
             republished: Counter::default(),
             republished_otherwise: Counter::default(),
             detached: Counter::default(),
+            group_refused: Counter::default(),
             workers: Watched::default(),
         };
         metrics.register(|registry| {
@@ -61,6 +64,11 @@ impl NodeMetrics {
                 "detached_mounts",
                 "Mounts detached because they could not be unmounted",
                 node.detached.clone(),
+            );
+            registry.register(
+                "fs_group_refused",
+                "Publishes whose server did not let all of the volume be given to the pod's group",
+                node.group_refused.clone(),
             );
             registry.register_collector(Box::new(node.workers.clone()));
         });

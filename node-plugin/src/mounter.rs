@@ -9,6 +9,7 @@ mod fault;
 mod identity;
 mod legacy;
 mod linux;
+mod ownership;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ pub use clients::KernelClient;
 pub use cover::SOURCE as COVER;
 pub use fault::{Cause, Fault};
 pub use identity::ClientIdentity;
-pub use linux::{Api, Filesystem, LinuxMounter};
+pub use linux::{Api, Filesystem, LinuxMounter, LinuxTree};
+pub use ownership::{Kind, Owned, Ownership};
 use volume::SubPath;
 use volume::mount_options::MountAttributes;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use csi_runtime::InFlight;
 
+use crate::group::Claims;
 use crate::metrics::NodeMetrics;
 use crate::mounter::Mounter;
 use crate::pool::Pool;
@@ -84,6 +85,7 @@ pub(crate) struct Inner<M: Mounter, S> {
     pub(crate) deadlines: Deadlines,
     pub(crate) targets: InFlight<PathBuf>,
     pub(crate) tickets: Tickets,
+    pub(crate) claims: Claims,
     pub(crate) metrics: NodeMetrics,
     /// What this process published where. It saves reading the mount table; nothing is wrong without it.
     published: Mutex<HashMap<PathBuf, Published>>,
@@ -108,6 +110,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 deadlines,
                 targets: InFlight::new(),
                 tickets: Tickets::default(),
+                claims: Claims::default(),
                 metrics,
                 published: Mutex::default(),
             }),

@@ -156,7 +156,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     /// Whether the target shows the volume already, as it is asked for. Only the mount table is asked.
     pub(crate) fn is_published(&self, request: &Publish) -> bool {
         let Ok(Some(target)) = target::resolve(&request.target) else { return false };
-        let Ok(table) = self.inner.pool.mounter().table() else { return false };
+        let Ok(table) = self.inner.pool.known() else { return false };
         matches!(wanted(request, target).judge(&table, self.inner.pool.root()), Verdict::Published { .. })
     }
 
@@ -228,7 +228,7 @@ enum Standing {
     Unknown,
 }
 
-fn wanted(request: &Publish, target: PathBuf) -> Wanted {
+pub(crate) fn wanted(request: &Publish, target: PathBuf) -> Wanted {
     let mut attributes = request.options.attributes();
     attributes.read_only |= request.read_only || request.mode.is_read_only();
     Wanted {

@@ -14,7 +14,7 @@ use volume::VolumeContext;
 
 use crate::error::RequestError;
 use crate::inline::{self, InlineVolumes};
-use crate::mounter::{Mounter, Usage};
+use crate::mounter::{Mounter, Ownership, Usage};
 use crate::node::Node;
 use crate::publish::Publish;
 use crate::server::Servers;
@@ -28,18 +28,25 @@ pub struct NodeService<M: Mounter, S> {
     node: Node<M, S>,
     id: String,
     inline: InlineVolumes,
+    gives_groups: bool,
 }
 
-impl<M: Mounter, S: Servers> NodeService<M, S> {
+impl<M: Ownership, S: Servers> NodeService<M, S> {
     /// A service for the node that Kubernetes calls `id`.
     pub fn new(node: Node<M, S>, id: String) -> Self {
-        Self { node, id, inline: InlineVolumes::default() }
+        Self { node, id, inline: InlineVolumes::default(), gives_groups: false }
     }
 
     /// Lets pods mount these by themselves.
     #[must_use]
     pub fn admitting(self, inline: InlineVolumes) -> Self {
         Self { inline, ..self }
+    }
+
+    /// Gives volumes to the groups of pods, which kubelet leaves to the driver then.
+    #[must_use]
+    pub fn giving_groups(self, gives_groups: bool) -> Self {
+        Self { gives_groups, ..self }
     }
 
     /// The gRPC service, ready for [`tonic::service::Routes`].
@@ -57,7 +64,8 @@ impl<M: Mounter, S: Servers> NodeService<M, S> {
     }
 }
 
-fn decode_publish(request: csi::NodePublishVolumeRequest) -> Result<Publish, RequestError> {
+/// The volume to publish, and the group of its pod.
+fn decode_publish(request: csi::NodePublishVolumeRequest) -> Result<(Publish, Option<u32>), RequestError> {
     required(&request.volume_id, "volume_id")?;
     required(&request.target_path, "target_path")?;
     let capability = capability(request.volume_capability.as_ref())?;
@@ -70,14 +78,15 @@ fn decode_publish(request: csi::NodePublishVolumeRequest) -> Result<Publish, Req
         );
     }
     let terms = &context.terms;
-    Ok(Publish {
+    let publish = Publish {
         options: terms.options(capability.mount_flags(), context.server.port())?,
         mode: terms.mode(capability.mode()),
         read_only: request.readonly || terms.read_only == Some(true),
         target: request.target_path.into(),
         volume: request.volume_id,
         context,
-    })
+    };
+    Ok((publish, capability.group()))
 }
 
 /// Figures of two kinds; a server that does not count inodes says 0, and then nothing is said about them.
@@ -102,7 +111,7 @@ fn saturate(value: u64) -> i64 {
 }
 
 #[tonic::async_trait]
-impl<M: Mounter, S: Servers> csi::node_server::Node for NodeService<M, S> {
+impl<M: Ownership, S: Servers> csi::node_server::Node for NodeService<M, S> {
     async fn node_publish_volume(
         &self,
         request: Request<csi::NodePublishVolumeRequest>,
@@ -110,8 +119,13 @@ impl<M: Mounter, S: Servers> csi::node_server::Node for NodeService<M, S> {
         let request = request.into_inner();
         let is_inline = inline::is_inline(&request.volume_id, &request.volume_context);
         let decoded = decode_publish(request);
+        let group = decoded.as_ref().ok().and_then(|(_, group)| *group).filter(|_| self.gives_groups);
+        let decoded = decoded.map(|(publish, _)| publish);
         let admitted = decoded.and_then(|publish| if is_inline { self.admit(publish) } else { Ok(publish) });
         let publish = admitted.map_err(|error| to_status(&error))?;
+        if let Some(group) = group {
+            self.node.give(&publish, group).await.map_err(|error| to_status(&error))?;
+        }
         self.node.publish(publish).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(csi::NodePublishVolumeResponse {}))
     }
@@ -144,7 +158,8 @@ impl<M: Mounter, S: Servers> csi::node_server::Node for NodeService<M, S> {
     ) -> Result<Response<csi::NodeGetCapabilitiesResponse>, Status> {
         let capability =
             |kind: RpcType| csi::NodeServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: kind.into() })) };
-        let capabilities = CAPABILITIES.into_iter().map(capability).collect();
+        let of_groups = self.gives_groups.then_some(RpcType::VolumeMountGroup);
+        let capabilities = CAPABILITIES.into_iter().chain(of_groups).map(capability).collect();
         Ok(Response::new(csi::NodeGetCapabilitiesResponse { capabilities }))
     }
 

@@ -74,6 +74,9 @@ pub enum CapabilityError {
     /// A file system that NFS is not.
     #[error("file system type {} is not offered; leave it empty or write \"nfs\" or \"nfs4\"", Quoted(.0))]
     FsType(String),
+    /// A group that is none.
+    #[error("the group {} (volume_mount_group) is no number from 0 to {}", Quoted(.0), u32::MAX - 1)]
+    Group(String),
 }
 
 /// A mounted volume in one access mode. Block volumes do not exist here: whoever decodes a request refuses them.
@@ -82,6 +85,7 @@ pub struct Capability {
     mode: AccessMode,
     fs_type: String,
     mount_flags: Vec<String>,
+    group: Option<u32>,
 }
 
 impl Capability {
@@ -91,7 +95,21 @@ impl Capability {
         if !fs_type.is_empty() && !FS_TYPES.contains(&fs_type.as_str()) {
             return Err(CapabilityError::FsType(fs_type));
         }
-        Ok(Self { mode, fs_type, mount_flags })
+        Ok(Self { mode, fs_type, mount_flags, group: None })
+    }
+
+    /// The same for a pod whose `fsGroup` is this; empty: it has none.
+    pub fn for_group(self, group: &str) -> Result<Self, CapabilityError> {
+        if group.is_empty() {
+            return Ok(Self { group: None, ..self });
+        }
+        // The highest number is −1, which `chown` takes for "leave as it is".
+        let is_decimal = group.bytes().all(|digit| digit.is_ascii_digit());
+        let number = is_decimal.then(|| group.parse().ok()).flatten().filter(|&number| number != u32::MAX);
+        match number {
+            Some(number) => Ok(Self { group: Some(number), ..self }),
+            None => Err(CapabilityError::Group(group.to_owned())),
+        }
     }
 
     /// Who may read and write.
@@ -107,6 +125,11 @@ impl Capability {
     /// Mount options as they were written, not yet checked.
     pub fn mount_flags(&self) -> &[String] {
         &self.mount_flags
+    }
+
+    /// The group that the pod's processes are in, and that the caller leaves to the driver.
+    pub fn group(&self) -> Option<u32> {
+        self.group
     }
 }
 
@@ -126,6 +149,17 @@ mod tests {
             error.to_string(),
             "file system type \"ext4\" is not offered; leave it empty or write \"nfs\" or \"nfs4\""
         );
+    }
+
+    #[test]
+    fn a_group_is_a_number() {
+        let capability = Capability::new(AccessMode::MultiNodeMultiWriter, String::new(), Vec::new()).expect("legal");
+        for (text, group) in [("", None), ("0", Some(0)), ("2000", Some(2000)), ("4294967294", Some(4_294_967_294))] {
+            assert_eq!(capability.clone().for_group(text).expect(text).group(), group);
+        }
+        for text in ["-1", "4294967295", "staff", "+5", " 5"] {
+            assert_eq!(capability.clone().for_group(text), Err(CapabilityError::Group(text.to_owned())));
+        }
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub enum ContextError {
     /// `readOnly` is neither.
     #[error("volume attribute \"readOnly\" is {}; write \"true\" or \"false\"", Quoted(.0))]
     ReadOnly(String),
+    /// `fsGroupChange` is nothing we know.
+    #[error("volume attribute \"fsGroupChange\" is {}; write \"root\", \"always\" or \"none\"", Quoted(.0))]
+    FsGroupChange(String),
 }
 
 /// Where the node plugin finds a volume. It is written into the PersistentVolume once and never changes.
@@ -133,7 +136,7 @@ impl VolumeContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AccessMode;
+    use crate::{AccessMode, FsGroupChange};
 
     fn read(entries: &[(&str, &str)]) -> Result<(VolumeContext, Vec<String>), ContextError> {
         VolumeContext::from_map(entries.iter().copied())
@@ -141,8 +144,12 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let terms =
-            Terms { modes: vec![AccessMode::MultiNodeReaderOnly], read_only: Some(true), mount_options: "ro".into() };
+        let terms = Terms {
+            modes: vec![AccessMode::MultiNodeReaderOnly],
+            read_only: Some(true),
+            mount_options: "ro".into(),
+            fs_group_change: FsGroupChange::Always,
+        };
         for (sub_dir, identity, terms) in [
             (None, None, Terms::default()),
             (Some("pvc-1"), Some(ShareIdentity::new(7)), terms),
@@ -168,6 +175,7 @@ mod tests {
             ("READONLY", "true"),
             ("mountoptions", "nfsvers=4.1,ro"),
             ("AccessModes", "ReadOnlyMany"),
+            ("fsgroupchange", "none"),
             ("mountPermissions", "0"),
             ("archive", "x"),
             ("storage.kubernetes.io/csiProvisionerIdentity", "1-2-csi"),
@@ -179,6 +187,7 @@ mod tests {
             modes: vec![AccessMode::MultiNodeReaderOnly],
             read_only: Some(true),
             mount_options: "nfsvers=4.1,ro".into(),
+            fs_group_change: FsGroupChange::None,
         };
         assert_eq!(context.terms, terms);
         assert_eq!(unknown, ["archive", "mountPermissions"]);
@@ -221,9 +230,12 @@ mod tests {
         assert!(matches!(read(&[("server", "a"), ("share", "b")]), Err(ContextError::Share(_))));
         let escape = read(&[("server", "a"), ("share", "/"), ("subDir", "../x")]);
         assert!(matches!(escape, Err(ContextError::SubDir(PathError::Dots { .. }))));
-        for (key, value) in
-            [("accessModes", "ReadOnlyMany;ReadWriteMany"), ("accessModes", "ReadOnly"), ("readOnly", "yes")]
-        {
+        for (key, value) in [
+            ("accessModes", "ReadOnlyMany;ReadWriteMany"),
+            ("accessModes", "ReadOnly"),
+            ("readOnly", "yes"),
+            ("fsGroupChange", "Always"),
+        ] {
             let error = read(&[("server", "a"), ("share", "/"), (key, value)]).expect_err(value).to_string();
             assert!(error.contains(key) && error.contains(value), "{error}");
         }

@@ -15,13 +15,14 @@
 //! | [`id`], [`key`] | the volume id, and the names on a share that follow from it |
 //! | [`handle`] | what a volume handle names, also one of another driver that is served under its name |
 //! | [`parameters`], [`template`] | what a StorageClass may say |
-//! | [`context`], [`terms`], [`capability`], [`mount_options`] | what the node plugin is told |
+//! | [`context`], [`terms`], [`capability`], [`fs_group`], [`mount_options`] | what the node plugin is told |
 //! | [`record`], [`sealed`] | what a volume leaves on its share, and how a file holds such a text |
 //! | [`capacity`] | the size of a volume |
 
 pub mod capability;
 pub mod capacity;
 pub mod context;
+pub mod fs_group;
 pub mod handle;
 pub mod id;
 pub mod identity;
@@ -42,6 +43,7 @@ mod quote;
 
 pub use capability::{AccessMode, Capability};
 pub use context::VolumeContext;
+pub use fs_group::FsGroupChange;
 pub use handle::{HandleError, VolumeHandle};
 pub use id::VolumeId;
 pub use identity::ShareIdentity;

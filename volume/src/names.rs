@@ -30,9 +30,11 @@ pub mod parameter {
     pub const GID: &str = "gid";
     /// What becomes of the directory when the volume is deleted.
     pub const ON_DELETE: &str = "onDelete";
+    /// How much of a volume is given to a pod's `fsGroup`, see [`crate::FsGroupChange`].
+    pub const FS_GROUP_CHANGE: &str = "fsGroupChange";
 
     /// All of the above, in the order in which messages list them.
-    pub const ALL: [&str; 7] = [SERVER, SHARE, SUB_DIR, MOUNT_PERMISSIONS, UID, GID, ON_DELETE];
+    pub const ALL: [&str; 8] = [SERVER, SHARE, SUB_DIR, MOUNT_PERMISSIONS, UID, GID, ON_DELETE, FS_GROUP_CHANGE];
 }
 
 /// Values of the parameter `onDelete`.
@@ -93,9 +95,12 @@ pub mod context {
     pub const READ_ONLY: &str = "readOnly";
     /// Mount options beside those of the PersistentVolume, in one text; csi-driver-nfs has the same.
     pub const MOUNT_OPTIONS: &str = "mountOptions";
+    /// How much of it is given to a pod's `fsGroup`, as in [`super::parameter::FS_GROUP_CHANGE`].
+    pub const FS_GROUP_CHANGE: &str = super::parameter::FS_GROUP_CHANGE;
 
     /// All of the above, in the order in which messages list them.
-    pub const ALL: [&str; 7] = [SERVER, SHARE, SUB_DIR, SHARE_IDENTITY, ACCESS_MODES, READ_ONLY, MOUNT_OPTIONS];
+    pub const ALL: [&str; 8] =
+        [SERVER, SHARE, SUB_DIR, SHARE_IDENTITY, ACCESS_MODES, READ_ONLY, MOUNT_OPTIONS, FS_GROUP_CHANGE];
 
     /// Prefixes of keys that Kubernetes and provisioners add (`storage.kubernetes.io/csiProvisionerIdentity`,
     /// `csi.storage.k8s.io/pod.name`): never meant for the driver, so ignored without a warning.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    fs_group::FsGroupChange,
     names::{layout, metadata, on_delete, parameter},
     nearest::nearest,
     path::{PathError, SharePath},
@@ -121,6 +122,9 @@ pub enum ParameterError {
         "parameter \"onDelete\" is \"archive\", which is not offered yet; write \"retain\" to keep the directory in its place, or \"delete\""
     )]
     ArchiveNotOffered,
+    /// `fsGroupChange` is nothing we know.
+    #[error("parameter \"fsGroupChange\" is {}; write \"root\", \"always\" or \"none\"", Quoted(.0))]
+    FsGroupChange(String),
 }
 
 /// The parameters of a StorageClass, checked.
@@ -140,6 +144,8 @@ pub struct Parameters {
     pub gid: Option<u32>,
     /// What becomes of the directory in the end.
     pub on_delete: OnDelete,
+    /// How much of the volume is given to a pod's group.
+    pub fs_group_change: FsGroupChange,
     /// For whom the volume is made, as the provisioner says. Not a parameter of the class, but sent among them.
     pub metadata: Metadata,
 }
@@ -171,6 +177,7 @@ impl Parameters {
             uid: get(parameter::UID).map(|value| read_owner(parameter::UID, value)).transpose()?,
             gid: get(parameter::GID).map(|value| read_owner(parameter::GID, value)).transpose()?,
             on_delete: get(parameter::ON_DELETE).map(str::parse).transpose()?.unwrap_or_default(),
+            fs_group_change: get(parameter::FS_GROUP_CHANGE).map(read_change).transpose()?.unwrap_or_default(),
             metadata: Metadata::from_parameters(parameters),
         })
     }
@@ -203,6 +210,10 @@ fn read_mode(value: &str) -> Result<Option<u32>, ParameterError> {
         .filter(|&mode| mode <= MODE_BITS && (mode == 0 || mode & 0o777 != 0))
         .map(|mode| (mode != 0).then_some(mode))
         .ok_or_else(|| ParameterError::MountPermissions(value.to_owned()))
+}
+
+fn read_change(value: &str) -> Result<FsGroupChange, ParameterError> {
+    FsGroupChange::named(value).ok_or_else(|| ParameterError::FsGroupChange(value.to_owned()))
 }
 
 /// The highest id is −1, which `chown` takes for "leave as it is".
@@ -273,6 +284,7 @@ mod tests {
             ("uid", "1000"),
             ("gid", "0"),
             ("onDelete", "retain"),
+            ("fsGroupChange", "always"),
             ("csi.storage.k8s.io/pvc/name", "data"),
             ("csi.storage.k8s.io/pvc/namespace", "shop"),
             ("csi.storage.k8s.io/pv/name", "pvc-1"),
@@ -280,6 +292,7 @@ mod tests {
         .expect("legal");
         assert_eq!((parameters.uid, parameters.gid, parameters.mode()), (Some(1000), Some(0), 0o2770));
         assert_eq!(parameters.on_delete, OnDelete::Retain);
+        assert_eq!(parameters.fs_group_change, FsGroupChange::Always);
         let path = parameters.sub_dir.expect("given").render(&parameters.metadata).expect("complete");
         assert_eq!(path.as_str(), "shop/data");
     }
@@ -290,7 +303,7 @@ mod tests {
         assert_eq!(
             sentence(&error),
             "parameter \"subdir\" is not known, did you mean \"subDir\"?; known are server, share, subDir, \
-             mountPermissions, uid, gid, onDelete"
+             mountPermissions, uid, gid, onDelete, fsGroupChange"
         );
         let error = with("fileSystemId", "fs-1").expect_err("not known").to_string();
         assert!(error.starts_with("parameter \"fileSystemId\" is not known; known are server"), "{error}");
@@ -338,9 +351,15 @@ mod tests {
     }
 
     #[test]
+    fn how_much_is_given_to_a_group_is_one_of_three() {
+        let error = with("fsGroupChange", "OnRootMismatch").expect_err("of a pod").to_string();
+        assert_eq!(error, "parameter \"fsGroupChange\" is \"OnRootMismatch\"; write \"root\", \"always\" or \"none\"");
+    }
+
+    #[test]
     fn what_is_empty_is_as_if_it_were_not_there() {
         let least = parse(&[("server", "nfs.example.com"), ("share", "/exports")]).expect("legal");
-        let optional = ["subDir", "mountPermissions", "uid", "gid", "onDelete"];
+        let optional = ["subDir", "mountPermissions", "uid", "gid", "onDelete", "fsGroupChange"];
         for key in optional {
             assert_eq!(with(key, ""), Ok(least.clone()), "{key}");
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AccessMode, MountOptions,
+    AccessMode, FsGroupChange, MountOptions,
     context::ContextError,
     mount_options::{Contradiction, MountOptionError},
     names::context,
@@ -18,6 +18,8 @@ pub struct Terms {
     pub read_only: Option<bool>,
     /// Mount options beside those of the PersistentVolume, as they are written; may be empty.
     pub mount_options: String,
+    /// How much of it is given to a pod's group.
+    pub fs_group_change: FsGroupChange,
 }
 
 impl Terms {
@@ -37,14 +39,20 @@ impl Terms {
             "false" => Some(false),
             other => return Err(ContextError::ReadOnly(other.to_owned())),
         };
-        Ok(Self { modes, read_only, mount_options: get(context::MOUNT_OPTIONS).to_owned() })
+        let fs_group_change = match get(context::FS_GROUP_CHANGE) {
+            "" => FsGroupChange::default(),
+            name => FsGroupChange::named(name).ok_or_else(|| ContextError::FsGroupChange(name.to_owned()))?,
+        };
+        Ok(Self { modes, read_only, mount_options: get(context::MOUNT_OPTIONS).to_owned(), fs_group_change })
     }
 
     /// Writes what is said.
     pub(crate) fn write(&self, attributes: &mut BTreeMap<String, String>) {
         let modes: Vec<&str> = self.modes.iter().map(|mode| mode.as_str()).collect();
         let read_only = self.read_only.map(|read_only| read_only.to_string()).unwrap_or_default();
+        let change = Some(self.fs_group_change).filter(|change| *change != FsGroupChange::default());
         let all = [
+            (context::FS_GROUP_CHANGE, change.map(FsGroupChange::as_str).unwrap_or_default().to_owned()),
             (context::ACCESS_MODES, modes.join(",")),
             (context::READ_ONLY, read_only),
             (context::MOUNT_OPTIONS, self.mount_options.clone()),

@@ -123,6 +123,16 @@ impl LinuxMounter {
     }
 }
 
+impl LinuxTree {
+    /// Its root, as a place.
+    pub(super) fn directory(&self) -> Result<OwnedFd, Fault> {
+        match &self.0 {
+            Tree::Detached(tree) => tree.try_clone().map_err(|error| Fault::of("dup", &error)),
+            Tree::Staged(staged) => open_directory(staged.path()),
+        }
+    }
+}
+
 impl Filesystem {
     /// The kernel's name for it, as the mount table shows it.
     pub fn fs_type(self) -> &'static str {
@@ -317,16 +327,9 @@ impl Mounter for LinuxMounter {
             // Each mount of a tmpfs is a file system of its own.
             return Ok(true);
         }
-        let opened;
-        let fresh = match &tree.0 {
-            Tree::Detached(tree) => tree.as_fd(),
-            Tree::Staged(staged) => {
-                opened = open_directory(staged.path())?;
-                opened.as_fd()
-            }
-        };
+        let fresh = tree.directory()?;
         let handle = |of| sys::file_handle(of).map_err(|error| Fault::of("name_to_handle_at", &error));
-        Ok(handle(root.0.as_fd())? == handle(fresh)?)
+        Ok(handle(root.0.as_fd())? == handle(fresh.as_fd())?)
     }
 
     fn cover(&self, tree: LinuxTree, name: &str) -> Result<LinuxTree, Fault> {

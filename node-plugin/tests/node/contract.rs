@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use node_plugin::mounter::{COVER, Cause, Fault, MountRequest, Mounter, Unmount};
+use node_plugin::mounter::{COVER, Cause, Fault, Kind, MountRequest, Mounter, Ownership, Unmount};
 use rustix::io::Errno;
 use volume::SubPath;
 use volume::mount_options::MountAttributes;
@@ -13,7 +13,7 @@ use crate::fake::FakeMounter;
 
 /// A mounter, a directory of the node to mount in, and the means to prepare what it meets.
 pub(crate) trait Bench {
-    type M: Mounter;
+    type M: Ownership;
 
     fn mounter(&self) -> &Self::M;
 
@@ -75,6 +75,7 @@ pub(crate) fn hold_to_contract<B: Bench>(bench: impl Fn() -> B) {
     a_mount_in_use_can_only_be_detached(&bench());
     a_mounted_file_system_tells_its_size(&bench());
     a_covered_directory_is_attached_and_detached_with_its_mount(&bench());
+    what_lies_in_a_tree_is_told_and_can_be_given_to_a_group(&bench());
 }
 
 fn a_mount_is_seen_where_it_is_attached(bench: &impl Bench) {
@@ -223,6 +224,33 @@ fn a_covered_directory_is_attached_and_detached_with_its_mount(bench: &impl Benc
     assert_eq!(Errno::from_io_error(&error), Some(Errno::BUSY));
     bench.mounter().unmount(&at, Unmount::Detach).unwrap();
     assert_eq!(bench.mounter().table().unwrap(), before);
+    bench.mounter().unmount(&share, Unmount::Plain).unwrap();
+}
+
+fn what_lies_in_a_tree_is_told_and_can_be_given_to_a_group(bench: &impl Bench) {
+    let share = mount(bench, "share");
+    bench.make_on_share(&share, "owned");
+    let tree = clone_of(bench, &share, None, MountAttributes::default()).unwrap();
+    let mounter = bench.mounter();
+    let (root, owned) = mounter.root(&tree).unwrap();
+    assert_eq!(owned.kind, Kind::Directory);
+    let mut listing = mounter.list(&root).unwrap();
+    let mut names = Vec::new();
+    while let Some(name) = mounter.next_name(&mut listing).unwrap() {
+        names.push(name);
+    }
+    assert!(
+        names.contains(&b"owned".to_vec()) && !names.iter().any(|name| matches!(&name[..], b"." | b"..")),
+        "{names:?}"
+    );
+    let (entry, owned) = mounter.entry(&listing, b"owned").unwrap().expect("it is of the same file system");
+    assert_eq!(owned.kind, Kind::Directory);
+    mounter.set_group(&entry, 2000).unwrap();
+    mounter.set_mode(&entry, 0o2770).unwrap();
+    let (_, owned) = mounter.entry(&listing, b"owned").unwrap().unwrap();
+    assert_eq!((owned.group, owned.mode), (2000, 0o2770));
+    assert_eq!(mounter.entry(&listing, b"missing").err().map(|fault| fault.errno), Some(Errno::NOENT));
+    drop((tree, root, listing, entry));
     bench.mounter().unmount(&share, Unmount::Plain).unwrap();
 }
 

@@ -3,6 +3,7 @@
 //! `contract.rs` holds this mounter to the one of Linux.
 
 mod calls;
+mod ownership;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -79,6 +80,8 @@ struct World {
     merges_clients: bool,
     /// Whether the next mount that is opened has been undone a moment before.
     undone_before_open: bool,
+    /// To whom what is in directories belongs.
+    owners: ownership::Owners,
 }
 
 #[derive(Clone)]

@@ -13,6 +13,7 @@ mod cover;
 #[cfg(any(feature = "privileged", feature = "kernel"))]
 mod disk;
 mod fake;
+mod groups;
 mod hangs;
 mod inline;
 #[cfg(feature = "kernel")]

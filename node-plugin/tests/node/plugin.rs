@@ -12,7 +12,7 @@ use csi_runtime::metrics::{Metrics, RpcMetrics};
 use csi_runtime::serve::ServeError;
 use csi_runtime::{Endpoint, serve};
 use node_plugin::metrics::NodeMetrics;
-use node_plugin::mounter::Mounter;
+use node_plugin::mounter::{Mounter, Ownership};
 use node_plugin::server::Servers;
 use node_plugin::service::NodeService;
 use node_plugin::{Config, Deadlines, Node};
@@ -74,7 +74,8 @@ pub(crate) async fn at_once<T>(answer: impl Future<Output = T>) -> T {
 }
 
 /// Starts a plugin whose sockets and pool are in `dir`.
-pub(crate) async fn start<M: Mounter, S: Servers>(
+#[cfg(any(feature = "privileged", feature = "kernel"))]
+pub(crate) async fn start<M: Ownership, S: Servers>(
     mounter: M,
     servers: S,
     dir: &Path,
@@ -89,7 +90,7 @@ pub(crate) fn config(dir: &Path, deadlines: Deadlines) -> Config {
 }
 
 /// Starts a plugin whose sockets are in `dir`.
-pub(crate) async fn start_with<M: Mounter, S: Servers>(
+pub(crate) async fn start_with<M: Ownership, S: Servers>(
     mounter: M,
     servers: S,
     dir: &Path,
@@ -98,8 +99,8 @@ pub(crate) async fn start_with<M: Mounter, S: Servers>(
     start_as(mounter, servers, dir, config, |service| service).await
 }
 
-/// The same, with a service that is changed before it begins.
-pub(crate) async fn start_as<M: Mounter, S: Servers>(
+/// Starts a plugin whose sockets and pool are in `dir`, with a service that is changed before it begins.
+pub(crate) async fn start_as<M: Ownership, S: Servers>(
     mounter: M,
     servers: S,
     dir: &Path,

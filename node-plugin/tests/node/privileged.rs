@@ -1,6 +1,7 @@
 //! The kernel's own mounts, with a tmpfs in the share's place. Needs root; each test has a mount namespace of its own, so that nothing is left on the
 //! machine.
 
+mod groups;
 mod terms;
 
 use std::any::Any;

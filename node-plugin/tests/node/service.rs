@@ -12,7 +12,7 @@ use node_plugin::service::NodeService;
 use tonic::Code;
 
 use crate::fake::FakeMounter;
-use crate::plugin::{Plugin, capability, config, deadlines, failure, start, start_as, start_with, volume};
+use crate::plugin::{Plugin, capability, config, deadlines, failure, start_as, volume};
 
 /// Makes a good request bad.
 type Spoil = fn(&mut csi::NodePublishVolumeRequest);
@@ -48,10 +48,26 @@ impl Scene {
 
     /// The same, with another configuration.
     pub(crate) async fn restart_with(self, change: impl FnOnce(Config) -> Config) -> Self {
+        self.restarted(change, |service| service).await
+    }
+
+    /// The same, set up in another way.
+    pub(crate) async fn restart_as(
+        self,
+        change: impl FnOnce(NodeService<FakeMounter, FakeMounter>) -> NodeService<FakeMounter, FakeMounter>,
+    ) -> Self {
+        self.restarted(|config| config, change).await
+    }
+
+    async fn restarted(
+        self,
+        configure: impl FnOnce(Config) -> Config,
+        change: impl FnOnce(NodeService<FakeMounter, FakeMounter>) -> NodeService<FakeMounter, FakeMounter>,
+    ) -> Self {
         let Self { plugin, kernel, dir } = self;
         plugin.end().await;
-        let config = change(config(dir.path(), deadlines()));
-        let plugin = start_with(kernel.clone(), kernel.clone(), dir.path(), config).await;
+        let config = configure(config(dir.path(), deadlines()));
+        let plugin = start_as(kernel.clone(), kernel.clone(), dir.path(), config, change).await;
         Self { plugin, kernel, dir }
     }
 }

@@ -30,7 +30,9 @@ async fn an_inline_volume_is_not_led_off_its_share() {
     let machine = Machine::new(Api::Newest);
     let list = r#"[{"server": "server", "share": "/share"}]"#;
     let change = |service: node_plugin::service::NodeService<_, _>| service.admitting(list.parse().unwrap());
-    let mut plugin = start_as(machine.mounter.clone(), Present, &machine.disk.root, config(&machine.disk.root, deadlines()), change).await;
+    let mut plugin =
+        start_as(machine.mounter.clone(), Present, &machine.disk.root, config(&machine.disk.root, deadlines()), change)
+            .await;
     let inline = |share: &str, pod: &str| {
         let mut request = volume("", &machine.target(pod));
         request.volume_context.insert("share".to_owned(), share.to_owned());

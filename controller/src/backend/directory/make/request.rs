@@ -43,7 +43,7 @@ impl Plan {
         let (mode, uid, gid) = (parameters.mode(), parameters.uid, parameters.gid);
         let (server, share) = (parameters.server, parameters.share);
         // kubelet tells a node the first mode only, so the volume carries all of them.
-        let mut terms = Terms::default();
+        let mut terms = Terms { fs_group_change: parameters.fs_group_change, ..Terms::default() };
         for mode in request.capabilities.iter().map(Capability::mode) {
             if !terms.modes.contains(&mode) {
                 terms.modes.push(mode);
