@@ -160,6 +160,7 @@ fn the_driver_object_says_what_the_plugin_does() {
     ] {
         assert!(driver.contains(wanted), "{wanted}");
     }
+    assert!(!driver.contains("seLinuxMount"), "volumes of a share have one superblock");
     assert!(!daemon_set().contains("--inline-volumes"), "and it admits none");
     assert!(!daemon_set().contains("--give-groups"), "groups are kubelet's");
 }

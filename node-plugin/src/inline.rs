@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use volume::mount_options::MountOptionError;
+use volume::mount_options::{self, MountOptionError};
 use volume::names::{layout, metadata};
 use volume::path::PathError;
 use volume::server::ServerError;
@@ -171,7 +171,7 @@ impl Admitted {
             let listed = |listed: &String| same(listed, option) || same(listed, name);
             RESTRICTIONS.contains(&option) || self.options.iter().any(listed)
         };
-        options.split(',').map(str::trim).find(|option| !option.is_empty() && !is_listed(option))
+        mount_options::items(options).find(|option| !is_listed(option))
     }
 }
 
@@ -276,7 +276,12 @@ mod tests {
         for options in ["", "ro", "vers=4.1, nconnect=16", "nosuid,nodev,noexec,nfsvers=4.1"] {
             assert!(with(options).is_ok(), "{options}");
         }
-        for (options, named) in [("ro,vers=4.2", "\"vers=4.2\""), ("soft", "\"soft\""), ("sec=none", "\"sec=none\"")] {
+        for (options, named) in [
+            ("context=\"a:b:c:s0:c1,ro\"", "context"),
+            ("ro,vers=4.2", "\"vers=4.2\""),
+            ("soft", "\"soft\""),
+            ("sec=none", "\"sec=none\""),
+        ] {
             let error = with(options).unwrap_err();
             assert!(error.contains(named) && error.contains("node.inlineVolumes"), "{error}");
         }

@@ -8,6 +8,7 @@
 //! one mount of a volume on its target.
 
 mod both;
+mod items;
 mod table;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use crate::{nearest::nearest, quote::Quoted};
 pub use both::Contradiction;
 use both::Said;
+pub use items::items;
 use table::{Change, Group, Spelling};
 
 /// Flags of the mount that one pod sees (`mount_setattr(2)`). They differ freely between volumes of one superblock.
@@ -125,13 +127,12 @@ impl MountOptions {
     fn read<S: AsRef<str>>(items: &[S], port: u16, said: &mut Said) -> Result<Self, MountOptionError> {
         let mut options = Self::default();
         let mut minor_version = None;
-        for option in items.iter().flat_map(|item| item.as_ref().split(',')).map(str::trim) {
+        for option in items.iter().flat_map(|item| self::items(item.as_ref())) {
             let (name, value) = match option.split_once('=') {
                 None => (option, None),
                 Some((name, value)) => (name, Some(value)),
             };
             match (name, value) {
-                ("", None) => {}
                 ("port", Some(value)) => check_port(option, value, port)?,
                 ("minorversion", Some(value)) => minor_version = Some((option, value)),
                 ("vers" | "nfsvers", Some(value)) => {
@@ -146,6 +147,10 @@ impl MountOptions {
                 }
                 _ => options.apply(option, name, value, said)?,
             }
+        }
+        // Mounts of one superblock have one label, whatever the second one asks for; the kernel refuses that.
+        if options.is_labelled() && !said.is_said(Group::Sharing) {
+            options.set(Group::Sharing, "nosharecache", None);
         }
         if let Some((option, minor)) = minor_version {
             let version = version(option, &format!("4.{minor}"))?;
@@ -205,6 +210,12 @@ impl MountOptions {
     /// with a value a string.
     pub fn superblock(&self) -> Vec<(String, Option<String>)> {
         self.superblock.values().cloned().collect()
+    }
+
+    /// Whether all files have a label that is given here.
+    fn is_labelled(&self) -> bool {
+        let labels = [Group::Context, Group::FsContext, Group::DefContext, Group::RootContext];
+        labels.iter().any(|label| self.superblock.contains_key(label))
     }
 
     /// Flags of the mount that the pod sees.
@@ -269,6 +280,10 @@ impl Spelling {
             }
             (Self::Word(words), Some(value)) if words.contains(&value) => Ok(Some(value.to_owned())),
             (Self::Text, Some(value)) if !value.is_empty() => Ok(Some(value.to_owned())),
+            (Self::Label, Some(value)) => match items::unquoted(value) {
+                Some(label) => Ok(Some(label.to_owned())),
+                None => Err(self.allowed()),
+            },
             _ => Err(self.allowed()),
         }
     }
@@ -279,6 +294,7 @@ impl Spelling {
             Self::Number(range) => format!("takes a number from {} to {}", range.start(), range.end()),
             Self::Word(words) => format!("takes one of {}", words.join(", ")),
             Self::Text => "takes a value".to_owned(),
+            Self::Label => "takes a label, between quotes where it holds commas".to_owned(),
         }
     }
 }
@@ -356,7 +372,7 @@ mod tests {
     fn unknown_options_are_named_with_the_nearest_one() {
         let error = parse(&["noresport"]).expect_err("a typo");
         assert_eq!(error.to_string(), r#"mount option "noresport" is not known, did you mean "noresvport"?"#);
-        let error = parse(&["context=\"system_u:object_r:nfs_t:s0\""]).expect_err("not on the list").to_string();
+        let error = parse(&["seclabel"]).expect_err("not on the list").to_string();
         assert!(error.ends_with("is not known"), "{error}");
         for option in ["hard\n", "addr=10.0.0.1 ", "=", "=x", "RO"] {
             assert!(parse(&[option]).is_err() || option.trim() != option, "{option:?}");
@@ -370,6 +386,25 @@ mod tests {
             assert!(matches!(error, MountOptionError::NotOffered { .. }), "{option}: {error}");
             assert!(error.to_string().contains(word), "{option}: {error}");
         }
+    }
+
+    #[test]
+    fn labels_reach_the_kernel_whole_and_without_their_quotes() {
+        let label = "system_u:object_r:container_file_t:s0:c1,c2";
+        for item in [format!("context=\"{label}\""), format!("hard,context=\"{label}\",ro")] {
+            let options = parse(&[&item]).expect("legal");
+            assert!(options.superblock().contains(&("context".to_owned(), Some(label.to_owned()))), "{item}");
+            // A superblock has one label.
+            assert!(options.superblock().contains(&("nosharecache".to_owned(), None)), "{item}");
+        }
+        for name in ["context", "fscontext", "defcontext", "rootcontext"] {
+            assert_ne!(key(&[&format!("{name}=a:b:c:s0")]), DEFAULT);
+            let error = parse(&[&format!("{name}=\"a:b")]).expect_err("the quote does not end").to_string();
+            assert!(error.contains("takes a label, between quotes where it holds commas"), "{error}");
+        }
+        assert_ne!(key(&["context=a:b:c:s0"]), key(&["context=a:b:c:s0:c1"]));
+        assert!(!key(&["context=a:b:c:s0,sharecache"]).contains("nosharecache"), "somebody knows better");
+        assert!(parse(&["context=a:b:c:s0:c1,c2"]).is_err(), "a comma without quotes");
     }
 
     #[test]

@@ -51,11 +51,7 @@ impl Staged {
 
     /// Asks the server, and may hang.
     pub(super) fn mount(filesystem: Filesystem, request: &MountRequest, scratch: &Scratch) -> Result<Self, Fault> {
-        let option = |(name, value): (String, Option<String>)| match value {
-            None => name,
-            Some(value) => format!("{name}={value}"),
-        };
-        let data = filesystem.options(request).into_iter().map(option).collect::<Vec<_>>().join(",");
+        let data = data(filesystem.options(request));
         let data = CString::new(data).map_err(|_| Fault::new("mount(2)", Errno::INVAL))?;
         let (stage, flags) = (Stage::new(scratch)?, flags(request.attributes));
         rustix::mount::mount(&request.source, &stage.path, filesystem.fs_type(), flags, Some(data.as_c_str()))
@@ -131,6 +127,16 @@ impl Drop for Stage {
     }
 }
 
+/// All options in one text. What holds a comma stands between quotes, as the kernel's security modules read it; nothing else may hold one.
+fn data(options: Vec<(String, Option<String>)>) -> String {
+    let option = |(name, value): (String, Option<String>)| match value {
+        None => name,
+        Some(value) if value.contains(',') => format!("{name}=\"{value}\""),
+        Some(value) => format!("{name}={value}"),
+    };
+    options.into_iter().map(option).collect::<Vec<_>>().join(",")
+}
+
 /// A path that leads to what a descriptor holds open, whatever has been renamed meanwhile.
 pub(super) fn of_process(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
@@ -188,5 +194,12 @@ mod tests {
             processes.iter().flat_map(|scratch| [(); 2].map(|()| Stage::new(scratch).unwrap())).collect();
         let places: std::collections::HashSet<_> = stages.iter().map(|stage| &stage.path).collect();
         assert_eq!(places.len(), stages.len());
+    }
+
+    #[test]
+    fn a_label_with_commas_stands_between_quotes() {
+        let options = [("hard", None), ("context", Some("u:r:t:s0:c1,c2")), ("vers", Some("4.1"))];
+        let options = options.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))).to_vec();
+        assert_eq!(data(options), r#"hard,context="u:r:t:s0:c1,c2",vers=4.1"#);
     }
 }

@@ -79,6 +79,27 @@ async fn mount_options_in_the_attributes_are_in_force() {
     assert_eq!((options.get("vers"), options.get("sec")), (Some("4.2"), Some("krb5p")));
 }
 
+/// As kubelet writes them for a driver that has `seLinuxMount`.
+#[tokio::test]
+async fn volumes_of_one_share_with_different_labels_have_different_superblocks() {
+    let mut scene = scene().await;
+    let label = |categories: &str| format!("context=\"system_u:object_r:container_file_t:s0:{categories}\"");
+    let mut devices = Vec::new();
+    for (pod, categories) in [("1", "c1,c2"), ("2", "c1,c2"), ("3", "c3,c4")] {
+        let target = scene.target(pod);
+        let request = with(&[], Mode::MultiNodeMultiWriter, &["hard", &label(categories)], &target);
+        scene.plugin.publish(request).await.unwrap();
+        devices.push(scene.kernel.table().unwrap().top(&target).unwrap().device);
+    }
+    assert_eq!(scene.kernel.mounted().len(), 2, "one for each label");
+    assert!(devices[0] == devices[1] && devices[0] != devices[2], "{devices:?}");
+    let target = scene.target("4");
+    let request = with(&[("mountOptions", &label("c5,c6"))], Mode::MultiNodeMultiWriter, &[&label("c1,c2")], &target);
+    let (code, text) = failure(scene.plugin.publish(request).await);
+    assert_eq!(code, Code::InvalidArgument);
+    assert!(text.contains("c1,c2") && text.contains("c5,c6"), "{text}");
+}
+
 #[tokio::test]
 async fn writing_is_forbidden_by_the_attribute() {
     let mut scene = scene().await;

@@ -32,6 +32,10 @@ impl Said {
         self.superblock.insert(group, text);
     }
 
+    pub(super) fn is_said(&self, group: Group) -> bool {
+        self.superblock.contains_key(&group)
+    }
+
     /// Access times are no matter here: of two the later one counts, wherever it is written.
     pub(super) fn of_mount(&mut self, name: &'static str) {
         if let Some((matter, _)) = RESTRICTIONS.into_iter().find(|pair| pair.0 == name || pair.1 == name) {

@@ -38,6 +38,10 @@ pub(super) enum Group {
     Migration,
     Revalidation,
     Synchronous,
+    Context,
+    FsContext,
+    DefContext,
+    RootContext,
 }
 
 /// How an option is written.
@@ -50,6 +54,8 @@ pub(super) enum Spelling {
     Word(&'static [&'static str]),
     /// `name=TEXT`, whatever the text: nothing here reads it.
     Text,
+    /// `name=LABEL` or `name="LABEL"`, for the kernel's security module.
+    Label,
 }
 
 /// What an option does.
@@ -81,6 +87,10 @@ const fn number(name: &'static str, range: RangeInclusive<u32>, group: Group) ->
 
 const fn word(name: &'static str, words: &'static [&'static str], group: Group) -> Known {
     Known { name, spelling: Spelling::Word(words), change: Change::Superblock(group) }
+}
+
+const fn label(name: &'static str, group: Group) -> Known {
+    Known { name, spelling: Spelling::Label, change: Change::Superblock(group) }
 }
 
 const fn attribute(name: &'static str, change: fn(&mut MountAttributes)) -> Known {
@@ -146,6 +156,10 @@ pub(super) static KNOWN: &[Known] = &[
     flag("nosoftreval", Group::Revalidation),
     flag("sync", Group::Synchronous),
     Known { name: "async", spelling: Spelling::Flag, change: Change::Unset(Group::Synchronous) },
+    label("context", Group::Context),
+    label("fscontext", Group::FsContext),
+    label("defcontext", Group::DefContext),
+    label("rootcontext", Group::RootContext),
     attribute("ro", |mount| mount.read_only = true),
     attribute("rw", |mount| mount.read_only = false),
     attribute("noexec", |mount| mount.noexec = true),
