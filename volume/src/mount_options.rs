@@ -174,13 +174,23 @@ impl MountOptions {
             let names: Vec<&str> = table::KNOWN.iter().map(|known| known.name).collect();
             return Err(MountOptionError::Unknown { option: option.to_owned(), nearest: nearest(name, &names) });
         };
+        if option.contains('"') && !matches!(known.spelling, Spelling::Label) {
+            let allowed = "quotes stand around labels alone, such as context=\"LABEL\"".to_owned();
+            return Err(MountOptionError::Value { option: option.to_owned(), allowed });
+        }
         let value = known.spelling.check(value).map_err(|allowed| MountOptionError::Value {
             option: option.to_owned(),
             allowed: format!("{} {allowed}", known.name),
         })?;
         match known.change {
             Change::Superblock(group) => {
-                said.of_superblock(group, known.name, value.as_deref());
+                let text = said.of_superblock(group, known.name, value.as_deref());
+                if let Some(earlier) = text.filter(|_| matches!(known.spelling, Spelling::Label)) {
+                    // Whoever adds a label means it, and so did who wrote the first.
+                    let quoted = |value: &str| format!("mount option {}", Quoted(value));
+                    let now = said.text(group).map(quoted).unwrap_or_default();
+                    return Err(Contradiction { one: quoted(&earlier), other: now }.into());
+                }
                 self.set(group, known.name, value);
             }
             Change::Unset(group) => {
@@ -405,6 +415,17 @@ mod tests {
         assert_ne!(key(&["context=a:b:c:s0"]), key(&["context=a:b:c:s0:c1"]));
         assert!(!key(&["context=a:b:c:s0,sharecache"]).contains("nosharecache"), "somebody knows better");
         assert!(parse(&["context=a:b:c:s0:c1,c2"]).is_err(), "a comma without quotes");
+        // kubelet adds a pod's to what the PersistentVolume says.
+        assert!(parse(&["context=a:b:c:s0", "context=\"a:b:c:s0\""]).is_ok());
+        let error = parse(&["context=a:b:c:s0", "context=\"a:b:c:s0:c1,c2\""]).expect_err("two labels").to_string();
+        assert!(error.contains("\"context=a:b:c:s0\" contradicts") && error.contains("s0:c1,c2"), "{error}");
+    }
+
+    #[test]
+    fn quotes_hide_no_option() {
+        for item in ["clientaddr=\"x,ro,noexec,sec=krb5p", "clientaddr=\"x,ro\"", "hard\",ro\"", "\"ro\""] {
+            assert!(parse(&[item]).is_err(), "{item}");
+        }
     }
 
     #[test]

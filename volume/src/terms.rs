@@ -63,17 +63,22 @@ impl Terms {
 
     /// The mode in force where a caller tells one of them.
     ///
-    /// kubelet tells the first that the PersistentVolume lists. Where that one forbids writing and another is listed here that allows it, the volume may
-    /// be written. What the caller forbids besides stays forbidden: a volume can be narrowed to `ReadWriteOncePod` by an edit of the PersistentVolume,
-    /// whose attributes cannot be edited. `SINGLE_NODE_WRITER` is told for two modes of Kubernetes; the list says for which.
+    /// kubelet tells the first that the PersistentVolume lists. Where that one forbids writing, begins the list here as well, and another is listed that allows
+    /// it, the volume may be written. What the caller forbids besides stays forbidden: a volume can be narrowed to `ReadOnlyMany` or `ReadWriteOncePod` by an edit, or in
+    /// a copy, of the PersistentVolume, whose attributes stay. `SINGLE_NODE_WRITER` is told for two modes of Kubernetes; the list says for which.
     pub fn mode(&self, told: AccessMode) -> AccessMode {
         match told {
             AccessMode::SingleNodeWriter if self.modes == [AccessMode::SingleNodeSingleWriter] => {
                 AccessMode::SingleNodeSingleWriter
             }
-            _ if told.is_read_only() => self.modes.iter().copied().find(|mode| !mode.is_read_only()).unwrap_or(told),
+            _ if told.is_read_only() && self.modes.first() == Some(&told) => self.writing().unwrap_or(told),
             _ => told,
         }
+    }
+
+    /// The first mode that allows writing.
+    fn writing(&self) -> Option<AccessMode> {
+        self.modes.iter().copied().find(|mode| !mode.is_read_only())
     }
 
     /// All mount options: those of the PersistentVolume, and those of the attribute. `port` is the server's.
@@ -130,6 +135,10 @@ mod tests {
         let terms = read(&[("accessModes", "ReadOnlyMany,ReadWriteOnce,ReadWriteMany")]);
         assert_eq!(terms.mode(MultiNodeReaderOnly), SingleNodeMultiWriter);
         assert_eq!(terms.mode(MultiNodeMultiWriter), MultiNodeMultiWriter);
+        for writers in ["ReadWriteMany", "ReadWriteMany,ReadOnlyMany"] {
+            let narrowed = read(&[("accessModes", writers)]).mode(MultiNodeReaderOnly);
+            assert_eq!(narrowed, MultiNodeReaderOnly, "{writers}: somebody has edited or copied the PersistentVolume");
+        }
         let readers = read(&[("accessModes", "ReadOnlyMany")]);
         assert_eq!(readers.mode(MultiNodeReaderOnly), MultiNodeReaderOnly);
         assert_eq!(readers.mode(SingleNodeReaderOnly), SingleNodeReaderOnly);

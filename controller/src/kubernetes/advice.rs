@@ -42,7 +42,7 @@ pub(crate) struct Misleading {
 impl Misleading {
     fn of(volume: &Volume, driver: &str) -> Option<Self> {
         let modes = &volume.spec.access_modes;
-        let is_concerned = |csi: &CsiSource| csi.driver == driver && !csi.tells_of_writing();
+        let is_concerned = |csi: &CsiSource| csi.driver == driver && !csi.tells_of_writing(READ_ONLY);
         if !volume.spec.csi.as_ref().is_some_and(is_concerned)
             || modes.first()? != READ_ONLY
             || volume.metadata.deletion_timestamp.is_some()
@@ -173,10 +173,13 @@ mod tests {
         let mut foreign = volume("u", &json!(["ReadOnlyMany", "ReadWriteMany"]));
         foreign.spec.csi.as_mut().unwrap().driver = "another".to_owned();
         assert_eq!(shown(&mut advice, foreign), None);
-        for (attribute, told) in
-            [("ReadOnlyMany,ReadWriteMany", false), ("readwritemany", false), ("ReadOnlyMany", true)]
-        {
-            let csi = json!({"driver": DRIVER, "volumeHandle": "h", "volumeAttributes": {"accessModes": attribute}});
+        for (attribute, told) in [
+            ("ReadOnlyMany,ReadWriteMany", false),
+            ("readonlymany,readwriteonce", false),
+            ("ReadWriteMany", true),
+            ("ReadOnlyMany", true),
+        ] {
+            let csi = json!({"driver": DRIVER, "volumeHandle": "h", "volumeAttributes": {"AccessModes": attribute}});
             let spec = json!({"accessModes": ["ReadOnlyMany", "ReadWriteMany"], "csi": csi});
             let volume = serde_json::from_value(json!({"metadata": {"name": "pv", "uid": attribute}, "spec": spec}));
             assert_eq!(shown(&mut advice, volume.unwrap()).is_some(), told, "{attribute}");

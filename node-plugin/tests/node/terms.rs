@@ -32,6 +32,7 @@ async fn a_reading_mode_that_comes_first_does_not_hide_a_writing_one() {
         ("both", "ReadOnlyMany,ReadWriteMany", false),
         ("once", "ReadOnlyMany,ReadWriteOnce", false),
         ("readers", "ReadOnlyMany", true),
+        ("narrowed", "ReadWriteMany", true),
         ("old", "", true),
     ] {
         let target = scene.target(pod);
@@ -39,7 +40,7 @@ async fn a_reading_mode_that_comes_first_does_not_hide_a_writing_one() {
         scene.plugin.publish(request).await.unwrap();
         assert_eq!(flags(&scene, &target).read_only, read_only, "{pod}");
     }
-    let target = scene.target("narrowed");
+    let target = scene.target("pod");
     let mut request = with(&[("accessModes", "ReadOnlyMany,ReadWriteMany")], Mode::MultiNodeReaderOnly, &[], &target);
     request.readonly = true;
     scene.plugin.publish(request).await.unwrap();

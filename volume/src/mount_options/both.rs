@@ -27,9 +27,14 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn of_superblock(&mut self, group: Group, name: &str, value: Option<&str>) {
+    /// Returns what was said otherwise before.
+    pub(super) fn of_superblock(&mut self, group: Group, name: &str, value: Option<&str>) -> Option<String> {
         let text = value.map_or_else(|| name.to_owned(), |value| format!("{name}={value}"));
-        self.superblock.insert(group, text);
+        self.superblock.insert(group, text.clone()).filter(|earlier| *earlier != text)
+    }
+
+    pub(super) fn text(&self, group: Group) -> Option<&str> {
+        self.superblock.get(&group).map(String::as_str)
     }
 
     pub(super) fn is_said(&self, group: Group) -> bool {

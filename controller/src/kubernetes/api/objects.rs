@@ -11,7 +11,8 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use serde::{Deserialize, Deserializer};
-use volume::{AccessMode, ShareIdentity};
+use volume::names::context;
+use volume::{AccessMode, ShareIdentity, Terms};
 
 use super::names;
 
@@ -112,12 +113,19 @@ pub(crate) struct CsiSource {
     pub(crate) volume_attributes: VolumeAttributes,
 }
 
-/// `spec.csi.volumeAttributes` of a volume.
+/// `spec.csi.volumeAttributes` of a volume: keys in any case, as nodes read them.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(from = "BTreeMap<String, Option<String>>")]
 pub(crate) struct VolumeAttributes {
     share_identity: Option<String>,
     access_modes: Option<String>,
+}
+
+impl From<BTreeMap<String, Option<String>>> for VolumeAttributes {
+    fn from(all: BTreeMap<String, Option<String>>) -> Self {
+        let get = |name: &str| all.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.clone();
+        Self { share_identity: get(context::SHARE_IDENTITY), access_modes: get(context::ACCESS_MODES) }
+    }
 }
 
 impl CsiSource {
@@ -126,10 +134,12 @@ impl CsiSource {
         self.volume_attributes.share_identity.as_deref().and_then(|text| text.parse().ok())
     }
 
-    /// Whether nodes learn from the attributes that the volume may be written.
-    pub(crate) fn tells_of_writing(&self) -> bool {
+    /// Whether a mode that is told to nodes, and forbids writing, is known by them to be one of several (see [`volume::Terms::mode`]).
+    pub(crate) fn tells_of_writing(&self, told: &str) -> bool {
         let listed = self.volume_attributes.access_modes.as_deref().unwrap_or_default();
-        listed.split(',').filter_map(|name| AccessMode::named(name.trim())).any(|mode| !mode.is_read_only())
+        let modes: Vec<_> = listed.split(',').filter_map(|name| AccessMode::named(name.trim())).collect();
+        let told = AccessMode::named(told);
+        told.is_some_and(|told| !Terms { modes, ..Terms::default() }.mode(told).is_read_only())
     }
 }
 
