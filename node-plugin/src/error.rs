@@ -74,7 +74,7 @@ impl Coded for GroupError {
             Self::Work(error) => work(error),
             Self::Mount(error) => mount(error),
             Self::Change { source, .. } => cause(source.cause()),
-            Self::Walking { .. } => Code::DeadlineExceeded,
+            Self::Walking { .. } | Self::Waiting { .. } => Code::DeadlineExceeded,
             Self::Table(_) => Code::Internal,
         }
     }

@@ -117,6 +117,7 @@ fn groups() {
     let location = || "nfs:/export/pvc-1".to_owned();
     let mut groups: Vec<(GroupError, Code)> = vec![
         (GroupError::Walking { location: location(), allowed: Duration::from_secs(30) }, Code::DeadlineExceeded),
+        (GroupError::Waiting { location: location() }, Code::DeadlineExceeded),
         (GroupError::Table(io_error()), Code::Internal),
     ];
     groups.extend(works().into_iter().map(|(error, code)| (error.into(), code)));

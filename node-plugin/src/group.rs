@@ -21,6 +21,7 @@ use volume::mount_options::MountAttributes;
 
 use self::claims::Claim;
 pub(crate) use self::claims::Claims;
+use self::walk::{Scope, Tally};
 use crate::mounter::{Fault, Owned, Ownership};
 use crate::node::{Inner, Node};
 use crate::pool::{Found, MountError};
@@ -34,6 +35,9 @@ const DIRECTORY: u32 = 0o2770;
 /// What a group needs of a file. kubelet gives the same.
 const FILE: u32 = 0o660;
 const SET_GID: u32 = 0o2000;
+
+/// A step is waited for at least so long, however long the ones before it have taken.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// In so many generations of a share is a volume looked for.
 const GENERATIONS: usize = 3;
@@ -70,6 +74,16 @@ pub enum GroupError {
         /// How long it was waited for.
         allowed: Duration,
     },
+    /// So many volumes of the share are being given already.
+    #[error(
+        "{location} waits to be given to a pod's group (fsGroup, fsGroupChange: always): {} other volumes of its share are being given on this node; the pod starts \
+         after them",
+        claims::WALKS
+    )]
+    Waiting {
+        /// The volume.
+        location: String,
+    },
     /// The node's mount table.
     #[error("cannot read the mount table")]
     Table(#[source] std::io::Error),
@@ -79,8 +93,8 @@ pub enum GroupError {
 enum Prepared<E> {
     /// Nothing.
     Done,
-    /// A walk through what is below it; the root comes last, with this mode.
-    Walk(E, u32),
+    /// A walk through what is below it; it comes last itself.
+    Walk(E, Owned),
     /// All of it, later: the share has been retired.
     Retired,
 }
@@ -99,23 +113,26 @@ impl<M: Ownership, S: Servers> Node<M, S> {
         }
         let wanted = Wanted { attributes: MountAttributes::default(), ..asked };
         let single = request.mode.is_single_target();
-        let (pool, patience) = (&self.inner.pool, self.inner.deadlines.mount);
-        // The publish that follows has the other half.
-        let (allowed, until) = (patience / 2, Instant::now() + patience / 2);
+        let (pool, patience, begun) = (&self.inner.pool, self.inner.deadlines.mount, Instant::now());
+        let left = || patience.saturating_sub(begun.elapsed()).max(LEAST);
+        // For what may take longer than any call; the publish that follows has the other half.
+        let (allowed, until) = (patience / 2, begun + patience / 2);
         let too_late = || GroupError::Walking { location: wanted.location(), allowed };
         for _ in 0..GENERATIONS {
-            let lane = pool.usable_lane(&wanted.share, patience).await?;
+            let lane = pool.usable_lane(&wanted.share, left()).await?;
             let claim = self.inner.claims.take(&lane.key, &wanted.location(), until).await.ok_or_else(too_late)?;
             let (inner, job, in_lane) = (Arc::clone(&self.inner), wanted.clone(), lane.clone());
             let work = move || {
                 let prepared = inner.prepare(&job, &in_lane, Gift { group, change, single })?;
                 Ok::<_, GroupError>((prepared, claim))
             };
-            match pool.workers().run(&lane, "change of group", patience, work).await?? {
+            match pool.workers().run(&lane, "change of group", left(), work).await?? {
                 (Prepared::Done, _) => return Ok(()),
                 (Prepared::Retired, _) => {}
-                (Prepared::Walk(root, mode), claim) => {
-                    let walked = self.walk(root, mode, group, &wanted, claim)?;
+                (Prepared::Walk(root, now), claim) => {
+                    let waiting = || GroupError::Waiting { location: wanted.location() };
+                    let claim = claim.for_walk(until).await.ok_or_else(waiting)?;
+                    let walked = self.walk((root, now), group, &wanted, claim)?;
                     let walked = tokio::time::timeout_at(until, walked).await.map_err(|_| too_late())?;
                     // The thread has panicked, which is a defect; what it has done stays done.
                     let lost = || WorkError::Lost { share: wanted.location(), what: "change of group" };
@@ -130,8 +147,7 @@ impl<M: Ownership, S: Servers> Node<M, S> {
     /// Starts the walk on threads of its own, which goes on whether its end is waited for or not.
     fn walk(
         &self,
-        root: M::Entry,
-        mode: u32,
+        (root, now): (M::Entry, Owned),
         group: u32,
         wanted: &Wanted,
         claim: Claim,
@@ -141,18 +157,15 @@ impl<M: Ownership, S: Servers> Node<M, S> {
         // A volume that is the whole share holds what the driver keeps for itself.
         let is_share = wanted.below.is_none();
         walk::thread(group, move || {
-            let mounter = inner.pool.mounter();
-            let walked = walk::walk(mounter, &root, group, is_share);
-            let marked = walked.and_then(|tally| mounter.set_mode(&root, mode | DIRECTORY).map(|()| tally));
-            let ended = marked.map(|tally| {
+            let ended = inner.give_all(&root, now, group, is_share).map(|tally| {
                 tracing::info!(
                     volume = location,
                     group,
                     changed = tally.changed,
-                    refused = tally.refused,
+                    left = tally.left,
                     "volume given to a group"
                 );
-                inner.note_refusals(&location, group, tally.first_refusal.as_deref());
+                inner.note_refusals(&location, group, tally.first_left.as_deref());
             });
             // Before the answer: whoever hears it may begin anew.
             drop(claim);
@@ -203,27 +216,52 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
                 "the volume changes its group: the last pod's counts"
             );
         }
-        let is_walk = change == FsGroupChange::Always;
-        let begun = if is_walk { self.begin(&root, now, group) } else { self.finish(&root, now, group) };
-        match begun {
-            Ok(()) if is_walk => Ok(Prepared::Walk(root, now.mode)),
-            Ok(()) => Ok(Prepared::Done),
-            Err(fault) if is_refusal(&fault) => {
-                self.note_refusals(&wanted.location(), group, Some(&fault.to_string()));
+        if change == FsGroupChange::Always {
+            return Ok(Prepared::Walk(root, now));
+        }
+        match self.finish(&root, now, group) {
+            Err(fault) if !is_refusal(&fault) => Err(failed(fault)),
+            finished => {
+                self.note_refusals(&wanted.location(), group, finished.err().map(|fault| fault.to_string()).as_deref());
                 Ok(Prepared::Done)
             }
-            Err(fault) => Err(failed(fault)),
         }
     }
 
-    /// Takes the mark away that another group has left, so that nothing looks done that is not.
+    /// Gives all of a volume to a group, its root last.
+    fn give_all(&self, root: &M::Entry, now: Owned, group: u32, is_share: bool) -> Result<Tally, Fault> {
+        let mounter = self.pool.mounter();
+        let changes_hands = now.group != group;
+        if changes_hands && let Err(fault) = self.begin(root, now, group) {
+            // Where not even the root may be given, nothing else may.
+            return if is_refusal(&fault) { Ok(Tally::of(&fault)) } else { Err(fault) };
+        }
+        let mut tally = walk::walk(mounter, root, group, Scope { is_share, is_again: false })?;
+        if changes_hands {
+            // While the root did not pass the group on, others may have made something in it that the walk had passed.
+            tally.add(walk::walk(mounter, root, group, Scope { is_share, is_again: true })?);
+        }
+        // Another node may have begun to give it to another group, and an application have changed its permissions.
+        let found = mounter.look(root)?;
+        if found.group != group {
+            return Err(Fault::new("statx, which tells that the volume has another group meanwhile", Errno::AGAIN));
+        }
+        match mounter.set_mode(root, found.mode | DIRECTORY) {
+            Err(fault) if is_refusal(&fault) => tally.add(Tally::of(&fault)),
+            marked => marked?,
+        }
+        Ok(tally)
+    }
+
+    /// Gives the root to the group, but for what tells that all is given; takes that away where another group has left it.
     fn begin(&self, root: &M::Entry, now: Owned, group: u32) -> Result<(), Fault> {
         let mounter = self.pool.mounter();
-        if now.mode & SET_GID != 0 {
+        let is_marked = now.mode & SET_GID != 0;
+        if is_marked {
             mounter.set_mode(root, now.mode & !SET_GID)?;
         }
-        let given = if now.group == group { Ok(()) } else { mounter.set_group(root, group) };
-        if given.is_err() && now.mode & SET_GID != 0 {
+        let given = mounter.set_group(root, group);
+        if given.is_err() && is_marked {
             mounter.set_mode(root, now.mode)?;
         }
         given
@@ -244,7 +282,7 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
                 volume = location,
                 group,
                 first,
-                "the server does not let this node give all of the volume to the pod's group: does the export squash root?"
+                "not all of the volume could be given to the pod's group; an export that squashes root allows none of it"
             );
         }
     }

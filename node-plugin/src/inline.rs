@@ -10,7 +10,7 @@ use serde::Deserialize;
 use volume::mount_options::{self, MountOptionError};
 use volume::names::{layout, metadata};
 use volume::path::PathError;
-use volume::server::ServerError;
+use volume::server::{DEFAULT_PORT, ServerError};
 use volume::{MountOptions, Server, SharePath, SubPath, VolumeContext};
 
 /// What kubelet calls such a volume: this, and the hexadecimal digits of a SHA-256.
@@ -31,6 +31,8 @@ struct Admitted {
     share: SharePath,
     /// Names, for any value; or a name with a value.
     options: Vec<String>,
+    /// In force whatever the pod writes, separated by commas.
+    required: String,
 }
 
 /// A line of the list as it is written.
@@ -41,13 +43,17 @@ struct Line {
     share: String,
     #[serde(default)]
     mount_options: Vec<String>,
+    #[serde(default)]
+    required_options: Vec<String>,
 }
 
 /// Why a list cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// Not a list of such lines.
-    #[error("it is no JSON list of {{\"server\": …, \"share\": …, \"mountOptions\": […]}}: {0}")]
+    #[error(
+        "it is no JSON list of {{\"server\": …, \"share\": …, \"mountOptions\": […], \"requiredOptions\": […]}}: {0}"
+    )]
     Json(#[from] serde_json::Error),
     /// No server.
     #[error("\"server\" of line {line}: {source}")]
@@ -68,10 +74,12 @@ pub enum ListError {
         source: PathError,
     },
     /// No mount option.
-    #[error("\"mountOptions\" of line {line}: {source}")]
+    #[error("{key:?} of line {line}: {source}")]
     Option {
         /// Which line, from 1.
         line: usize,
+        /// `mountOptions` or `requiredOptions`.
+        key: &'static str,
         /// What is wrong with it.
         #[source]
         source: MountOptionError,
@@ -146,22 +154,31 @@ impl InlineVolumes {
             }
             let below = Some(below).filter(|below| !below.is_empty()).map(|below| below.parse::<SubPath>());
             let sub_dir = below.transpose().map_err(|source| Refusal::Path { location: location(), source })?;
-            return Ok(VolumeContext { share: admitted.share.clone(), sub_dir, ..context });
+            let mut terms = context.terms;
+            // Of two that contradict each other the later one counts.
+            terms.mount_options = format!("{},{}", terms.mount_options, admitted.required);
+            return Ok(VolumeContext { share: admitted.share.clone(), sub_dir, terms, ..context });
         }
         Err(refusal.unwrap_or_else(|| Refusal::NotListed(location())))
     }
 }
 
 impl Admitted {
-    fn read(line: usize, Line { server, share, mount_options }: Line) -> Result<Self, ListError> {
+    fn read(line: usize, Line { server, share, mount_options, required_options }: Line) -> Result<Self, ListError> {
         let server: Server = server.parse().map_err(|source| ListError::Server { line, source })?;
         let share = share.parse().map_err(|source| ListError::Share { line, source })?;
-        for option in &mount_options {
-            if option.contains('=') || !MountOptions::is_known(option) {
-                MountOptions::parse(&[option], server.port()).map_err(|source| ListError::Option { line, source })?;
-            }
+        let legal = |key, option: &str| {
+            let parsed = MountOptions::parse(&[option], server.port());
+            parsed.map(drop).map_err(|source| ListError::Option { line, key, source })
+        };
+        let options: Vec<String> =
+            mount_options.iter().flat_map(|options| mount_options::items(options)).map(str::to_owned).collect();
+        for option in options.iter().filter(|option| option.contains('=') || !MountOptions::is_known(option)) {
+            legal("mountOptions", option)?;
         }
-        Ok(Self { server, share, options: mount_options })
+        let required = required_options.join(",");
+        legal("requiredOptions", &required)?;
+        Ok(Self { server, share, options, required })
     }
 
     /// The first of some options that may not be used here.
@@ -175,10 +192,18 @@ impl Admitted {
     }
 }
 
-/// Whether two spell the same: an option has two names.
+/// Whether two options are one: a name may have two spellings, and a value too.
 fn same(one: &str, other: &str) -> bool {
-    let plain = |option: &str| option.strip_prefix("nfsvers").map_or(option.to_owned(), |rest| format!("vers{rest}"));
-    plain(one) == plain(other)
+    let name = |option: &str| match option.split_once('=').map_or(option, |(name, _)| name) {
+        "nfsvers" => "vers".to_owned(),
+        name => name.to_owned(),
+    };
+    let meaning = |option: &str| MountOptions::parse(&[option], DEFAULT_PORT).ok();
+    one == other
+        || name(one) == name(other) && one.contains('=') == other.contains('=') && {
+            let meaning = meaning(one).zip(meaning(other));
+            meaning.map_or(!one.contains('='), |(one, other)| one == other)
+        }
 }
 
 /// What of a path follows a share that it is, or lies in.
@@ -255,17 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn the_drivers_own_folder_is_nobodys() {
-        for (share, sub_dir) in [
-            ("/exports/public/.berth", ""),
-            ("/exports/public/.Berth", "trash"),
-            ("/exports/public/a", ".berth/records"),
-        ] {
-            let attributes = [("server", "nfs.example.com"), ("share", share), ("subDir", sub_dir)];
-            let Ok((context, _)) = VolumeContext::from_map(attributes) else { continue };
-            let refusal = LIST.parse::<InlineVolumes>().unwrap().admit(context).unwrap_err();
-            assert!(matches!(refusal, Refusal::Reserved(_)), "{refusal}");
+    fn what_a_line_requires_is_in_force_whatever_the_pod_writes() {
+        let list = r#"[{"server": "nfs", "share": "/a", "mountOptions": ["sec"], "requiredOptions": ["ro", "sec=krb5p,nosuid"]}]"#;
+        let list: InlineVolumes = list.parse().unwrap();
+        for written in ["", "sec=sys", "ro"] {
+            let admitted = list.admit(context("nfs", "/a", "", written)).unwrap();
+            let options = admitted.terms.options::<&str>(&[], 2049).unwrap();
+            assert!(options.attributes().read_only && options.attributes().nosuid, "{written}");
+            assert!(options.superblock().contains(&("sec".to_owned(), Some("krb5p".to_owned()))), "{written}");
         }
+    }
+
+    #[test]
+    fn the_drivers_own_folder_cannot_be_named() {
+        for (share, sub_dir) in [("/exports/public/.berth", ""), ("/exports/public/.Berth", "trash")] {
+            let error = admit("nfs.example.com", share, sub_dir, "").unwrap_err();
+            assert!(error.contains("its own records"), "{error}");
+        }
+        let attributes = [("server", "nfs.example.com"), ("share", "/exports/public"), ("subDir", ".berth/records")];
+        assert!(VolumeContext::from_map(attributes).is_err());
         let nested = admit("nfs.example.com", "/exports/public", "a/.berth", "").unwrap_err();
         assert!(nested.contains("its own records"), "{nested}");
     }
@@ -273,7 +306,7 @@ mod tests {
     #[test]
     fn options_are_admitted_by_name_or_with_their_value() {
         let with = |options: &str| admit("nfs.example.com", "/exports/public", "", options);
-        for options in ["", "ro", "vers=4.1, nconnect=16", "nosuid,nodev,noexec,nfsvers=4.1"] {
+        for options in ["", "ro", "vers=4,nconnect=2", "vers=4.1, nconnect=16", "nosuid,nodev,noexec,nfsvers=4.1"] {
             assert!(with(options).is_ok(), "{options}");
         }
         for (options, named) in [
@@ -300,6 +333,8 @@ mod tests {
             (r#"[{"server": "nfs", "share": "/a/../b"}]"#, "\"share\" of line 1"),
             (r#"[{"server": "nfs", "share": "/a", "mountOptions": ["nfsvers=3"]}]"#, "\"mountOptions\" of line 1"),
             (r#"[{"server": "nfs", "share": "/a", "mountOptions": ["nconect"]}]"#, "did you mean \"nconnect\""),
+            (r#"[{"server": "nfs", "share": "/a", "mountOptions": ["soft,nconect"]}]"#, "did you mean \"nconnect\""),
+            (r#"[{"server": "nfs", "share": "/a", "requiredOptions": ["sec"]}]"#, "\"requiredOptions\" of line 1"),
         ] {
             let error = list.parse::<InlineVolumes>().unwrap_err().to_string();
             assert!(error.contains(named), "{list}: {error}");

@@ -10,7 +10,7 @@ use csi_proto::csi::volume_usage::Unit;
 use csi_runtime::decode::{capability, required};
 use csi_runtime::status::to_status;
 use tonic::{Request, Response, Status};
-use volume::VolumeContext;
+use volume::{Capability, VolumeContext};
 
 use crate::error::RequestError;
 use crate::inline::{self, InlineVolumes};
@@ -53,40 +53,46 @@ impl<M: Ownership, S: Servers> NodeService<M, S> {
     pub fn into_service(self) -> NodeServer<Self> {
         NodeServer::new(self)
     }
-
-    /// What a pod defines by itself, if that is admitted; or was when the pod started.
-    fn admit(&self, publish: Publish) -> Result<Publish, RequestError> {
-        match self.inline.admit(publish.context.clone()) {
-            Ok(context) => Ok(Publish { context, ..publish }),
-            Err(_) if self.node.is_published(&publish) => Ok(publish),
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
 }
 
-/// The volume to publish, and the group of its pod.
-fn decode_publish(request: csi::NodePublishVolumeRequest) -> Result<(Publish, Option<u32>), RequestError> {
-    required(&request.volume_id, "volume_id")?;
-    required(&request.target_path, "target_path")?;
-    let capability = capability(request.volume_capability.as_ref())?;
-    let (context, unknown) = VolumeContext::from_map(&request.volume_context)?;
-    if !unknown.is_empty() {
-        tracing::warn!(
-            volume = request.volume_id,
-            keys = unknown.join(", "),
-            "volume attributes without a meaning here"
-        );
+/// A request that is understood.
+struct Requested {
+    volume: String,
+    target: String,
+    read_only: bool,
+    capability: Capability,
+    context: VolumeContext,
+}
+
+impl Requested {
+    fn decode(request: csi::NodePublishVolumeRequest) -> Result<Self, RequestError> {
+        required(&request.volume_id, "volume_id")?;
+        required(&request.target_path, "target_path")?;
+        let capability = capability(request.volume_capability.as_ref())?;
+        let (context, unknown) = VolumeContext::from_map(&request.volume_context)?;
+        if !unknown.is_empty() {
+            tracing::warn!(
+                volume = request.volume_id,
+                keys = unknown.join(", "),
+                "volume attributes without a meaning here"
+            );
+        }
+        let (volume, target) = (request.volume_id, request.target_path);
+        Ok(Self { volume, target, read_only: request.readonly, capability, context })
     }
-    let terms = &context.terms;
-    let publish = Publish {
-        options: terms.options(capability.mount_flags(), context.server.port())?,
-        mode: terms.mode(capability.mode()),
-        read_only: request.readonly || terms.read_only == Some(true),
-        target: request.target_path.into(),
-        volume: request.volume_id,
-        context,
-    };
-    Ok((publish, capability.group()))
+
+    /// What is to be published, with attributes that may have been changed.
+    fn publish(&self, context: VolumeContext) -> Result<Publish, RequestError> {
+        let terms = &context.terms;
+        Ok(Publish {
+            options: terms.options(self.capability.mount_flags(), context.server.port())?,
+            mode: terms.mode(self.capability.mode()),
+            read_only: self.read_only || terms.read_only == Some(true),
+            target: self.target.clone().into(),
+            volume: self.volume.clone(),
+            context,
+        })
+    }
 }
 
 /// Figures of two kinds; a server that does not count inodes says 0, and then nothing is said about them.
@@ -118,11 +124,22 @@ impl<M: Ownership, S: Servers> csi::node_server::Node for NodeService<M, S> {
     ) -> Result<Response<csi::NodePublishVolumeResponse>, Status> {
         let request = request.into_inner();
         let is_inline = inline::is_inline(&request.volume_id, &request.volume_context);
-        let decoded = decode_publish(request);
-        let group = decoded.as_ref().ok().and_then(|(_, group)| *group).filter(|_| self.gives_groups);
-        let decoded = decoded.map(|(publish, _)| publish);
-        let admitted = decoded.and_then(|publish| if is_inline { self.admit(publish) } else { Ok(publish) });
-        let publish = admitted.map_err(|error| to_status(&error))?;
+        let requested = Requested::decode(request).map_err(|error| to_status(&error))?;
+        let asked = requested.publish(requested.context.clone()).map_err(|error| to_status(&error))?;
+        let publish = if is_inline {
+            match self.inline.admit(requested.context.clone()) {
+                Ok(context) => requested.publish(context).map_err(|error| to_status(&error))?,
+                // It was admitted when the pod started. Nothing is mounted for it any more.
+                Err(_) if self.node.is_published(&asked) => {
+                    return Ok(Response::new(csi::NodePublishVolumeResponse {}));
+                }
+                Err(refusal) => return Err(to_status(&RequestError::from(refusal))),
+            }
+        } else {
+            asked
+        };
+        // Who writes a pod would have root change a directory that is not theirs.
+        let group = requested.capability.group().filter(|_| self.gives_groups && !is_inline);
         if let Some(group) = group {
             self.node.give(&publish, group).await.map_err(|error| to_status(&error))?;
         }
@@ -231,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_request_is_decoded_field_by_field() {
-        let error = decode_publish(csi::NodePublishVolumeRequest::default()).unwrap_err();
-        assert!(matches!(error, RequestError::Decode(DecodeError::Missing("volume_id"))));
+        let decoded = Requested::decode(csi::NodePublishVolumeRequest::default());
+        assert!(matches!(decoded, Err(RequestError::Decode(DecodeError::Missing("volume_id")))));
     }
 }

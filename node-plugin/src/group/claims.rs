@@ -1,23 +1,24 @@
 //! Who changes which volume.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Volumes of one share that are worked on at once.
-pub(super) const VOLUMES: usize = 4;
+/// Volumes of one share that are walked through at once.
+pub(super) const WALKS: usize = 4;
 
 /// The volumes that are being given to groups, by the share's lane. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Claims {
-    taken: Arc<Mutex<HashMap<String, HashSet<String>>>>,
+    /// By lane and volume: whether it is walked through.
+    taken: Arc<Mutex<HashMap<String, HashMap<String, bool>>>>,
     /// How often one was given back.
     given_back: Arc<watch::Sender<u64>>,
 }
 
-/// A volume that nobody else changes meanwhile. Dropped, it is free.
+/// A volume that nobody else of this process changes meanwhile. Dropped, it is free.
 pub(crate) struct Claim {
     claims: Claims,
     lane: String,
@@ -33,29 +34,53 @@ impl Default for Claims {
 impl Claims {
     /// Waits for a volume, until it must give up.
     pub(super) async fn take(&self, lane: &str, volume: &str, until: Instant) -> Option<Claim> {
+        self.wait(until, || {
+            let mut taken = self.lock();
+            let of_lane = taken.entry(lane.to_owned()).or_default();
+            if of_lane.contains_key(volume) {
+                return None;
+            }
+            of_lane.insert(volume.to_owned(), false);
+            Some(Claim { claims: self.clone(), lane: lane.to_owned(), volume: volume.to_owned() })
+        })
+        .await
+    }
+
+    async fn wait<T>(&self, until: Instant, attempt: impl Fn() -> Option<T>) -> Option<T> {
         let mut given_back = self.given_back.subscribe();
         loop {
-            if let Some(claim) = self.try_take(lane, volume) {
-                return Some(claim);
+            if let Some(found) = attempt() {
+                return Some(found);
             }
             // The sender lives as long as this.
             tokio::time::timeout_at(until, given_back.changed()).await.ok()?.ok()?;
         }
     }
 
-    fn try_take(&self, lane: &str, volume: &str) -> Option<Claim> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_lane = taken.entry(lane.to_owned()).or_default();
-        if of_lane.len() >= VOLUMES || !of_lane.insert(volume.to_owned()) {
-            return None;
-        }
-        Some(Claim { claims: self.clone(), lane: lane.to_owned(), volume: volume.to_owned() })
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, bool>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Waits until the volume may be walked through, or must give it up.
+    pub(super) async fn for_walk(self, until: Instant) -> Option<Self> {
+        let attempt = || {
+            let mut taken = self.claims.lock();
+            let of_lane = taken.get_mut(&self.lane)?;
+            let walks = of_lane.values().filter(|walks| **walks).count();
+            let own = of_lane.get_mut(&self.volume).filter(|_| walks < WALKS)?;
+            *own = true;
+            Some(())
+        };
+        self.claims.wait(until, attempt).await?;
+        Some(self)
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut taken = self.claims.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.claims.lock();
         if let Some(of_lane) = taken.get_mut(&self.lane) {
             of_lane.remove(&self.volume);
             if of_lane.is_empty() {
@@ -78,20 +103,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_volume_is_one_at_a_time_and_a_share_a_few() {
+    async fn a_volume_is_one_at_a_time_and_of_a_share_a_few_are_walked_through() {
         let claims = Claims::default();
-        let first = claims.take("share", "a", soon()).await.unwrap();
-        assert!(claims.take("share", "a", soon()).await.is_none());
+        let take = async |lane: &str, volume: &str| claims.take(lane, volume, soon()).await;
+        let first = take("share", "a").await.unwrap().for_walk(soon()).await.unwrap();
+        assert!(take("share", "a").await.is_none());
         let mut others = Vec::new();
-        for volume in 1..VOLUMES {
-            others.push(claims.take("share", &volume.to_string(), soon()).await.unwrap());
+        for volume in 1..WALKS {
+            others.push(take("share", &volume.to_string()).await.unwrap().for_walk(soon()).await.unwrap());
         }
-        assert!(claims.take("share", "one too many", soon()).await.is_none());
-        assert!(claims.take("other share", "a", soon()).await.is_some(), "others do not notice");
+        let one_more = take("share", "one more").await.expect("it may be looked at");
+        assert!(one_more.for_walk(soon()).await.is_none());
+        assert!(take("other share", "a").await.unwrap().for_walk(soon()).await.is_some(), "others do not notice");
         drop(first);
-        assert!(claims.take("share", "a", soon()).await.is_some());
+        assert!(take("share", "a").await.unwrap().for_walk(soon()).await.is_some());
         drop(others);
-        assert!(claims.taken.lock().unwrap().is_empty());
+        assert!(claims.lock().is_empty());
     }
 
     #[tokio::test]

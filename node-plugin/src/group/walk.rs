@@ -25,10 +25,32 @@ const STACK: usize = 256 * 1024;
 pub(super) struct Tally {
     /// Entries that were changed.
     pub(super) changed: u64,
-    /// Entries that the server did not let be changed, or looked into.
-    pub(super) refused: u64,
-    /// The first of them.
-    pub(super) first_refusal: Option<String>,
+    /// Entries that were left, because the server did not let them be changed or looked into.
+    pub(super) left: u64,
+    /// What it said of the first of them.
+    pub(super) first_left: Option<String>,
+}
+
+impl Tally {
+    /// One entry that was left.
+    pub(super) fn of(fault: &Fault) -> Self {
+        Self { changed: 0, left: 1, first_left: Some(fault.to_string()) }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.left += other.left;
+        self.first_left = self.first_left.take().or(other.first_left);
+    }
+}
+
+/// How far a walk goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    /// The root is a whole share, in which the driver keeps something for itself.
+    pub(super) is_share: bool,
+    /// What is in the root and right has been walked through already.
+    pub(super) is_again: bool,
 }
 
 /// What the threads of a walk have in common.
@@ -58,26 +80,26 @@ fn builder(group: u32) -> thread::Builder {
     thread::Builder::new().name(format!("group {group}")).stack_size(STACK)
 }
 
-/// Gives everything below `root` to a group, on this thread and some more. The root itself is left for the caller; so is, where it is a whole share, what the driver keeps
-/// there. What disappears meanwhile does not matter, and what the server refuses to change is counted.
-pub(super) fn walk<M: Ownership>(mounter: &M, root: &M::Entry, group: u32, is_share: bool) -> Result<Tally, Fault> {
+/// Gives everything below `root` to a group, on this thread and some more. The root itself is left for the caller, and what the driver keeps in a share is nobody's.
+/// What disappears meanwhile does not matter, and what cannot be changed by itself is counted.
+pub(super) fn walk<M: Ownership>(mounter: &M, root: &M::Entry, group: u32, scope: Scope) -> Result<Tally, Fault> {
     let listing = match mounter.list(root) {
         Err(fault) if is_refusal(&fault) => {
-            return Ok(Tally { refused: 1, first_refusal: Some(fault.to_string()), ..Tally::default() });
+            return Ok(Tally::of(&fault));
         }
         listing => listing?,
     };
     let state = State { offered: Vec::new(), idle: 0, failed: None, tally: Tally::default() };
     let walk = Walk { mounter, group, shared: Shared { state: Mutex::new(state), news: Condvar::new() } };
-    thread::scope(|scope| {
+    thread::scope(|threads| {
         for _ in 1..THREADS {
-            if let Err(error) = builder(group).spawn_scoped(scope, || walk.help()) {
+            if let Err(error) = builder(group).spawn_scoped(threads, || walk.help()) {
                 // Whoever is there waits for all: this one counts as idle for good.
                 walk.shared.lock().idle += 1;
                 tracing::warn!(%error, "a walk goes on with fewer threads");
             }
         }
-        walk.go(vec![listing], is_share);
+        walk.go(vec![listing], Some(scope));
         walk.help();
     });
     let state = walk.shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -129,14 +151,15 @@ impl<M: Ownership> Walk<'_, M> {
     fn help(&self) {
         while let Some(directory) = self.shared.take() {
             match self.mounter.list(&directory) {
-                Ok(listing) => self.go(vec![listing], false),
+                Ok(listing) => self.go(vec![listing], None),
                 Err(fault) => self.note(fault),
             }
         }
     }
 
-    /// Walks through these directories, each in the one before, to their ends.
-    fn go(&self, mut open: Vec<M::Listing>, mut is_share: bool) {
+    /// Walks through these directories, each in the one before, to their ends. The first one is the root if there is a scope.
+    fn go(&self, mut open: Vec<M::Listing>, scope: Option<Scope>) {
+        let _ends = Ends(&self.shared);
         while let Some(listing) = open.last_mut() {
             if self.shared.lock().failed.is_some() {
                 return;
@@ -145,7 +168,6 @@ impl<M: Ownership> Walk<'_, M> {
                 Ok(Some(name)) => name,
                 Ok(None) => {
                     open.pop();
-                    is_share = false;
                     continue;
                 }
                 Err(fault) => {
@@ -154,10 +176,11 @@ impl<M: Ownership> Walk<'_, M> {
                     continue;
                 }
             };
-            if is_share && open.len() == 1 && name.eq_ignore_ascii_case(layout::ROOT.as_bytes()) {
+            let in_root = scope.filter(|_| open.len() == 1);
+            if in_root.is_some_and(|scope| scope.is_share) && name.eq_ignore_ascii_case(layout::ROOT.as_bytes()) {
                 continue;
             }
-            match self.entry(&open, &name) {
+            match self.entry(&open, &name, in_root.is_some_and(|scope| scope.is_again)) {
                 Ok(None) => {}
                 Ok(Some(below)) => open.push(below),
                 Err(fault) => self.note(fault),
@@ -166,15 +189,15 @@ impl<M: Ownership> Walk<'_, M> {
     }
 
     /// Gives one entry to the group; what comes back is to be walked through next.
-    fn entry(&self, open: &[M::Listing], name: &[u8]) -> Result<Option<M::Listing>, Fault> {
+    fn entry(&self, open: &[M::Listing], name: &[u8], is_again: bool) -> Result<Option<M::Listing>, Fault> {
         let Some(listing) = open.last() else { return Ok(None) };
         let Some((entry, owned)) = self.mounter.entry(listing, name)? else { return Ok(None) };
-        let changed = self.give(&entry, owned);
-        match changed {
-            Ok(changed) => self.shared.lock().tally.changed += u64::from(changed),
-            Err(fault) => self.note(fault),
-        }
-        if owned.kind != Kind::Directory {
+        let changed = self.give(&entry, owned).unwrap_or_else(|fault| {
+            self.note(fault);
+            false
+        });
+        self.shared.lock().tally.changed += u64::from(changed);
+        if owned.kind != Kind::Directory || is_again && !changed {
             return Ok(None);
         }
         let Some(entry) = self.shared.offer(entry) else { return Ok(None) };
@@ -209,14 +232,25 @@ impl<M: Ownership> Walk<'_, M> {
         match fault.errno {
             // It is gone.
             Errno::NOENT | Errno::STALE => {}
-            _ if is_refusal(&fault) => {
-                state.tally.refused += 1;
-                state.tally.first_refusal.get_or_insert_with(|| fault.to_string());
-            }
+            // Of this entry alone: no room in the group's quota, a broken sector.
+            Errno::DQUOT | Errno::NOSPC | Errno::IO => state.tally.add(Tally::of(&fault)),
+            _ if is_refusal(&fault) => state.tally.add(Tally::of(&fault)),
             _ => {
                 state.failed.get_or_insert(fault);
                 self.shared.news.notify_all();
             }
+        }
+    }
+}
+
+/// Ends the walk for all threads where one panics: they wait for each other.
+struct Ends<'a, E>(&'a Shared<E>);
+
+impl<E> Drop for Ends<'_, E> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().failed.get_or_insert_with(|| Fault::new("a walk that was given up", Errno::CANCELED));
+            self.0.news.notify_all();
         }
     }
 }

@@ -50,6 +50,9 @@ pub trait Ownership: Mounter {
     /// The root of a tree, as the server has it now.
     fn root(&self, tree: &Self::Tree) -> Result<(Self::Entry, Owned), Fault>;
 
+    /// The same of an entry that is held.
+    fn look(&self, entry: &Self::Entry) -> Result<Owned, Fault>;
+
     /// Begins to list a directory.
     fn list(&self, directory: &Self::Entry) -> Result<Self::Listing, Fault>;
 
@@ -98,8 +101,12 @@ impl Ownership for LinuxMounter {
 
     fn root(&self, tree: &LinuxTree) -> Result<(LinuxEntry, Owned), Fault> {
         let root = LinuxEntry(tree.directory()?);
-        let (owned, ..) = held(root.0.as_fd(), AtFlags::STATX_FORCE_SYNC)?;
+        let owned = self.look(&root)?;
         Ok((root, owned))
+    }
+
+    fn look(&self, entry: &LinuxEntry) -> Result<Owned, Fault> {
+        held(entry.0.as_fd(), AtFlags::STATX_FORCE_SYNC).map(|(owned, ..)| owned)
     }
 
     fn list(&self, directory: &LinuxEntry) -> Result<LinuxListing, Fault> {

@@ -9,6 +9,7 @@ use csi_proto::csi::node_service_capability::rpc::Type as RpcType;
 use csi_proto::csi::volume_capability::AccessType;
 use csi_proto::csi::volume_capability::access_mode::Mode;
 use node_plugin::mounter::Kind;
+use rustix::io::Errno;
 use tonic::Code;
 
 use crate::plugin::{at_once, capability, failure, volume};
@@ -153,16 +154,16 @@ async fn what_was_cut_off_goes_on_at_the_next_publish() {
     let target = scene.target("1");
     let mut changed = Vec::new();
     for most in 1..9 {
-        scene.kernel.break_after(Some(1));
+        scene.kernel.stop_after_changes(Some(1));
         let (code, text) = failure(scene.plugin.publish(grouped("always", 2000, &target)).await);
-        assert_eq!(code, Code::Internal, "{most}: {text}");
+        assert_eq!(code, Code::Unavailable, "{most}: {text}");
         assert!(text.contains("server:/share/pvc-1 to group 2000"), "{text}");
         assert!(locations(&scene, &target).is_empty(), "never before all is done");
         changed.extend(scene.kernel.owner_changes());
         // Each time another process.
         scene = scene.restart_as(|service| service.giving_groups(true)).await;
     }
-    scene.kernel.break_after(None);
+    scene.kernel.stop_after_changes(None);
     scene.plugin.publish(grouped("always", 2000, &target)).await.unwrap();
     changed.extend(scene.kernel.owner_changes());
     assert_eq!(changed.last(), Some(&format!("chmod 2777 {ROOT}")));
@@ -184,7 +185,111 @@ async fn a_server_that_squashes_root_keeps_no_pod_from_starting() {
         scene.plugin.publish(grouped(change, 2000, &target)).await.unwrap();
         assert_eq!(locations(&scene, &target), [ROOT]);
     }
-    assert!(counted(&scene, "berth_fs_group_refused_total 2"), "{}", scene.plugin.metrics.encode().unwrap());
+    // The group is right, and only the mark is refused.
+    scene.kernel.make_entry(ROOT, Kind::Directory, 2000, 0o770);
+    for change in ["root", "always"] {
+        scene.plugin.publish(grouped(change, 2000, &scene.target(&format!("{change} again")))).await.unwrap();
+    }
+    assert!(counted(&scene, "berth_fs_group_refused_total 4"), "{}", scene.plugin.metrics.encode().unwrap());
+}
+
+/// Its group has no room left; its sector is broken.
+#[tokio::test]
+async fn a_file_that_cannot_be_given_by_itself_is_left_and_counted() {
+    let mut scene = driver().await;
+    fill(&scene);
+    let (full, broken) = (format!("{ROOT}/a/b/file"), format!("{ROOT}/program"));
+    scene.kernel.fail_at(&full, Errno::DQUOT);
+    scene.kernel.fail_at(&broken, Errno::IO);
+    scene.plugin.publish(grouped("always", 2000, &scene.target("1"))).await.unwrap();
+    assert_eq!(scene.kernel.owned(ROOT), (2000, 0o2777));
+    assert_eq!((scene.kernel.owned(&full).0, scene.kernel.owned(&format!("{ROOT}/ready")).0), (0, 2000));
+    assert!(counted(&scene, "berth_fs_group_refused_total 1"));
+}
+
+#[tokio::test]
+async fn what_is_made_in_the_root_during_a_walk_is_given_too() {
+    let mut scene = driver().await;
+    fill(&scene);
+    let (slow, late) = (format!("{ROOT}/a/b/file"), format!("{ROOT}/late"));
+    scene.kernel.hang(&slow);
+    assert!(scene.plugin.publish(grouped("always", 2000, &scene.target("1"))).await.is_err());
+    scene.kernel.make_entry(&late, Kind::Directory, 0, 0o700);
+    scene.kernel.make_entry(&format!("{late}/file"), Kind::File, 0, 0o600);
+    scene.kernel.release(&slow);
+    scene.plugin.publish(grouped("always", 2000, &scene.target("1"))).await.unwrap();
+    assert_eq!(scene.kernel.owned(&late), (2000, 0o2770));
+    assert_eq!(scene.kernel.owned(&format!("{late}/file")), (2000, 0o660));
+}
+
+/// Two nodes know nothing of each other.
+#[tokio::test]
+async fn a_volume_that_another_node_gives_to_another_group_is_not_marked() {
+    let mut scene = driver().await;
+    fill(&scene);
+    let slow = format!("{ROOT}/a/b/file");
+    scene.kernel.hang(&slow);
+    assert!(scene.plugin.publish(grouped("always", 2000, &scene.target("1"))).await.is_err());
+    scene.kernel.make_entry(ROOT, Kind::Directory, 3000, 0o777);
+    let waiting = tokio::spawn({
+        let (mut client, request) = (scene.plugin.client.clone(), grouped("always", 4000, &scene.target("2")));
+        async move { client.node_publish_volume(request).await }
+    });
+    scene.kernel.stop_after_changes(Some(1000));
+    scene.kernel.release(&slow);
+    waiting.await.unwrap().unwrap();
+    let changes = scene.kernel.owner_changes();
+    let marks: Vec<_> = changes.iter().filter(|change| *change == &format!("chmod 2777 {ROOT}")).collect();
+    assert_eq!(marks.len(), 1, "that of the last alone: {changes:?}");
+    assert_eq!(scene.kernel.owned(ROOT), (4000, 0o2777));
+}
+
+#[tokio::test]
+async fn walks_that_take_long_keep_no_volume_waiting_that_needs_none() {
+    let mut scene = driver().await;
+    let group = 4712;
+    let request = |scene: &Scene, name: &str, change: &str, pod: &str| {
+        let mut request = volume(name, &scene.target(pod));
+        request.volume_context.insert("fsGroupChange".to_owned(), change.to_owned());
+        set_group(&mut request, group);
+        request
+    };
+    for number in 11..17 {
+        let root = format!("server:/share/pvc-{number}");
+        scene.kernel.make(&root);
+        scene.kernel.make_entry(&format!("{root}/file"), Kind::File, 0, 0o600);
+        scene.kernel.hang(&format!("{root}/file"));
+    }
+    scene.plugin.publish(request(&scene, "pvc-2", "always", "given")).await.unwrap();
+    let walks: Vec<_> = (11..15)
+        .map(|number| {
+            let (mut client, request) =
+                (scene.plugin.client.clone(), request(&scene, &format!("pvc-{number}"), "always", &number.to_string()));
+            tokio::spawn(async move { client.node_publish_volume(request).await })
+        })
+        .collect();
+    for walk in walks {
+        assert_eq!(failure(walk.await.unwrap()).0, Code::DeadlineExceeded);
+    }
+    let (code, text) = failure(scene.plugin.publish(request(&scene, "pvc-15", "always", "15")).await);
+    assert_eq!(code, Code::DeadlineExceeded);
+    assert!(text.contains("4 other volumes of its share"), "{text}");
+    at_once(scene.plugin.publish(request(&scene, "pvc-2", "always", "given again"))).await.unwrap();
+    at_once(scene.plugin.publish(request(&scene, "pvc-1", "root", "root"))).await.unwrap();
+    for number in 11..17 {
+        scene.kernel.release(&format!("server:/share/pvc-{number}/file"));
+    }
+}
+
+/// Who writes a pod would have root change a directory that is not theirs.
+#[tokio::test]
+async fn what_a_pod_defines_by_itself_is_not_given() {
+    let list = r#"[{"server": "server", "share": "/share"}]"#;
+    let mut scene = scene_of(|service| service.giving_groups(true).admitting(list.parse().unwrap())).await;
+    let mut request = grouped("always", 2000, &scene.target("1"));
+    request.volume_context.insert("csi.storage.k8s.io/ephemeral".to_owned(), "true".to_owned());
+    scene.plugin.publish(request).await.unwrap();
+    assert!(scene.kernel.owner_changes().is_empty());
 }
 
 #[tokio::test]
@@ -255,6 +360,11 @@ async fn a_volume_that_is_a_whole_share_keeps_the_drivers_folder_closed() {
     let folder = "server:/share/.berth";
     scene.kernel.make_entry(folder, Kind::Directory, 0, 0o700);
     scene.kernel.make_entry(&format!("{folder}/records"), Kind::Directory, 0, 0o700);
+    // Whatever has been walked through before.
+    for number in 0..9 {
+        scene.kernel.make_entry(&format!("server:/share/!{number}"), Kind::Directory, 0, 0o700);
+        scene.kernel.make_entry(&format!("server:/share/!{number}/file"), Kind::File, 0, 0o600);
+    }
     let mut request = grouped("always", 2000, &scene.target("1"));
     request.volume_context.remove("subDir");
     scene.plugin.publish(request).await.unwrap();

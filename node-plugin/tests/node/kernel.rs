@@ -3,6 +3,7 @@
 //! `BERTH_TEST_SERVER` names the server (`host` or `host:port`), `BERTH_TEST_SHARE` a share on which this node's root may write; beside it the server
 //! exports `squashed`, `lowport` and `restricted` (see `labkit/guest/serve-nfs`). Each test works in a directory of its own.
 
+mod groups;
 mod pool;
 
 use std::any::Any;

@@ -16,8 +16,10 @@ pub(super) struct Owners {
     changes: Vec<String>,
     /// Whether the server takes the node for nobody.
     is_squashed: bool,
-    /// After so many changes the server's disk breaks.
-    breaks_after: Option<usize>,
+    /// After so many changes the server stops.
+    stops_after: Option<usize>,
+    /// What cannot be changed.
+    faults: BTreeMap<String, Errno>,
 }
 
 const OPEN: Owned = Owned { group: 0, mode: 0o777, kind: Kind::Directory };
@@ -45,9 +47,14 @@ impl FakeMounter {
         self.lock().owners.is_squashed = true;
     }
 
-    /// Lets the servers' disks break after so many changes; none: not at all.
-    pub(crate) fn break_after(&self, changes: Option<usize>) {
-        self.lock().owners.breaks_after = changes;
+    /// Lets the servers stop after so many changes; none: not at all.
+    pub(crate) fn stop_after_changes(&self, changes: Option<usize>) {
+        self.lock().owners.stops_after = changes;
+    }
+
+    /// Lets an entry refuse every change.
+    pub(crate) fn fail_at(&self, location: &str, errno: Errno) {
+        self.lock().owners.faults.insert(location.to_owned(), errno);
     }
 
     /// Waits for the server, and for an entry that hangs by itself.
@@ -61,8 +68,11 @@ impl FakeMounter {
         if world.owners.is_squashed {
             return Err(Fault::new("fchownat", Errno::PERM));
         }
-        if world.owners.breaks_after.is_some_and(|most| world.owners.changes.len() >= most) {
-            return Err(Fault::new("fchownat", Errno::IO));
+        if let Some(errno) = world.owners.faults.get(location) {
+            return Err(Fault::new("fchownat", *errno));
+        }
+        if world.owners.stops_after.is_some_and(|most| world.owners.changes.len() >= most) {
+            return Err(Fault::new("fchownat", Errno::TIMEDOUT));
         }
         world.owners.changes.push(format!("{what} {location}"));
         change(world.owners.known.entry(location.to_owned()).or_insert(OPEN));
@@ -86,8 +96,12 @@ impl Ownership for FakeMounter {
     fn root(&self, tree: &FakeTree) -> Result<(String, Owned), Fault> {
         let at = |world: &World| world.directories.iter().find(|(_, of)| **of == tree.object).map(|(at, _)| at.clone());
         let location = at(&self.lock()).ok_or_else(|| Fault::new("statx", Errno::STALE))?;
-        let owned = self.wait_at(&location).find(&location).unwrap_or(OPEN);
+        let owned = self.look(&location)?;
         Ok((location, owned))
+    }
+
+    fn look(&self, entry: &String) -> Result<Owned, Fault> {
+        Ok(self.wait_at(entry).find(entry).unwrap_or(OPEN))
     }
 
     fn list(&self, directory: &String) -> Result<(String, Vec<String>), Fault> {
