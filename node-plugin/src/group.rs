@@ -237,7 +237,7 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
             return if is_refusal(&fault) { Ok(Tally::of(&fault)) } else { Err(fault) };
         }
         let mut tally = walk::walk(mounter, root, group, Scope { is_share, is_again: false })?;
-        if changes_hands {
+        if changes_hands || now.mode & SET_GID == 0 {
             // While the root did not pass the group on, others may have made something in it that the walk had passed.
             tally.add(walk::walk(mounter, root, group, Scope { is_share, is_again: true })?);
         }

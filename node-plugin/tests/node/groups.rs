@@ -207,10 +207,18 @@ async fn a_file_that_cannot_be_given_by_itself_is_left_and_counted() {
     assert!(counted(&scene, "berth_fs_group_refused_total 1"));
 }
 
+/// Whether the walk is the first one, or goes on where another was cut off.
 #[tokio::test]
 async fn what_is_made_in_the_root_during_a_walk_is_given_too() {
+    for group in [0, 2000] {
+        made_during_a_walk(group).await;
+    }
+}
+
+async fn made_during_a_walk(group: u32) {
     let mut scene = driver().await;
     fill(&scene);
+    scene.kernel.make_entry(ROOT, Kind::Directory, group, 0o777);
     let (slow, late) = (format!("{ROOT}/a/b/file"), format!("{ROOT}/late"));
     scene.kernel.hang(&slow);
     assert!(scene.plugin.publish(grouped("always", 2000, &scene.target("1"))).await.is_err());
