@@ -84,7 +84,7 @@ pub trait Mounter: Clone + Send + Sync + 'static {
     fn clients(&self) -> io::Result<Vec<KernelClient>>;
 
     /// Lets the next mount from an address that the kernel does not know yet be made by a client of its own, even if the same server is behind it as
-    /// behind an address that is known: that one may be dead.
+    /// behind an address that is known: that one may be dead. Fails where the mounter has no name to give to a client.
     fn renew_client(&self) -> io::Result<()>;
 
     /// Opens the mount at a place. *May hang.*

@@ -283,7 +283,8 @@ impl Mounter for LinuxMounter {
     }
 
     fn renew_client(&self) -> io::Result<()> {
-        self.identity.as_ref().map_or(Ok(()), |identity| identity.renew())
+        let none = || io::Error::other("the plugin has no identity for this node");
+        self.identity.as_ref().ok_or_else(none)?.renew()
     }
 
     fn open(&self, at: &Path) -> Result<LinuxRoot, Fault> {
@@ -420,6 +421,12 @@ mod tests {
         assert_eq!(options("10.0.0.5:2049"), ["addr=10.0.0.5", "vers=4.1", "hard="]);
         assert_eq!(options("[fd00::5]:20049"), ["addr=fd00::5", "port=20049", "vers=4.1", "hard="]);
         assert_eq!(options("[fe80::5%3]:2049")[0], "addr=fe80::5%3");
+    }
+
+    #[test]
+    fn a_mounter_without_an_identity_does_not_say_that_it_has_renewed_one() {
+        let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, PathBuf::from("/nowhere"));
+        assert!(mounter.renew_client().unwrap_err().to_string().contains("no identity"));
     }
 
     #[test]
