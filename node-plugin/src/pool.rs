@@ -184,8 +184,8 @@ impl<M: Mounter, S> Inside<M, S> {
 
     /// The lane in which the share's work is done now.
     pub(crate) fn lane(&self, share: &Share) -> Lane {
-        let generation = self.slot(&share.pool_name(), |slot| slot.generation);
-        Lane { key: file_name(&share.pool_name(), generation), purpose: Purpose::Work, label: share.location() }
+        let generation = self.slot(share.pool_name(), |slot| slot.generation);
+        Lane { key: file_name(share.pool_name(), generation), purpose: Purpose::Work, label: share.location() }
     }
 
     fn path(&self, share: &Share) -> PathBuf {
@@ -220,7 +220,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             // While this waited for its turn.
             return Ok(Found::Retired);
         }
-        if !self.slot(&share.pool_name(), |slot| slot.is_refused(Instant::now())) {
+        if !self.slot(share.pool_name(), |slot| slot.is_refused(Instant::now())) {
             match self.find_in(share, wanted.below.as_ref(), wanted, lane, addresses) {
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })

@@ -232,12 +232,7 @@ pub(crate) fn wanted(request: &Publish, target: PathBuf) -> Wanted {
     let mut attributes = request.options.attributes();
     attributes.read_only |= request.read_only || request.mode.is_read_only();
     Wanted {
-        share: Share {
-            server: request.context.server.clone(),
-            path: request.context.share.clone(),
-            options: request.options.clone(),
-            follows_links: true,
-        },
+        share: Share::new(request.context.server.clone(), request.context.share.clone(), request.options.clone(), true),
         below: request.context.sub_dir.clone(),
         attributes,
         target,

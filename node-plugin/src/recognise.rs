@@ -136,7 +136,7 @@ fn pooled_as<'a>(share: &Share, table: &'a MountTable, pool: &'a Path) -> impl I
     let name = share.pool_name();
     let is_own = move |entry: &&Entry| {
         let file_name = entry.mount_point.file_name().and_then(|name| name.to_str());
-        let rest = file_name.and_then(|file_name| file_name.strip_prefix(&name));
+        let rest = file_name.and_then(|file_name| file_name.strip_prefix(name));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     pooled(table, pool).filter(is_own)

@@ -7,12 +7,7 @@ use crate::share::Share;
 const POOL: &str = "/kubelet/plugins/csi.berth.dev/pool";
 
 fn share(server: &str, path: &str, options: &[&str]) -> Share {
-    Share {
-        server: server.parse().unwrap(),
-        path: path.parse().unwrap(),
-        options: MountOptions::parse(options, 2049).unwrap(),
-        follows_links: true,
-    }
+    Share::new(server.parse().unwrap(), path.parse().unwrap(), MountOptions::parse(options, 2049).unwrap(), true)
 }
 
 fn wanted(options: &[&str]) -> Wanted {
@@ -41,7 +36,7 @@ fn pool_entry(share: &Share, source: &str, minor: u32) -> Entry {
 }
 
 fn lane(share: &Share) -> Lane {
-    Lane { key: share.pool_name(), purpose: Purpose::Work, label: share.location() }
+    Lane { key: share.pool_name().to_owned(), purpose: Purpose::Work, label: share.location() }
 }
 
 fn judge(wanted: &Wanted, entries: Vec<Entry>) -> Verdict {
@@ -184,7 +179,7 @@ fn mounts_of_a_pooled_share_wait_in_its_lane() {
         MountTable::new(vec![pool_entry(&share, "nfs:/export", 50), clone.clone(), nested.clone(), namesake.clone()]);
     assert_eq!(lane_of(&clone, &table, Path::new(POOL)), lane(&share));
     assert_eq!(lane_of(&nested, &table, Path::new(POOL)), lane(&share));
-    let twin = Share { server: "10.0.0.5".parse().unwrap(), ..share.clone() };
+    let twin = Share::new("10.0.0.5".parse().unwrap(), share.path.clone(), share.options.clone(), true);
     let twins = MountTable::new(vec![pool_entry(&share, "nfs:/export", 50), pool_entry(&twin, "nfs:/export", 50)]);
     let own = lane_of(&pool_entry(&twin, "nfs:/export", 50), &twins, Path::new(POOL));
     assert_eq!(own.key, twin.pool_name(), "a mount of the pool waits in its own lane, whoever shares its superblock");

@@ -18,6 +18,8 @@ pub struct Share {
     pub options: MountOptions,
     /// Whether symbolic links in its path are followed: those above a share are the administrator's, those below it may be a pod's.
     pub follows_links: bool,
+    /// Of all that is above: it is asked for many times in a publish.
+    pool_name: String,
 }
 
 /// What a publish is to bring about.
@@ -34,6 +36,22 @@ pub struct Wanted {
 }
 
 impl Share {
+    /// A share, which stays as it is made: its place in the pool follows from all of this.
+    pub fn new(server: Server, path: SharePath, options: MountOptions, follows_links: bool) -> Self {
+        let mut hash = Sha256::new();
+        let links = if follows_links { "" } else { "without links" };
+        for part in [&server.to_string(), path.as_str(), &options.pool_key(), links] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let pool_name = hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+            name
+        });
+        Self { server, path, options, follows_links, pool_name }
+    }
+
     /// `host:/path`, as the kernel is given it and the mount table shows it. Without the port: that is an option.
     pub fn location(&self) -> String {
         self.locate(self.path.as_str())
@@ -50,18 +68,8 @@ impl Share {
     }
 
     /// File name of the share's mount in the pool: the same for every volume that can use it, and different for all others.
-    pub fn pool_name(&self) -> String {
-        let mut hash = Sha256::new();
-        let links = if self.follows_links { "" } else { "without links" };
-        for part in [&self.server.to_string(), self.path.as_str(), &self.options.pool_key(), links] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        hash.finalize().iter().take(16).fold(String::new(), |mut name, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-            name
-        })
+    pub fn pool_name(&self) -> &str {
+        &self.pool_name
     }
 }
 
@@ -75,7 +83,7 @@ impl Wanted {
     pub fn alone(&self) -> Option<Share> {
         let Some(below) = &self.below else { return Some(self.share.clone()) };
         let path = self.share.path.join(below).parse().ok()?;
-        Some(Share { path, follows_links: false, ..self.share.clone() })
+        Some(Share::new(self.share.server.clone(), path, self.share.options.clone(), false))
     }
 }
 

@@ -1,12 +1,7 @@
 use super::*;
 
 fn share(server: &str, path: &str, options: &[&str]) -> Share {
-    Share {
-        server: server.parse().unwrap(),
-        path: path.parse().unwrap(),
-        options: MountOptions::parse(options, 2049).unwrap(),
-        follows_links: true,
-    }
+    Share::new(server.parse().unwrap(), path.parse().unwrap(), MountOptions::parse(options, 2049).unwrap(), true)
 }
 
 #[test]
@@ -17,7 +12,7 @@ fn a_location_is_what_the_mount_table_shows() {
 
 #[test]
 fn the_pool_tells_servers_paths_and_options_apart_but_not_flags() {
-    let name = |server, path, options: &[&str]| share(server, path, options).pool_name();
+    let name = |server, path, options: &[&str]| share(server, path, options).pool_name().to_owned();
     let usual = name("nfs", "/export", &[]);
     assert_eq!(usual, name("nfs", "/export", &["ro", "noexec"]));
     assert_eq!(usual.len(), 32);

@@ -78,12 +78,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
             return published.volume == volume;
         }
         let Ok(id) = volume.parse::<VolumeId>() else { return true };
-        let share = Share {
-            server: id.server().clone(),
-            path: id.share().clone(),
-            options: MountOptions::default(),
-            follows_links: true,
-        };
+        let share = Share::new(id.server().clone(), id.share().clone(), MountOptions::default(), true);
         may_be_of(entry, &share, table, self.inner.pool.root())
     }
 }

@@ -52,14 +52,14 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
     pub(crate) async fn usable_lane(&self, share: &Share, patience: Duration) -> Result<Lane, WorkError> {
         let lane = self.lane(share);
         let Some(stuck) = self.workers.stuck(&lane) else { return Ok(lane) };
-        let is_asked = self.slot(&share.pool_name(), |slot| {
+        let is_asked = self.slot(share.pool_name(), |slot| {
             let is_due = slot.asked.is_none_or(|last| last.elapsed() >= LOOK_IN_DOUBT);
             if is_due {
                 slot.asked = Some(Instant::now());
             }
             !is_due
         });
-        if is_asked || !self.may_retire(&share.pool_name()) {
+        if is_asked || !self.may_retire(share.pool_name()) {
             return Err(stuck);
         }
         let asking = Lane { purpose: Purpose::Ask, ..lane.clone() };
@@ -150,7 +150,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     fn address(&self, share: &Share, path: &Path, table: &MountTable) -> Option<SocketAddr> {
         let shown = table.top(path).and_then(|entry| entry.options.get("addr")?.parse().ok());
         let shown = shown.map(|address: IpAddr| SocketAddr::new(address, share.server.port()));
-        shown.or_else(|| self.slot(&share.pool_name(), |slot| slot.address))
+        shown.or_else(|| self.slot(share.pool_name(), |slot| slot.address))
     }
 
     /// Whether the share's name, which leads to these addresses, or its path leads to something else than what is mounted; that is retired then. May hang.

@@ -98,12 +98,7 @@ impl Drop for Machine {
 }
 
 fn request(server: &Server, path: &str) -> MountRequest {
-    let share = Share {
-        server: server.clone(),
-        path: path.parse().unwrap(),
-        options: MountOptions::default(),
-        follows_links: true,
-    };
+    let share = Share::new(server.clone(), path.parse().unwrap(), MountOptions::default(), true);
     MountRequest {
         source: share.location(),
         address: Network::new().addresses(server).unwrap()[0],

@@ -63,7 +63,7 @@ impl World {
         let name = format!("{name}-{}", self.server.share().replace('/', "-"));
         let server: Server = Ipv4Addr::LOCALHOST.to_string().parse().unwrap();
         let options = MountOptions::parse(options, server.port()).unwrap();
-        let share = Share { server, path: self.server.share().parse().unwrap(), options, follows_links: true };
+        let share = Share::new(server, self.server.share().parse().unwrap(), options, true);
         let (root, mounter) = (self.disk.root.clone(), self.mounter.clone());
         let mount = move || {
             let [valve] = island::enter(address, [Ipv4Addr::LOCALHOST]);
