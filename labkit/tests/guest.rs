@@ -143,6 +143,16 @@ fn a_guest_serves_nfs_and_mounts_it() {
     let types = "for share in share ext4 small; do stat -f -c %T /srv/$share; done; exportfs | wc -l";
     let output = ended.0.run(&Exec::sh(types)).unwrap().text();
     assert!(output.starts_with("xfs\next2/ext3\next2/ext3\n"), "{output}");
+    // A server that has lost its power keeps what it had said was written, and loses what nobody was told of.
+    ended.0.run(&Exec::sh("echo never synced >/srv/share/lost")).unwrap();
+    ended.0.cut_power().unwrap().end().unwrap();
+    ended.0.serve_nfs().unwrap();
+    let left =
+        "cat /srv/share/greeting; cat /srv/share/lost 2>/dev/null || true; exportfs | wc -l; test -x /run/lab/writer";
+    assert_eq!(
+        ended.0.run(&Exec::sh(left)).unwrap().text(),
+        format!("hello\n{}", output.lines().last().unwrap()) + "\n"
+    );
     let refused = "mkdir -p /mnt/no; ! mount -t nfs4 -o vers=4.1,retry=0 127.0.0.1:/srv/restricted /mnt/no 2>/dev/null";
     ended.0.run(&Exec::sh(refused)).unwrap();
 }

@@ -7,6 +7,7 @@
 mod client;
 pub(crate) mod cpio;
 mod exec;
+mod power;
 mod qemu;
 mod record;
 mod seed;
@@ -23,6 +24,7 @@ use std::{
 };
 
 pub use exec::{Exec, Output, Stream};
+pub use power::PowerCut;
 pub(crate) use qemu::qemu_command;
 pub use spec::{Disk, Image, Nic, Spec};
 
@@ -102,7 +104,7 @@ impl Guest {
 
     /// Whether its qemu runs.
     pub fn alive(&self) -> bool {
-        self.process.alive()
+        self.qemu().alive()
     }
 
     /// Everything the guest's kernel and init said.
@@ -142,6 +144,6 @@ impl Guest {
 
     /// Ends the guest like a power cut. One that does not run is fine.
     pub fn kill(&self) -> Result<(), LabError> {
-        self.process.kill()
+        self.qemu().kill()
     }
 }
