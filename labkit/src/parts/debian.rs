@@ -13,6 +13,10 @@ const SUITE: &str = "bookworm";
 /// Size of the root file system; the image is sparse, and so are the guests' overlays.
 const SIZE: &str = "8G";
 
+/// The root file system. It has a journal, because the power of a guest may be cut, and it is to boot again.
+const FORMAT: &[&str] =
+    &["-q", "-t", "ext4", "-J", "size=32", "-E", "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0", "-L", "root"];
+
 /// Containers, NFS on both ends, quotas, and what people reach for when a test fails. No systemd: the lab's own
 /// init starts what is needed.
 const PACKAGES: &[&str] = &[
@@ -45,6 +49,7 @@ const EXCLUDED: &[&str] = &["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/
 pub(super) fn inputs(inputs: &mut Inputs) {
     inputs.add("suite", SUITE);
     inputs.add("size", SIZE);
+    inputs.add("format", FORMAT.join(" "));
     for (what, list) in [("package", PACKAGES), ("excluded", EXCLUDED)] {
         for entry in list {
             inputs.add(what, entry);
@@ -64,9 +69,7 @@ pub(super) fn build(shop: &mut Workshop) -> Result<(), LabError> {
     let fstab = root.join("etc/fstab");
     fs::write(&fstab, "").map_err(LabError::file(&fstab))?;
     let mut command = Command::new("mke2fs");
-    // No journal: a guest that is killed loses its overlay anyway.
-    command.args(["-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-L", "root"]);
-    command.arg("-d").arg(&root).arg(shop.path(ROOT)).arg(SIZE);
+    command.args(FORMAT).arg("-d").arg(&root).arg(shop.path(ROOT)).arg(SIZE);
     shop.run(command)?;
     fs::remove_dir_all(&root).map_err(LabError::file(&root))
 }
