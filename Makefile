@@ -12,7 +12,7 @@ CARGO_FUZZ := $(LAB_CACHE)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help check test test-kernels test-oldest fuzz demo bench bench-long image manifests e2e e2e-conformance clean
+.PHONY: help check test test-kernels test-oldest fuzz demo bench bench-long reliability image manifests e2e e2e-conformance clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ bench: ## the figures Berth promises, each beside its goal and the machine's loa
 
 bench-long: ## figures that take minutes each: the trash, memory with many volumes, a thousand claims, 10,000 publishes (needs root; 40 minutes)
 	$(LAB) bench trash known thousand held
+
+reliability: ## what goes wrong around a volume, each thing in full, and docs/reliability.md; a run that was cut off is gone on with (needs root; hours)
+	$(LAB) reliability
 
 image: ## static release binaries and the OCI image that holds them, into target/image
 	$(LAB) image

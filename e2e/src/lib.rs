@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cluster;
 mod metrics;
+pub mod reliability;
 pub mod report;
 pub mod scenarios;
 pub mod target;

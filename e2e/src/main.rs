@@ -12,6 +12,7 @@ use e2e::{
         parts::{LabParts, program},
         state::StateDir,
     },
+    reliability,
     report::Timeline,
     scenarios,
     target::{self, Target},
@@ -71,9 +72,9 @@ enum Command {
     },
     /// The main job from nothing: cluster, chart, three replicas that share a volume, and everything deleted again.
     Demo,
-    /// Run scenarios on the cluster with the driver installed.
+    /// Run scenarios, in their short forms, on the cluster with the driver installed.
     Scenario {
-        /// Their names; none: all.
+        /// Their names; none: those of the rung `cluster`.
         names: Vec<String>,
     },
     /// Run rungs of the test ladder; none: all. Ends with one summary.
@@ -100,6 +101,17 @@ enum Command {
         /// Write the table in docs/conformance.md.
         #[arg(long)]
         docs: bool,
+    },
+    /// Run the fault table, or go on with a run that was cut off; ends by writing docs/reliability.md.
+    Reliability {
+        /// Scenarios of the rows to run; none: all.
+        names: Vec<String>,
+        /// Run rows again that an earlier run with the same programs has done.
+        #[arg(long)]
+        again: bool,
+        /// Run nothing, and write the page from what is known.
+        #[arg(long, conflicts_with_all = ["names", "again"])]
+        known: bool,
     },
     /// Run a test program in a guest (what cargo-nextest puts before each test of the rung `kernel`).
     #[command(hide = true)]
@@ -213,6 +225,18 @@ fn in_lab(args: &Args, state: &StateDir, timeline: &Timeline) -> Result<ExitCode
                 let plan = Plan { words, again: *again, docs: *docs };
                 external::run(plan, &target, &parts, state, timeline)?
             };
+            for failure in &outcome.failures {
+                println!("  FAILED {failure}");
+            }
+            println!("{}", outcome.counts());
+            return Ok(verdict(outcome.failed == 0));
+        }
+        Command::Reliability { names, again, known } => {
+            reliability::check(names)?;
+            privileged()?;
+            let target = Target::prepare(state, args.kubernetes, timeline)?;
+            let plan = reliability::Plan { names, again: *again, known: *known };
+            let outcome = reliability::run(plan, &target, timeline)?;
             for failure in &outcome.failures {
                 println!("  FAILED {failure}");
             }

@@ -11,7 +11,7 @@ use crate::{
     cluster::{
         Cluster, Lab,
         binaries::Binaries,
-        chart::{self, Installation, NAMESPACE},
+        chart::{self, Installation, NAMESPACE, Release},
         image::{self, BerthImage},
         nfs::Backend,
         parts::{self, LabParts},
@@ -42,6 +42,8 @@ pub struct Driver {
     pub image: String,
     /// Image with a shell that every node has or can pull.
     pub shell_image: String,
+    /// What takes it away and installs it again; `None` where it was not installed by the chart.
+    pub release: Option<Release>,
 }
 
 /// A cluster on which the driver is installed.
@@ -55,7 +57,7 @@ pub struct Target {
 #[derive(Debug)]
 struct TheLab {
     lab: Lab,
-    helm: PathBuf,
+    parts: LabParts,
     image: BerthImage,
 }
 
@@ -79,16 +81,23 @@ impl Target {
         self.lab.as_ref().map(|own| &own.lab)
     }
 
+    /// What the lab is made from, unless the cluster is another.
+    pub fn parts(&self) -> Option<&LabParts> {
+        self.lab.as_ref().map(|own| &own.parts)
+    }
+
     /// Installs the driver anew, by the manifests instead of the chart and with a class on the lab's second server, and does
     /// `work` with it; it is taken away then. `None` on another cluster, whose installation is not the lab's to replace.
     pub fn by_manifests<T>(&self, work: impl FnOnce(&Driver) -> Result<T, LabError>) -> Result<Option<T>, LabError> {
-        let Some(TheLab { lab, helm, image }) = &self.lab else { return Ok(None) };
-        chart::uninstall(helm, lab.cluster())?;
+        let Some((TheLab { lab, image, .. }, release)) = self.lab.as_ref().zip(self.driver.release.as_ref()) else {
+            return Ok(None);
+        };
+        release.uninstall(lab.cluster())?;
         lab.import(&[&image.release])?;
         let backend = lab.ganesha();
         let done = chart::apply(lab.cluster(), &backend).and_then(|()| {
             // Names of class and driver are the examples' and the chart's, and the same.
-            work(&Driver { backend, ..self.driver.clone() })
+            work(&Driver { backend, release: None, ..self.driver.clone() })
         });
         chart::remove(lab.cluster())?;
         done.map(Some)
@@ -112,11 +121,11 @@ impl Target {
         // The lab's nodes may join with it; the manifests are installed without.
         let installation = Installation { repository, tag, backend: backend.clone(), startup_taint: true };
         timeline.note("installing the chart, until its pods are ready (10 to 40 s usually)");
-        chart::install(parts.helm(), lab.cluster(), &installation)?;
+        let release = Release { helm: parts.helm().to_owned(), installation };
+        release.install(lab.cluster())?;
         timeline.step("chart installed");
-        let driver = driver(lab.cluster().clone(), backend, image.name(), BUSYBOX_IMAGE.to_owned());
-        let helm = parts.helm().to_owned();
-        Ok(Self { lab: Some(TheLab { lab, helm, image }), driver })
+        let driver = driver(lab.cluster().clone(), backend, image.name(), BUSYBOX_IMAGE.to_owned(), release);
+        Ok(Self { lab: Some(TheLab { lab, parts, image }), driver })
     }
 
     fn foreign(kubeconfig: PathBuf, timeline: &Timeline) -> Result<Self, LabError> {
@@ -142,10 +151,11 @@ impl Target {
             backend: backend.clone(),
             startup_taint: false,
         };
-        chart::install(&parts::program(Part::HELM)?, &cluster, &installation)?;
+        let release = Release { helm: parts::program(Part::HELM)?, installation };
+        release.install(&cluster)?;
         timeline.step("chart installed");
         let shell_image = env::var("BERTH_SHELL_IMAGE").unwrap_or_else(|_| BUSYBOX_IMAGE.to_owned());
-        Ok(Self { lab: None, driver: driver(cluster, backend, image, shell_image) })
+        Ok(Self { lab: None, driver: driver(cluster, backend, image, shell_image, release) })
     }
 }
 
@@ -158,7 +168,7 @@ fn foreign_kubeconfig() -> Option<PathBuf> {
     env::var_os("KUBECONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-fn driver(cluster: Cluster, backend: Backend, image: String, shell_image: String) -> Driver {
+fn driver(cluster: Cluster, backend: Backend, image: String, shell_image: String, release: Release) -> Driver {
     Driver {
         cluster,
         namespace: NAMESPACE.to_owned(),
@@ -167,5 +177,6 @@ fn driver(cluster: Cluster, backend: Backend, image: String, shell_image: String
         backend,
         image,
         shell_image,
+        release: Some(release),
     }
 }

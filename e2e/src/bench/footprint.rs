@@ -7,7 +7,9 @@ use labkit::{base::LabError, parts::Kubernetes};
 use crate::{
     cluster::{Lab, image::BerthImage, state::StateDir},
     report::{Line, Timeline},
-    scenarios::{AtOnce, BesideSilence, Context, Ended, measure_at_once, measure_beside_silence, measure_to_the_end},
+    scenarios::{
+        AtOnce, BesideSilence, Context, Ended, Size, measure_at_once, measure_beside_silence, measure_to_the_end,
+    },
     target::Target,
 };
 
@@ -23,13 +25,13 @@ pub(super) fn image(image: &BerthImage) -> Result<Vec<Line>, LabError> {
 pub(super) fn on_the_lab(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
     let target = Target::prepare(state, kubernetes, timeline)?;
     let mut lines = memory(target.lab(), "at rest, before any volume of this run")?;
-    let context = Context::open("hundred", target.driver(), target.lab(), timeline)?;
+    let context = Context::open("hundred", target.driver(), target.lab(), timeline, Size::Short)?;
     let figures = measure_at_once(&context, 100)?;
     lines.extend(memory(target.lab(), "at rest, after a hundred claims")?);
     context.close()?;
     lines.extend(at_once(100, &figures));
     if target.lab().is_some() {
-        let context = Context::open("silence", target.driver(), target.lab(), timeline)?;
+        let context = Context::open("silence", target.driver(), target.lab(), timeline, Size::Short)?;
         let BesideSilence { alone, beside } = measure_beside_silence(&context, 100, 200)?;
         context.close()?;
         let over = beside.as_secs_f64() / alone.as_secs_f64();
@@ -41,7 +43,7 @@ pub(super) fn on_the_lab(state: &StateDir, kubernetes: Kubernetes, timeline: &Ti
 /// Makes a thousand claims on the lab and deletes them.
 pub(super) fn a_thousand(state: &StateDir, kubernetes: Kubernetes, timeline: &Timeline) -> Result<Vec<Line>, LabError> {
     let target = Target::prepare(state, kubernetes, timeline)?;
-    let context = Context::open("thousand", target.driver(), target.lab(), timeline)?;
+    let context = Context::open("thousand", target.driver(), target.lab(), timeline, Size::Short)?;
     let (figures, ended) = measure_to_the_end(&context, 1000)?;
     let mut lines = memory(target.lab(), "at rest, after a thousand claims")?;
     context.close()?;

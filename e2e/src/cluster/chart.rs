@@ -1,6 +1,10 @@
 //! The chart: rendered into manifests, and installed on a cluster.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use labkit::base::{LabError, Tool, checkout};
 
@@ -8,7 +12,7 @@ use super::{Cluster, nfs::Backend};
 
 /// Namespace of an installation, by convention.
 pub const NAMESPACE: &str = "berth-system";
-/// Name of the release.
+/// Name of the chart's release.
 const RELEASE: &str = "berth";
 const CHART: &str = "charts/berth";
 /// The oldest Kubernetes that the chart declares itself for; away from a cluster, helm takes what it was built with.
@@ -70,30 +74,39 @@ fn startup_taint_is_tolerated(helm: &Path) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Installs the chart, or brings an installation to these values, and waits until its pods are ready.
-pub fn install(helm: &Path, cluster: &Cluster, installation: &Installation) -> Result<(), LabError> {
-    let Installation { repository, tag, backend, startup_taint } = installation;
-    Tool::new(helm)
-        .dir(checkout())
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .args(["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--create-namespace"])
-        .args(["--wait", "--timeout=5m"])
-        .args(["--set-string", &format!("image.repository={repository},image.tag={tag}")])
-        .args(["--set-string", &format!("storageClass.server={},storageClass.share={}", backend.server, backend.share)])
-        .args(["--set", &format!("controller.removeStartupTaint={startup_taint}")])
-        .deadline(Duration::from_mins(6))
-        .output()
-        .map(drop)
+/// The chart as it is installed on a cluster, and what installs it.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// `helm`.
+    pub helm: PathBuf,
+    /// What the chart is told.
+    pub installation: Installation,
 }
 
-/// Takes away what [`install`] installed.
-pub fn uninstall(helm: &Path, cluster: &Cluster) -> Result<(), LabError> {
-    Tool::new(helm)
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=5m"])
-        .deadline(Duration::from_mins(6))
-        .output()
-        .map(drop)
+impl Release {
+    /// Installs the chart, or brings an installation to these values, and waits until its pods are ready.
+    pub fn install(&self, cluster: &Cluster) -> Result<(), LabError> {
+        let Installation { repository, tag, backend: Backend { server, share }, startup_taint } = &self.installation;
+        self.helm(cluster)
+            .dir(checkout())
+            .args(["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--create-namespace"])
+            .args(["--wait", "--timeout=5m"])
+            .args(["--set-string", &format!("image.repository={repository},image.tag={tag}")])
+            .args(["--set-string", &format!("storageClass.server={server},storageClass.share={share}")])
+            .args(["--set", &format!("controller.removeStartupTaint={startup_taint}")])
+            .output()
+            .map(drop)
+    }
+
+    /// Takes away what [`Release::install`] installed.
+    pub fn uninstall(&self, cluster: &Cluster) -> Result<(), LabError> {
+        let words = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=5m"];
+        self.helm(cluster).args(words).output().map(drop)
+    }
+
+    fn helm(&self, cluster: &Cluster) -> Tool {
+        Tool::new(&self.helm).env("KUBECONFIG", cluster.kubeconfig()).deadline(Duration::from_mins(6))
+    }
 }
 
 /// The class of the examples, filled in for a server as its head tells people to.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -142,22 +143,31 @@ impl Lab {
     }
 
     fn start_servers(&self) -> Result<Daemon, LabError> {
-        let mut routes = Vec::new();
-        for node in &self.nodes {
-            let (network, gateway) = (pod_network(node.nic()), node.nic().address);
-            network::route(&network, gateway)?;
-            routes.push((network, gateway));
-        }
-        nfs::start_kernel_server(&self.nfs, &routes)?;
+        self.routes().iter().try_for_each(|(network, gateway)| network::route(network, *gateway))?;
+        self.start_kernel_server()?;
         nfs::start_ganesha(&self.state).map(|(daemon, _)| daemon)
+    }
+
+    /// Starts the kernel's NFS server in its guest, which has just booted.
+    pub(super) fn start_kernel_server(&self) -> Result<(), LabError> {
+        nfs::start_kernel_server(&self.nfs, &self.routes())
+    }
+
+    /// The networks of the nodes' pods, each with the node by way of which it is reached.
+    fn routes(&self) -> Vec<(String, Ipv4Addr)> {
+        self.nodes.iter().map(|node| (pod_network(node.nic()), node.nic().address)).collect()
     }
 
     fn start_nodes(&self, pki: &Pki, images: &[&Path]) -> Result<(), LabError> {
         self.on_every_node(|node| {
-            let peers: Vec<&Machine> = self.nodes.iter().filter(|peer| peer.name() != node.name()).collect();
-            node::start(node, &peers, pki)?;
+            node::start(node, &self.peers(node), pki)?;
             node::import(node, images)
         })
+    }
+
+    /// The other nodes.
+    pub(super) fn peers(&self, node: &Machine) -> Vec<&Machine> {
+        self.nodes.iter().filter(|peer| peer.name() != node.name()).collect()
     }
 
     /// A node is Ready without a kube-proxy that works, and pods on it reach no Service then.
@@ -239,7 +249,7 @@ impl Lab {
     }
 
     /// Waits until these nodes are Ready.
-    pub(super) fn wait_ready(&self, nodes: &[&str], patience: Duration) -> Result<(), LabError> {
+    pub fn wait_ready(&self, nodes: &[&str], patience: Duration) -> Result<(), LabError> {
         self.cluster.until::<Node, _>("ready nodes", "", "", patience, |known| {
             let ready: Vec<&str> = known.iter().filter(|node| is_true(node, "Ready")).map(name_of).collect();
             if nodes.iter().all(|node| ready.contains(node)) { Ok(()) } else { Err(format!("{ready:?} are")) }

@@ -13,6 +13,12 @@ use super::{
 
 /// Writes a node's configuration and starts its programs. Returns when they run, not when the node is Ready.
 pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), LabError> {
+    set_up(machine, pki)?;
+    start_programs(machine, peers)
+}
+
+/// Writes down what a node's programs are told.
+fn set_up(machine: &Machine, pki: &Pki) -> Result<(), LabError> {
     machine.sh("mkdir -p /etc/containerd /etc/cni/net.d /etc/kubernetes /var/lib/kubelet")?;
     machine.put("/etc/containerd/config.toml", containerd_config().as_bytes())?;
     machine.put("/etc/cni/net.d/10-lab.conflist", cni_config(machine).to_string().as_bytes())?;
@@ -22,12 +28,16 @@ pub fn start(machine: &Machine, peers: &[&Machine], pki: &Pki) -> Result<(), Lab
     machine.copy_in(&pki.certificate("ca"), "/etc/kubernetes/ca.crt", 0o644)?;
     machine.put("/etc/kubernetes/kubelet.kubeconfig", kubelet.as_bytes())?;
     machine.put("/etc/kubernetes/kube-proxy.kubeconfig", proxy.as_bytes())?;
+    set_up_kubelet(machine, "")
+}
+
+/// Starts a configured node's programs, as its init would when it boots.
+pub fn start_programs(machine: &Machine, peers: &[&Machine]) -> Result<(), LabError> {
     for peer in peers {
         machine.sh(&format!("ip route replace {} via {}", pod_network(peer.nic()), peer.nic().address))?;
     }
     machine.background("containerd", "containerd --config /etc/containerd/config.toml --log-level info")?;
     machine.wait_for("containerd to answer", Duration::from_mins(1), "ctr version >/dev/null 2>&1")?;
-    set_up_kubelet(machine, "")?;
     // kube-proxy sets the module's sysctls and gives up when they are not there yet. While kubelet starts, an emulated guest
     // has once hung for good in loading it: each of its processors waited for the other.
     machine.sh("modprobe nf_conntrack")?;

@@ -1,4 +1,4 @@
-//! What a lab goes through: programs of it end, and nodes leave and come back.
+//! What a lab goes through: programs of it end, machines lose their power, and nodes leave and come back.
 
 use std::{process::Command, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
     api::name_of,
     control_plane::{self, API_SERVER, CONTROLLER_MANAGER, SCHEDULER},
     machine::Machine,
-    node,
+    nfs, node,
 };
 
 impl Lab {
@@ -38,6 +38,21 @@ impl Lab {
         let done = done?;
         ready?;
         others.map(|_| done)
+    }
+
+    /// Cuts the power of a node or of the NFS server, does `work`, and switches the machine on again, whatever came of that. Returns
+    /// when its programs run, not when a node is Ready.
+    pub fn without_power<T>(&self, machine: &str, work: impl FnOnce() -> Result<T, LabError>) -> Result<T, LabError> {
+        let machine = self.machine(machine)?;
+        let cut = machine.cut_power()?;
+        let done = work();
+        cut.end()?;
+        if machine.name() == nfs::MACHINE {
+            self.start_kernel_server()?;
+        } else {
+            node::start_programs(machine, &self.peers(machine))?;
+        }
+        done
     }
 
     /// Takes a node out of the cluster and lets it join again, as a new one, with these taints: as kubelet's flag

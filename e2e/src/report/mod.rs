@@ -1,6 +1,8 @@
 //! What a run prints at its end, and the same as JSON for scripts: `target/report/NAME.json`.
 
+mod ledger;
 mod outcome;
+mod page;
 mod timeline;
 
 use std::{fs, path::PathBuf};
@@ -8,7 +10,9 @@ use std::{fs, path::PathBuf};
 use labkit::base::{LabError, checkout};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use ledger::Ledger;
 pub use outcome::Outcome;
+pub(crate) use page::{rewrite, row};
 pub use timeline::Timeline;
 
 /// One printed line. The JSON file holds one object for each.
@@ -54,7 +58,8 @@ impl Line {
         Self { name: name.into(), value: value.into(), unit: unit.into(), goal, holds: Some(holds) }
     }
 
-    fn columns(&self) -> [String; 4] {
+    /// Name, value with its unit, goal, and whether that holds, as people read them.
+    pub(crate) fn columns(&self) -> [String; 4] {
         let value = match &self.value {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), figure),

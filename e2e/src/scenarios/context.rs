@@ -1,6 +1,9 @@
 //! What a scenario works with: a namespace of its own on a cluster where the driver runs.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -16,7 +19,7 @@ use crate::{
         Cluster, Lab,
         api::{is_true, name_of},
     },
-    report::Timeline,
+    report::{Line, Timeline, table},
     target::Driver,
 };
 
@@ -25,6 +28,15 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Label of what lies in no namespace: the namespace of the scenario that made it.
 const SCENARIO: &str = "scenario.berth.dev/namespace";
+
+/// How much of a scenario is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// What is enough to see each thing once: what the test ladder has time for.
+    Short,
+    /// All of it: `lab reliability`.
+    Full,
+}
 
 /// One scenario's place on the cluster.
 #[derive(Debug)]
@@ -37,6 +49,10 @@ pub struct Context<'a> {
     pub namespace: String,
     /// Where steps are told.
     pub timeline: &'a Timeline,
+    /// How much is to be done.
+    pub size: Size,
+    /// What was measured so far.
+    pub(super) figures: Mutex<Vec<Line>>,
 }
 
 impl<'a> Context<'a> {
@@ -46,12 +62,13 @@ impl<'a> Context<'a> {
         driver: &'a Driver,
         lab: Option<&'a Lab>,
         timeline: &'a Timeline,
+        size: Size,
     ) -> Result<Self, LabError> {
         let millis = std::time::UNIX_EPOCH.elapsed().map(|since| since.as_millis()).unwrap_or_default();
         let namespace = format!("berth-{name}-{:x}", millis & 0xff_ffff);
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         driver.cluster.create(&object)?;
-        let context = Self { driver, lab, namespace, timeline };
+        let context = Self { driver, lab, namespace, timeline, size, figures: Mutex::default() };
         // Pods need the service account, which a controller makes a moment later.
         let account =
             driver.cluster.until::<ServiceAccount, _>("its account", &context.namespace, "", PATIENCE, |known| {
@@ -62,6 +79,25 @@ impl<'a> Context<'a> {
                 }
             });
         account.inspect_err(|_| context.abandon()).map(|()| context)
+    }
+
+    /// Of two sizes of something, that of this run.
+    pub(super) fn sized<T>(&self, short: T, full: T) -> T {
+        match self.size {
+            Size::Short => short,
+            Size::Full => full,
+        }
+    }
+
+    /// Tells a figure, and keeps it for whoever asked for the scenario.
+    pub(super) fn figure(&self, line: Line) {
+        self.timeline.note(table(std::slice::from_ref(&line)).trim());
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// What was measured.
+    pub(super) fn into_figures(self) -> Vec<Line> {
+        self.figures.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cluster.
@@ -161,6 +197,11 @@ impl<'a> Context<'a> {
 
     /// Starts a pod that mounts `claim` at `/data` and runs a shell script; `node` is empty or where it must run.
     pub fn pod(&self, name: &str, claim: &str, node: &str, script: &str) -> Result<(), LabError> {
+        self.cluster().create(&self.pod_object(name, claim, node, script))
+    }
+
+    /// The object of such a pod.
+    pub(super) fn pod_object(&self, name: &str, claim: &str, node: &str, script: &str) -> Value {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": { "name": name, "namespace": self.namespace, "labels": { "app": name } },
@@ -177,12 +218,17 @@ impl<'a> Context<'a> {
         if !node.is_empty() {
             pod["spec"]["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
         }
-        self.cluster().create(&pod)
+        pod
     }
 
     /// Waits until a pod is ready.
     pub fn pod_ready(&self, name: &str) -> Result<(), LabError> {
-        self.cluster().until::<Pod, _>(&format!("pod {name}"), &self.namespace, "", PATIENCE, |pods| {
+        self.pod_ready_within(name, PATIENCE)
+    }
+
+    /// The same with another deadline.
+    pub(super) fn pod_ready_within(&self, name: &str, patience: Duration) -> Result<(), LabError> {
+        self.cluster().until::<Pod, _>(&format!("pod {name}"), &self.namespace, "", patience, |pods| {
             let pod = pods.iter().find(|pod| name_of(pod) == name).unwrap_or(&Value::Null);
             if is_true(pod, "Ready") { Ok(()) } else { Err(pod["status"].to_string()) }
         })

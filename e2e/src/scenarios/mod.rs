@@ -8,28 +8,39 @@ mod bad_input;
 mod context;
 mod copied;
 mod demo;
+mod disk_full;
 mod dump;
 mod events;
+mod export;
 mod failover;
+mod folder;
 mod hundred;
 mod killed_api;
 mod long_names;
+mod nameless;
+mod plugins;
+mod power;
 mod private;
 mod refused_mount;
 mod registration;
 mod replaced;
 mod restart;
 mod scenario;
+mod server_away;
 mod share;
 mod silence;
+mod soak;
 mod squashed;
 mod startup_taint;
 mod static_volume;
 mod traffic;
+mod uninstalled;
+mod updated;
+mod writers;
 
 use labkit::base::LabError;
 
-pub use context::Context;
+pub use context::{Context, Size};
 pub use hundred::{AtOnce, Ended, measure as measure_at_once, measure_to_the_end};
 
 pub use scenario::Scenario;
@@ -63,24 +74,46 @@ pub const ALL: &[Scenario] = &[
     killed_api::SCENARIO,
     failover::SCENARIO,
     hundred::SCENARIO,
+    updated::SCENARIO,
+    folder::SCENARIO,
+    uninstalled::SCENARIO,
+    server_away::KILLED,
+    export::REMOVED,
+    export::STALE_HANDLES,
+    disk_full::SCENARIO,
+];
+
+/// Those for which the test ladder has no time: they are run when they are named, and by `lab reliability`.
+pub const LONG: &[Scenario] = &[
+    power::CUT,
+    power::LOST,
+    server_away::UNREACHABLE,
+    server_away::GONE,
+    export::RENAMED,
+    nameless::SCENARIO,
+    soak::SCENARIO,
 ];
 
 /// Whether there is a scenario of each of these names: to be asked before a cluster is brought up for them.
 pub fn check(names: &[String]) -> Result<(), LabError> {
-    let known: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
-    match names.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => {
-            let known = known.join(", ");
-            Err(LabError::Precondition(format!("no scenario is called {name}; there are {known}")))
-        }
-        None => Ok(()),
-    }
+    names.iter().try_for_each(|name| named(name).map(drop))
 }
 
-/// Runs the scenarios named in `names` (none: all) one after the other; a failure does not stop the rest.
+/// The scenario of this name, be it one that only runs when it is asked for.
+pub fn named(name: &str) -> Result<&'static Scenario, LabError> {
+    ALL.iter().chain(LONG).find(|scenario| scenario.name == name).ok_or_else(|| {
+        let known: Vec<&str> = ALL.iter().chain(LONG).map(|scenario| scenario.name).collect();
+        LabError::Precondition(format!("no scenario is called {name}; there are {}", known.join(", ")))
+    })
+}
+
+/// Runs the short forms of the scenarios named in `names` (none: all of [`ALL`]) one after the other; a failure does not stop the
+/// rest.
 pub fn run(names: &[String], driver: &Driver, lab: Option<&Lab>, timeline: &Timeline) -> Outcome {
     let mut outcome = Outcome::default();
-    for scenario in ALL.iter().filter(|scenario| names.is_empty() || names.iter().any(|name| name == scenario.name)) {
+    let asked = |scenario: &&Scenario| names.iter().any(|name| name == scenario.name);
+    let of_ladder = ALL.iter().filter(|scenario| names.is_empty() || asked(scenario));
+    for scenario in of_ladder.chain(LONG.iter().filter(asked)) {
         if scenario.needs_lab && lab.is_none() {
             timeline.note(&format!("{}: not run: it reaches into the nodes, which only the lab allows", scenario.name));
             outcome.not_run += 1;

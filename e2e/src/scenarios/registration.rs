@@ -6,11 +6,8 @@ use k8s_openapi::api::{core::v1::Pod, storage::v1::CSINode};
 use labkit::base::{LabError, chain, eventually};
 use serde_json::Value;
 
-use super::{Context, Scenario, context::PATIENCE};
+use super::{Context, Scenario, context::PATIENCE, plugins::METRICS};
 use crate::{cluster::api::name_of, metrics};
-
-/// Metrics of a node's plugin, read on the node: it listens on loopback alone unless the chart's values say otherwise.
-const METRICS: &str = "http://127.0.0.1:9819/metrics";
 
 /// Calls by which kubelet told the plugin what became of its registration, and that the plugin answered well.
 const NOTIFIED: (&str, [(&str, &str); 2]) = (

@@ -35,7 +35,7 @@ pub(super) const WRITER: &str =
 
 fn plugin(context: &Context<'_>) -> Result<(), LabError> {
     survive(context, |node| {
-        crash(context, node)?;
+        (0..context.sized(1, 3)).try_for_each(|_| crash(context, node))?;
         let before = plugin_pod(context, node)?;
         let at_once = DeleteParams::default().grace_period(0);
         context.cluster().begin_delete::<Pod>(&context.driver.namespace, &before, &at_once)?;

@@ -2,10 +2,10 @@
 
 use labkit::base::{LabError, chain};
 
-use super::{Context, dump};
+use super::{Context, Size, dump};
 use crate::{
     cluster::Lab,
-    report::{Outcome, Timeline},
+    report::{Line, Outcome, Timeline},
     target::Driver,
 };
 
@@ -22,20 +22,33 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Tries it in a namespace of its own. Whatever goes wrong, from its namespace to the dump of its failure, is its own
-    /// failure and nothing else's.
+    /// Tries the short form of it. Whatever goes wrong, from its namespace to the dump of its failure, is its own failure and
+    /// nothing else's.
     pub(super) fn attempt(&self, driver: &Driver, lab: Option<&Lab>, timeline: &Timeline) -> Outcome {
-        timeline.note(&format!("scenario {}: {}", self.name, self.about));
-        match Context::open(self.name, driver, lab, timeline).and_then(|context| self.run_in(&context)) {
-            Ok(()) => {
-                timeline.step(&format!("{}: passed", self.name));
-                Outcome::pass()
-            }
-            Err(error) => {
-                timeline.step(&format!("{}: FAILED: {}", self.name, chain(&error)));
-                Outcome::failure(format!("scenario {}: {}", self.name, chain(&error)))
-            }
+        match self.measure(driver, lab, timeline, Size::Short).0 {
+            Ok(()) => Outcome::pass(),
+            Err(error) => Outcome::failure(format!("scenario {}: {}", self.name, chain(&error))),
         }
+    }
+
+    /// Tries it in a namespace of its own; answers with what came of it and what was measured until then.
+    pub fn measure(
+        &self,
+        driver: &Driver,
+        lab: Option<&Lab>,
+        timeline: &Timeline,
+        size: Size,
+    ) -> (Result<(), LabError>, Vec<Line>) {
+        timeline.note(&format!("scenario {}: {}", self.name, self.about));
+        let (done, figures) = match Context::open(self.name, driver, lab, timeline, size) {
+            Ok(context) => (self.run_in(&context), context.into_figures()),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        match &done {
+            Ok(()) => timeline.step(&format!("{}: passed", self.name)),
+            Err(error) => timeline.step(&format!("{}: FAILED: {}", self.name, chain(error))),
+        }
+        (done, figures)
     }
 
     fn run_in(&self, context: &Context<'_>) -> Result<(), LabError> {
@@ -52,7 +65,7 @@ impl Scenario {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::path::Path;
+    use std::{path::Path, sync::Mutex};
 
     use super::*;
     use crate::cluster::{api, nfs::Backend};
@@ -68,6 +81,7 @@ pub(super) mod tests {
             backend: Backend { server: text("server"), share: text("/share") },
             image: text("driver"),
             shell_image: text("shell"),
+            release: None,
         }
     }
 
@@ -76,7 +90,14 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (driver, timeline) = (driver(dir.path()), Timeline::default());
         // No directory can have this name.
-        let context = Context { driver: &driver, lab: None, namespace: "no\0where".to_owned(), timeline: &timeline };
+        let context = Context {
+            driver: &driver,
+            lab: None,
+            namespace: "no\0where".to_owned(),
+            timeline: &timeline,
+            size: Size::Short,
+            figures: Mutex::default(),
+        };
         assert!(dump::write(&context).is_err());
         let broken = |_: &Context<'_>| Err(LabError::Unmet("broken".to_owned()));
         let scenario = Scenario { name: "broken", about: "", needs_lab: false, run: broken };

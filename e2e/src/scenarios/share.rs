@@ -1,6 +1,6 @@
 //! What lies on the share, seen beside the driver's dynamic volumes.
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::Pod;
 use labkit::base::LabError;
 use serde_json::json;
 
@@ -24,23 +24,35 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Makes a claim and the static volume that it is bound to, a directory of a share of any server or (empty) all of it; both go with
+/// the scenario.
+pub(super) fn static_claim(
+    context: &Context<'_>,
+    name: &str,
+    backend: &Backend,
+    directory: &str,
+) -> Result<(), LabError> {
+    let (volume, namespace) = (format!("{}-{name}", context.namespace), &context.namespace);
+    let Backend { server, share } = backend;
+    let object = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": volume, "labels": context.labels() },
+        "spec": {
+            "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
+            "claimRef": { "name": name, "namespace": namespace }, "persistentVolumeReclaimPolicy": "Retain",
+            "csi": { "driver": context.driver.name, "volumeHandle": format!("{name}-of-{namespace}"),
+                "volumeAttributes": { "server": server, "share": share, "subDir": directory } },
+        },
+    });
+    let mut claim = claim(namespace, name, "", "1Gi");
+    claim["spec"]["volumeName"] = json!(volume);
+    context.cluster().create_all([&object, &claim])
+}
+
 /// Runs a shell script in the share's root, in a pod that mounts it as a static volume, which goes with the scenario.
 pub(super) fn in_share(context: &Context<'_>, script: &str) -> Result<String, LabError> {
-    let (name, namespace) = (format!("{}-root", context.namespace), &context.namespace);
-    let Backend { server, share } = &context.driver.backend;
-    if context.cluster().get::<PersistentVolume>("", &name)?.is_none() {
-        let volume = json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name, "labels": context.labels() },
-            "spec": {
-                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteMany"], "storageClassName": "",
-                "claimRef": { "name": "root", "namespace": namespace }, "persistentVolumeReclaimPolicy": "Retain",
-                "csi": { "driver": context.driver.name, "volumeHandle": format!("root-of-{namespace}"),
-                    "volumeAttributes": { "server": server, "share": share } },
-            },
-        });
-        let mut claim = claim(namespace, "root", "", "1Gi");
-        claim["spec"]["volumeName"] = json!(name);
-        context.cluster().create_all([&volume, &claim])?;
+    let namespace = &context.namespace;
+    if context.cluster().get::<Pod>(namespace, "root")?.is_none() {
+        static_claim(context, "root", &context.driver.backend, "")?;
         context.pod("root", "root", "", "sleep 3600")?;
         context.pod_ready("root")?;
     }

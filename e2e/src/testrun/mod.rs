@@ -66,7 +66,7 @@ impl Rung {
             Self::Guest => 3,
             Self::Kernel => 8,
             Self::Conformance => 6,
-            Self::Cluster => 20,
+            Self::Cluster => 26,
         }
     }
 }

@@ -3,7 +3,6 @@
 //! `e2e/suite/driver.yaml` says what the driver claims, and so which specs apply. Several specs run at once; those that want
 //! the cluster for themselves (`[Serial]`), or break a node (`[Disruptive]`), run one by one after the others.
 
-mod ledger;
 mod spec;
 mod suite;
 mod table;
@@ -15,10 +14,9 @@ use serde_json::Value;
 
 use crate::{
     cluster::state::StateDir,
-    report::{Outcome, Timeline},
+    report::{Ledger, Outcome, Timeline},
     target::Target,
 };
-use ledger::Ledger;
 use spec::{State, Verdict, is_alone};
 use suite::Suite;
 pub use suite::build;
@@ -69,7 +67,8 @@ pub fn run(
         let all = listing.specs.len();
         return Err(LabError::Precondition(format!("none of the {all} specs for the driver holds a word of: {words}")));
     }
-    let mut ledger = Ledger::open(&suite.subject)?;
+    let passed = |verdict: &Verdict| verdict.state != State::Failed;
+    let mut ledger = Ledger::open("external", &suite.subject, passed)?;
     if plan.again {
         ledger.verdicts.retain(|name, _| !asked.contains(&name.as_str()));
     }

@@ -1,12 +1,12 @@
 //! What came of the suite, for people and for machines: a table in Markdown, and a report in XML.
 
-use std::{collections::BTreeMap, fmt::Write, fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use labkit::base::{LabError, checkout};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::spec::{State, Verdict, words};
-use crate::report;
+use crate::report::{self, row};
 
 /// The page with the table.
 const PAGE: &str = "docs/conformance.md";
@@ -15,12 +15,7 @@ const LINE: &str = "<!-- Below this line: written by `lab conformance --docs`. -
 
 /// Rewrites the table of the page in the documentation.
 pub(super) fn publish(table: &str) -> Result<(), LabError> {
-    let path = checkout().join(PAGE);
-    let page = fs::read_to_string(&path).map_err(LabError::file(&path))?;
-    let Some((head, _)) = page.split_once(LINE) else {
-        return Err(LabError::Unmet(format!("{PAGE} has no line that says where its table begins")));
-    };
-    fs::write(&path, format!("{head}{LINE}\n{table}")).map_err(LabError::file(&path))
+    report::rewrite(&checkout().join(PAGE), LINE, table)
 }
 
 /// The tables: specs that passed or failed, those that found that they do not apply, and suites without any spec for the
@@ -57,11 +52,6 @@ pub(super) fn markdown(
         row(&mut text, &[&patterns.join(", "), &format!("all of {suite}"), why]);
     }
     text
-}
-
-fn row(text: &mut String, cells: &[&str]) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "| {} |", cells.join(" | ").replace('\n', " "));
 }
 
 /// Writes `target/report/LABEL.xml`.
