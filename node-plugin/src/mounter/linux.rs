@@ -310,7 +310,11 @@ impl Mounter for LinuxMounter {
         below: Option<&SubPath>,
         attributes: MountAttributes,
     ) -> Result<LinuxTree, Fault> {
-        let opened = below.map(|below| open_below(from.0.as_fd(), below)).transpose()?;
+        // Where there is nothing to look up, the server would not be asked at all, and what it has forgotten would be given to a pod.
+        let opened = match below {
+            Some(below) => Some(open_below(from.0.as_fd(), below)?),
+            None => ask_the_server(from.0.as_fd()).map(|()| None)?,
+        };
         let directory = opened.as_ref().unwrap_or(&from.0).as_fd();
         if self.api == Api::Newest {
             match clone_detached(directory, attributes) {

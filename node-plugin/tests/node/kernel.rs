@@ -334,3 +334,25 @@ async fn a_whole_share_that_is_closed_to_root_is_published() {
     plugin.unpublish(&target).await.unwrap();
     fs::remove_dir_all(&closed).unwrap();
 }
+
+/// The server does not know the directory any more that is the root of the share's mount.
+#[tokio::test]
+async fn a_whole_share_that_was_made_anew_is_mounted_afresh() {
+    let machine = Machine::new(Api::Newest);
+    let mut plugin = machine.plugin().await;
+    let whole = |target: &Path| {
+        let mut whole = machine.volume("whole", target);
+        whole.volume_context.remove("subDir");
+        whole
+    };
+    let (old, new) = (machine.target("old"), machine.target("new"));
+    plugin.publish(whole(&old)).await.unwrap();
+    fs::remove_dir(machine.inside()).unwrap();
+    fs::create_dir(machine.inside()).unwrap();
+    fs::write(machine.inside().join("file"), "anew").unwrap();
+    plugin.publish(whole(&new)).await.unwrap();
+    assert_eq!(fs::read_to_string(new.join("file")).unwrap(), "anew");
+    for target in [&old, &new] {
+        plugin.unpublish(target).await.unwrap();
+    }
+}
