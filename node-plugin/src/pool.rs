@@ -16,10 +16,10 @@ mod sweep;
 mod trunking;
 mod whereabouts;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::DirBuilder;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,8 @@ struct Slot<R> {
     retired: Option<Reason>,
     /// The address at which it is being mounted, or was last.
     address: Option<SocketAddr>,
+    /// Where its retired mounts had their servers.
+    past: BTreeSet<IpAddr>,
 }
 
 /// What comes of looking for a volume in the pool.
@@ -118,6 +120,7 @@ impl<R> Slot<R> {
             asked: None,
             retired: None,
             address: None,
+            past: BTreeSet::new(),
         }
     }
 

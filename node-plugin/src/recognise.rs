@@ -1,5 +1,6 @@
 //! What a mount of the table shows: the one module that decides it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use volume::MountOptions;
@@ -174,6 +175,11 @@ pub fn may_be_of(entry: &Entry, share: &Share, table: &MountTable, pool: &Path) 
     own.any(|own| is_below(path_of(&location), path_of(&own.location())))
 }
 
+/// Where the kernel asks the server of a mount, as its superblock tells.
+pub(crate) fn server_of(entry: &Entry) -> Option<IpAddr> {
+    entry.options.get("addr")?.parse().ok()
+}
+
 /// Whether two mounts are served from one address, as far as is known.
 pub(crate) fn is_of_one_server(one: &Entry, other: &Entry) -> bool {
     one.options.get("addr") == other.options.get("addr")
@@ -187,6 +193,11 @@ pub fn is_below(location: &str, whole: &str) -> bool {
 /// Everything after the host. A host holds no `:/`: an IPv6 address stands in brackets.
 pub(crate) fn path_of(location: &str) -> &str {
     location.find(":/").map_or(location, |colon| &location[colon + 1..])
+}
+
+/// Everything before the path, with the brackets of an IPv6 address.
+pub(crate) fn host_of(location: &str) -> &str {
+    location.find(":/").map_or(location, |colon| &location[..colon])
 }
 
 /// What a pod may not do. When access times are kept is no such thing.

@@ -4,11 +4,10 @@
 //! superblock, and where on it the share was, tell what they are.
 
 use std::io;
-use std::path::Path;
 
 use super::{Inside, lock};
 use crate::mounter::Mounter;
-use crate::mountinfo::MountTable;
+use crate::mountinfo::{Entry, MountTable};
 use crate::recognise::is_of_one_server;
 
 impl<M: Mounter, S> Inside<M, S> {
@@ -29,9 +28,7 @@ impl<M: Mounter, S> Inside<M, S> {
     }
 
     /// Remembers a mount of the pool that is going to be taken off.
-    pub(super) fn remember_former(&self, path: &Path) {
-        if let Some(entry) = self.mounter.table().ok().as_ref().and_then(|table| table.top(path)) {
-            lock(&self.former).push(entry.clone());
-        }
+    pub(super) fn remember_former(&self, entry: Option<Entry>) {
+        lock(&self.former).extend(entry);
     }
 }

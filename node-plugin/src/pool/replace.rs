@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::sweep::has_clones;
 use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, name_and_generation};
 use crate::mounter::{Cause, Mounter, Unmount};
 use crate::mountinfo::MountTable;
+use crate::recognise::server_of;
 use crate::server::Servers;
 use crate::share::Share;
 use crate::worker::{Lane, Purpose, WorkError};
@@ -92,17 +93,20 @@ impl<M: Mounter, S> Inside<M, S> {
 impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Takes the share's mount off the pool, if it is still the one whose lane this is.
     pub(super) fn retire(&self, lane: &Lane, reason: Reason) {
+        let path = self.root.join(&lane.key);
+        let entry = self.mounter.table().ok().and_then(|table| table.top(&path).cloned());
         let retired = self.current(lane, |slot| {
             slot.generation += 1;
             slot.state = State::Absent;
             slot.retired = Some(reason);
+            slot.past.extend(slot.address.map(|address| address.ip()));
+            slot.past.extend(entry.as_ref().and_then(server_of));
             (slot.looked, slot.doubted, slot.asked) = (None, None, None);
         });
         if retired.is_some() {
             self.metrics.retired.inc();
             tracing::warn!(share = lane.label, %reason, "a share's mount is replaced; pods keep what they have mounted");
-            let path = self.root.join(&lane.key);
-            self.remember_former(&path);
+            self.remember_former(entry);
             self.take_off(&path, lane);
         }
     }
@@ -148,8 +152,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
 
     /// Where the share's mount has its server, or where it is being mounted from.
     fn address(&self, share: &Share, path: &Path, table: &MountTable) -> Option<SocketAddr> {
-        let shown = table.top(path).and_then(|entry| entry.options.get("addr")?.parse().ok());
-        let shown = shown.map(|address: IpAddr| SocketAddr::new(address, share.server.port()));
+        let shown = table.top(path).and_then(server_of).map(|address| SocketAddr::new(address, share.server.port()));
         shown.or_else(|| self.slot(share.pool_name(), |slot| slot.address))
     }
 

@@ -3,12 +3,16 @@
 //! Linux recognises a server that it knows under another address by what it says of itself (`EXCHANGE_ID`), and goes on at the address that it had first,
 //! dead or not: whatever is mounted from the new address hangs like what is mounted from the old one, for as long as anything uses that. Under another
 //! client identity the server is another one to it. What it knows, it tells: so this holds for a plugin that was started a moment ago, and for a share
-//! that was never mounted before.
+//! that was never mounted before. It tells each server by the name that was mounted first, so addresses that are known to have been this server's count,
+//! too.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Inside;
 use crate::mounter::{KernelClient, Mounter};
+use crate::mountinfo::Entry;
+use crate::recognise::{host_of, server_of};
 use crate::server::Servers;
 use crate::share::Share;
 
@@ -29,7 +33,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             return;
         }
         let is_elsewhere = |client: &&KernelClient| !addresses.iter().any(|place| is_at(client, place));
-        let mut former = clients.iter().filter(|client| client.host == share.server.host()).filter(is_elsewhere);
+        let past = self.past_addresses(share);
+        let is_of_server =
+            |client: &&KernelClient| client.host == share.server.host() || past.contains(&client.address.ip());
+        let mut former = clients.iter().filter(is_of_server).filter(is_elsewhere);
         let Some(dead) = former.find(|client| !self.answers(share, client.address)) else { return };
         match self.mounter.renew_client() {
             Ok(()) => {
@@ -39,5 +46,15 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
                 tracing::warn!(server = location, from = %dead.address, error = %error, "the kernel may wait for the server at its old address");
             }
         }
+    }
+
+    /// Where the share's retired mounts had their server, and where mounts that are named after it have theirs. The kernel's client of such an address
+    /// bears the name of whatever was mounted from there first.
+    fn past_addresses(&self, share: &Share) -> BTreeSet<IpAddr> {
+        let mut past = self.slot(&share.pool_name(), |slot| slot.past.clone());
+        let (location, table) = (share.location(), self.mounter.table().unwrap_or_default());
+        let is_named_so = |entry: &&Entry| host_of(&entry.source) == host_of(&location);
+        past.extend(table.entries().iter().filter(is_named_so).filter_map(server_of));
+        past
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use node_plugin::mounter::Mounter;
+use node_plugin::mounter::{Mounter, Unmount};
 use tonic::Code;
 
 use crate::plugin::{AT_ONCE, at_once, deadlines, failure, volume, within};
@@ -88,6 +88,39 @@ async fn another_share_of_a_server_that_has_moved_is_mounted_where_it_is() {
     request.volume_context.insert("share".to_owned(), "/data".to_owned());
     scene.plugin.publish(request).await.unwrap();
     assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"));
+}
+
+/// The kernel calls a server as the first mount from its address did: an alias, or what another driver has mounted.
+#[tokio::test]
+async fn a_server_that_the_kernel_knows_under_another_name_is_mounted_where_it_is() {
+    for is_restarted in [false, true] {
+        let mut scene = scene().await;
+        let [old, new] = addresses();
+        for host in ["server", "other"] {
+            scene.kernel.resolve(host, &[old]);
+        }
+        scene.kernel.merge_clients();
+        let mut of_other = volume("pvc-1", &scene.target("other"));
+        of_other.volume_context.insert("server".to_owned(), "other".to_owned());
+        scene.plugin.publish(of_other).await.unwrap();
+        scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.unwrap();
+        let known: Vec<String> = scene.kernel.clients().unwrap().into_iter().map(|client| client.host).collect();
+        assert_eq!(known, ["other"]);
+
+        scene.kernel.resolve("server", &[new]);
+        scene.kernel.hang(&old.to_string());
+        let target = scene.target("2");
+        if is_restarted {
+            scene.empty_the_pool();
+            scene = scene.restart().await;
+        } else {
+            // No pod has anything of it: only the plugin knows where the share was.
+            scene.kernel.unmount(&scene.target("1"), Unmount::Detach).unwrap();
+            assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &target)).await).0, Code::DeadlineExceeded);
+        }
+        scene.plugin.publish(volume("pvc-2", &target)).await.unwrap();
+        assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"), "{is_restarted}");
+    }
 }
 
 /// A path to the server that is down for a while is no move: two clients of one node would not see each other's locks.
