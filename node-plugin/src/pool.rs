@@ -16,7 +16,7 @@ mod sweep;
 mod trunking;
 mod whereabouts;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs::DirBuilder;
 use std::net::{IpAddr, SocketAddr};
@@ -67,6 +67,8 @@ pub struct Inside<M: Mounter, S> {
     shares: Mutex<HashMap<String, Slot<M::Root>>>,
     /// Retired mounts.
     former: Mutex<Vec<Entry>>,
+    /// Where the kernel's clients bear another identity than the one in force.
+    parted: Mutex<HashSet<SocketAddr>>,
 }
 
 /// What is remembered of a share.
@@ -165,6 +167,7 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
             resolve: config.deadlines.resolve,
             shares: Mutex::new(shares),
             former: Mutex::default(),
+            parted: Mutex::default(),
         }))
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Inside;
+use super::{Inside, lock};
 use crate::mounter::{KernelClient, Mounter};
 use crate::mountinfo::Entry;
 use crate::recognise::{host_of, server_of};
@@ -36,16 +36,31 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         let past = self.past_addresses(share);
         let is_of_server =
             |client: &&KernelClient| client.host == share.server.host() || past.contains(&client.address.ip());
+        let is_parted = self.parted_from(&clients);
         let mut former = clients.iter().filter(is_of_server).filter(is_elsewhere);
-        let Some(dead) = former.find(|client| !self.answers(share, client.address)) else { return };
+        let is_dead = |client: &&KernelClient| !is_parted(client) && !self.answers(share, client.address);
+        let Some(dead) = former.find(is_dead) else { return };
         match self.mounter.renew_client() {
             Ok(()) => {
+                // All of them were made under the identities of the past.
+                lock(&self.parted).extend(clients.iter().map(|client| client.address));
                 tracing::info!(server = location, from = %dead.address, to = %address, "the server has moved: it is a new one to the kernel");
             }
             Err(error) => {
                 tracing::warn!(server = location, from = %dead.address, error = %error, "the kernel may wait for the server at its old address");
             }
         }
+    }
+
+    /// Which of the kernel's clients cannot be taken for a server that is mounted from now on: the identity was renewed since they were made.
+    ///
+    /// A mount that is refused leaves no client behind, so that the next attempt looks as if nothing had been done.
+    fn parted_from(&self, clients: &[KernelClient]) -> impl Fn(&KernelClient) -> bool {
+        let mut parted = lock(&self.parted);
+        // Another client of such an address will be made under the identity that is in force then.
+        parted.retain(|address| clients.iter().any(|client| client.address == *address));
+        let parted = parted.clone();
+        move |client| parted.contains(&client.address)
     }
 
     /// Where the share's retired mounts had their server, and where mounts that are named after it have theirs. The kernel's client of such an address

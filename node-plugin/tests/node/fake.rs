@@ -155,6 +155,11 @@ impl FakeMounter {
         self.lock().denied.insert(location.to_owned());
     }
 
+    /// Takes that back.
+    pub(crate) fn allow(&self, location: &str) {
+        self.lock().denied.remove(location);
+    }
+
     /// Stops a server: whoever asks it waits.
     pub(crate) fn hang(&self, host: &str) {
         self.lock().hung.insert(host.to_owned());

@@ -76,6 +76,43 @@ async fn a_server_that_moved_while_no_plugin_ran_is_mounted_where_it_is() {
     assert_eq!(scene.kernel.renewals(), 1, "the kernel knows it at its new address by now");
 }
 
+/// Each identity is that of every server that is mounted from then on, and each look waits for a dead address.
+#[tokio::test]
+async fn a_moved_server_that_refuses_its_mounts_draws_one_identity() {
+    let scene = scene_with_address().await;
+    scene.empty_the_pool();
+    move_away(&scene);
+    let refused = ["server:/share", "server:/share/pvc-2"];
+    for location in refused {
+        scene.kernel.deny(location);
+    }
+    let mut scene = scene.restart().await;
+    let target = scene.target("2");
+    for _ in 0..2 {
+        assert_eq!(failure(scene.plugin.publish(volume("pvc-2", &target)).await).0, Code::PermissionDenied);
+    }
+    assert_eq!(scene.kernel.renewals(), 1);
+    for location in refused {
+        scene.kernel.allow(location);
+    }
+    at_once(scene.plugin.publish(volume("pvc-2", &target))).await.unwrap();
+    assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.9"));
+
+    // From there it moves on.
+    let third = "10.1.0.13:2049".parse().unwrap();
+    scene.kernel.hang(&addresses()[1].to_string());
+    scene.kernel.resolve("server", &[third]);
+    for directory in ["server:/data", "server:/data/pvc-1"] {
+        scene.kernel.make(directory);
+    }
+    let target = scene.target("3");
+    let mut request = volume("pvc-1", &target);
+    request.volume_context.insert("share".to_owned(), "/data".to_owned());
+    scene.plugin.publish(request).await.unwrap();
+    assert_eq!(address_at(&scene, &target).as_deref(), Some("10.1.0.13"));
+    assert_eq!(scene.kernel.renewals(), 2);
+}
+
 #[tokio::test]
 async fn another_share_of_a_server_that_has_moved_is_mounted_where_it_is() {
     let mut scene = scene_with_address().await;
