@@ -30,6 +30,7 @@ pub use error::MountError;
 use replace::Reason;
 use rustix::io::Errno;
 use volume::SubPath;
+pub(crate) use whereabouts::Look;
 
 use crate::metrics::NodeMetrics;
 use crate::mounter::{Cause, Fault, Mounter};
@@ -78,6 +79,8 @@ struct Slot<R> {
     state: State<R>,
     /// When it was last seen in use.
     used: Instant,
+    /// Where the resolver has said last that the server is, and when, to who wanted to look.
+    told: Option<(Instant, Vec<SocketAddr>)>,
     /// When it was last seen that name and path lead to what is mounted.
     looked: Option<Instant>,
     /// The same where a volume was missing.
@@ -117,6 +120,7 @@ impl<R> Slot<R> {
             generation: 0,
             state: State::Absent,
             used: Instant::now(),
+            told: None,
             looked: None,
             doubted: None,
             asked: None,
@@ -131,18 +135,6 @@ impl<R> Slot<R> {
             State::Mounted(root) => Some(Arc::clone(root)),
             State::Absent | State::Refused(_) => None,
         }
-    }
-
-    /// Whether it is time to look whether name and path still lead to what is mounted, which they are believed to do for a while; if so, it counts as done.
-    fn is_to_be_looked_at(&mut self, in_doubt: bool, belief: Duration) -> bool {
-        let (last, pause) = if in_doubt { (self.doubted, LOOK_IN_DOUBT) } else { (self.looked, belief) };
-        let is_due = last.is_none_or(|last| last.elapsed() >= pause);
-        if is_due {
-            let now = Some(Instant::now());
-            self.looked = now;
-            self.doubted = if in_doubt { now } else { self.doubted };
-        }
-        is_due
     }
 
     fn is_refused(&self, now: Instant) -> bool {
@@ -212,22 +204,15 @@ impl<M: Mounter, S> Inside<M, S> {
 }
 
 impl<M: Mounter, S: Servers> Inside<M, S> {
-    /// Looks for what is wanted. Runs in the share's lane; may hang.
-    ///
-    /// `addresses` is where the server's name leads, if it is time to look whether that is where the share is mounted from.
-    pub(crate) fn find(
-        &self,
-        wanted: &Wanted,
-        lane: &Lane,
-        addresses: Option<&[SocketAddr]>,
-    ) -> Result<Found<M::Tree>, MountError> {
+    /// Looks for what is wanted, and before that at the share, if that is due. Runs in the share's lane; may hang.
+    pub(crate) fn find(&self, wanted: &Wanted, lane: &Lane, look: Option<&Look>) -> Result<Found<M::Tree>, MountError> {
         let share = &wanted.share;
         if self.is_retired(lane) {
             // While this waited for its turn.
             return Ok(Found::Retired);
         }
         if !self.slot(share.pool_name(), |slot| slot.is_refused(Instant::now())) {
-            match self.find_in(share, wanted.below.as_ref(), wanted, lane, addresses) {
+            match self.find_in(share, wanted.below.as_ref(), wanted, lane, look) {
                 // An export may allow a directory and not what is above it.
                 Err(MountError::Refused { source, .. })
                     if wanted.below.is_some()
@@ -243,7 +228,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
             location: wanted.location(),
             source: Fault::new("mount", Errno::NAMETOOLONG),
         })?;
-        self.find_in(&alone, None, wanted, lane, addresses)
+        self.find_in(&alone, None, wanted, lane, look)
     }
 
     /// A tree from the share's mount in the pool, which is made if need be. `turn` is the lane in which this runs.
@@ -255,10 +240,10 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         below: Option<&SubPath>,
         wanted: &Wanted,
         turn: &Lane,
-        addresses: Option<&[SocketAddr]>,
+        look: Option<&Look>,
     ) -> Result<Found<M::Tree>, MountError> {
         let lane = self.lane(share);
-        let found = self.find_now(share, below, wanted, &lane, addresses);
+        let found = self.find_now(share, below, wanted, &lane, look);
         if self.is_retired(turn) || self.is_retired(&lane) { Ok(Found::Retired) } else { found }
     }
 
@@ -268,15 +253,16 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         below: Option<&SubPath>,
         wanted: &Wanted,
         lane: &Lane,
-        addresses: Option<&[SocketAddr]>,
+        look: Option<&Look>,
     ) -> Result<Found<M::Tree>, MountError> {
         let clone_from = |root: &M::Root| {
             let cloned = self.mounter.clone_tree(root, below, wanted.attributes);
             cloned.map_err(|source| MountError::Directory { location: wanted.location(), source })
         };
         if let Some(root) = self.current(lane, |slot| slot.root()).flatten() {
-            if let Some(addresses) = addresses
-                && self.has_gone_bad(share, lane, &root, addresses)?
+            if let Some(look) = look
+                && self.current(lane, |slot| slot.is_due(look)) == Some(true)
+                && self.has_gone_bad(share, lane, &root, look)?
             {
                 return Ok(Found::Retired);
             }
@@ -287,7 +273,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
                 }
                 // Perhaps it is there under the path, in what has taken the share's place.
                 Err(MountError::Directory { location, source })
-                    if source.cause() == Cause::NoSuchDirectory && addresses.is_none() =>
+                    if source.cause() == Cause::NoSuchDirectory && look.is_none() =>
                 {
                     return Ok(Found::Missing(MountError::Directory { location, source }));
                 }

@@ -1,6 +1,5 @@
 //! `NodePublishVolume`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use volume::{AccessMode, MountOptions, VolumeContext};
 use crate::mounter::{Fault, Mounter};
 use crate::mountinfo::{Entry, MountTable};
 use crate::node::{Inner, Node, Published};
-use crate::pool::{Found, MountError};
+use crate::pool::{Found, Look, MountError};
 use crate::recognise::{Verdict, Weaker, lane_of};
 use crate::server::Servers;
 use crate::share::{Share, Wanted};
@@ -119,17 +118,17 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 Standing::Unknown => true,
             };
         }
-        let (mut generations, mut asked) = (0, None);
+        let (mut generations, mut doubted) = (0, None);
         while let Some(mut held) = place.take() {
             let lane = pool.usable_lane(&wanted.share, patience).await?;
-            let addresses = match asked.take() {
-                Some(addresses) => Some(addresses),
-                None => pool.whereabouts(&wanted, false).await,
+            let look = match doubted.take() {
+                Some(look) => Some(look),
+                None => pool.look(&wanted, false).await,
             };
             let (inner, job, single, in_lane) = (Arc::clone(&self.inner), wanted.clone(), single.clone(), lane.clone());
             held.ticket.waits_in(&lane);
             let work = move || {
-                let attempt = inner.publish(&job, single, &held, &in_lane, addresses.as_deref())?;
+                let attempt = inner.publish(&job, single, &held, &in_lane, look.as_ref())?;
                 held.kept = matches!(attempt, Attempt::Published(_));
                 // Back to its owner where there is more to do; else given up before the answer goes out.
                 Ok::<_, PublishError>((attempt, Some(held).filter(|held| !held.kept)))
@@ -142,8 +141,8 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 }
                 Attempt::Retired => generations += 1,
                 Attempt::Missing(error) => {
-                    asked = pool.whereabouts(&wanted, true).await;
-                    if asked.is_none() {
+                    doubted = pool.look(&wanted, true).await;
+                    if doubted.is_none() {
                         return Err(error.into());
                     }
                 }
@@ -270,7 +269,7 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         }
     }
 
-    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. `addresses`: see [`crate::pool::Inside::find`].
+    /// Runs in the share's lane. `single`: the volume's id if it may be at one place only. `look`: the one at the share that is due.
     ///
     /// The mount table is read only where it can matter: a target that did not exist a moment ago is free. And not before the share is in the pool,
     /// because its mounts are recognised by that.
@@ -280,9 +279,9 @@ impl<M: Mounter, S: Servers> Inner<M, S> {
         single: Option<String>,
         place: &Place,
         lane: &Lane,
-        addresses: Option<&[SocketAddr]>,
+        look: Option<&Look>,
     ) -> Result<Attempt, PublishError> {
-        let (tree, undone_in) = match self.pool.find(wanted, lane, addresses)? {
+        let (tree, undone_in) = match self.pool.find(wanted, lane, look)? {
             Found::Tree(tree, undone_in) => (tree, undone_in),
             Found::Retired => return Ok(Attempt::Retired),
             Found::Missing(error) => return Ok(Attempt::Missing(error)),

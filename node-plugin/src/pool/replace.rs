@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use volume::server::DEFAULT_PORT;
 
 use super::sweep::has_clones;
-use super::{Inside, LOOK_IN_DOUBT, MountError, Pool, State, name_and_generation};
+use super::{Inside, LOOK_IN_DOUBT, Look, MountError, Pool, State, name_and_generation};
 use crate::mounter::{Cause, Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::recognise::server_of;
@@ -156,19 +156,24 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
         shown.or_else(|| self.slot(share.pool_name(), |slot| slot.address))
     }
 
-    /// Whether the share's name, which leads to these addresses, or its path leads to something else than what is mounted; that is retired then. May hang.
+    /// Whether the share's name or its path leads to something else than what is mounted; that is retired then. May hang.
     pub(super) fn has_gone_bad(
         &self,
         share: &Share,
         lane: &Lane,
         root: &M::Root,
-        addresses: &[SocketAddr],
+        look: &Look,
     ) -> Result<bool, MountError> {
-        let Some(reason) = self.what_is_wrong(share, lane, root, addresses)? else { return Ok(false) };
+        let Some(reason) = self.what_is_wrong(share, lane, root, &look.addresses)? else {
+            // Not before: what is published meanwhile must not pass it by.
+            self.current(lane, |slot| slot.was_looked_at(look));
+            return Ok(false);
+        };
         self.retire(lane, reason);
         Ok(true)
     }
 
+    /// `addresses`: none where nobody says where the name leads.
     fn what_is_wrong(
         &self,
         share: &Share,
@@ -178,6 +183,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     ) -> Result<Option<Reason>, MountError> {
         let (path, Ok(table)) = (self.root.join(&lane.key), self.mounter.table()) else { return Ok(None) };
         let current = self.address(share, &path, &table);
+        let addresses = if addresses.is_empty() { current.as_slice() } else { addresses };
         let as_before = addresses.iter().find(|new| current.is_none_or(|current| new.ip() == current.ip()));
         let Some(address) = as_before.or_else(|| addresses.iter().find(|address| self.answers(share, **address)))
         else {

@@ -59,6 +59,8 @@ struct World {
     mounted_from: Vec<SocketAddr>,
     /// Servers that refuse connections.
     down: HashSet<String>,
+    /// How often the resolver was asked.
+    questions: usize,
     /// What the resolver says; servers that are not in here have one address each.
     resolved: HashMap<String, Vec<SocketAddr>>,
     /// Addresses that refuse connections.
@@ -192,6 +194,11 @@ impl FakeMounter {
     /// Stops the resolver: whoever asks it waits, until it is released under the name of this constant.
     pub(crate) fn hang_resolver(&self) {
         self.hang(RESOLVER);
+    }
+
+    /// How often it was asked.
+    pub(crate) fn questions(&self) -> usize {
+        self.lock().questions
     }
 
     /// Closes the port at one address.

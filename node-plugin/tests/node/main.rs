@@ -18,6 +18,7 @@ mod hangs;
 mod inline;
 #[cfg(feature = "kernel")]
 mod kernel;
+mod looks;
 #[cfg(feature = "kernel")]
 mod outage;
 mod plugin;

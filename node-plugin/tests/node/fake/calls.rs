@@ -175,7 +175,9 @@ impl Servers for FakeMounter {
         if host.ends_with(".invalid") {
             return Err(ServerFault::Resolve { host, source: io::Error::other("no such name") });
         }
-        let found = self.wait_for(self.lock(), RESOLVER, None).addresses(&host, server.port());
+        let mut world = self.lock();
+        world.questions += 1;
+        let found = self.wait_for(world, RESOLVER, None).addresses(&host, server.port());
         if found.is_empty() { Err(ServerFault::NoAddress { host }) } else { Ok(found) }
     }
 
