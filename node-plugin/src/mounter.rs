@@ -80,7 +80,7 @@ pub trait Mounter: Clone + Send + Sync + 'static {
     /// Mounts a file system. *May hang.*
     fn mount(&self, request: &MountRequest) -> Result<Self::Tree, Fault>;
 
-    /// The NFS clients that the kernel has in the plugin's network namespace.
+    /// The NFS clients that the kernel has in the plugin's network namespace, but for those whose servers have not answered yet.
     fn clients(&self) -> io::Result<Vec<KernelClient>>;
 
     /// Lets the next mount from an address that the kernel does not know yet be made by a client of its own, even if the same server is behind it as

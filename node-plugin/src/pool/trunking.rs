@@ -2,9 +2,12 @@
 //!
 //! Linux recognises a server that it knows under another address by what it says of itself (`EXCHANGE_ID`), and goes on at the address that it had first,
 //! dead or not: whatever is mounted from the new address hangs like what is mounted from the old one, for as long as anything uses that. Under another
-//! client identity the server is another one to it. What it knows, it tells: so this holds for a plugin that was started a moment ago, and for a share
+//! client identity the server is another one to it. What has answered once, it tells: so this holds for a plugin that was started a moment ago, and for a share
 //! that was never mounted before. It tells each server by the name that was mounted first, so addresses that are known to have been this server's count,
 //! too.
+//!
+//! A server whose first mount waits for it is not told of, and no identity helps: before it compares any, Linux waits for the answer (`nfs4_match_client` in
+//! `fs/nfs/nfs4client.c`), with every mount from a new address in the same minor version.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -195,6 +195,7 @@ async fn a_share_without_pods_does_not_wait_for_a_server_that_has_been_replaced(
     assert!(counted(&scene, "berth_replaced_mounts_total 1"));
 }
 
+/// Linux knows the old address here: where it asked there for the first time, the mount from the new one would wait as well.
 #[tokio::test]
 async fn a_mount_that_hangs_at_an_address_of_the_past_is_given_up() {
     let mut scene = scene().await;
