@@ -1,5 +1,6 @@
 //! Shares that no volume uses any more.
 
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -10,6 +11,7 @@ use crate::mounter::{Mounter, Unmount};
 use crate::mountinfo::MountTable;
 use crate::recognise::{is_below, lane_of, pooled};
 use crate::server::Servers;
+use crate::worker::Lane;
 
 impl<M: Mounter, S: Servers> Pool<M, S> {
     /// Unmounts the shares that no volume has used for a while. To be called from time to time.
@@ -26,7 +28,8 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
             if !self.is_idle(&path, &table) {
                 continue;
             }
-            let swept = self.workers.run(&lane, "unmount", self.patience, move || pool.unpool(&path));
+            let turn = lane.clone();
+            let swept = self.workers.run(&lane, "unmount", self.patience, move || pool.unpool(&path, &turn));
             match swept.await {
                 Ok(Ok(true)) => tracing::info!(share = lane.label, "idle share unmounted"),
                 Ok(Ok(false)) => {}
@@ -50,21 +53,23 @@ impl<M: Mounter, S> Inside<M, S> {
         })
     }
 
-    /// Runs in the share's lane, where no publish can come between the look and the unmount.
-    fn unpool(&self, path: &Path) -> io::Result<bool> {
-        if has_clones(path, &self.mounter.table()?, &self.root) {
+    /// Runs in the share's lane, where no publish can come between the look and the unmount. What was retired meanwhile is not unpooled: it is taken off
+    /// already, and what is remembered is of what came after it.
+    fn unpool(&self, path: &Path, lane: &Lane) -> io::Result<bool> {
+        if self.is_retired(lane) || has_clones(path, &self.mounter.table()?, &self.root) {
             return Ok(false);
         }
         // Our own descriptor would keep it busy.
-        let (name, _) = name_and_generation(path);
-        self.slot(&name, |slot| slot.state = State::Absent);
+        self.current(lane, |slot| slot.state = State::Absent);
         self.mounter.unmount(path, Unmount::Plain)?;
         fs::remove_dir(path)?;
+        let (name, generation) = name_and_generation(path);
         let mut shares = lock(&self.shares);
-        // The number of a generation that was retired is never used again: something of it may still come back.
-        match shares.get(&name).map_or(0, |slot| slot.generation) {
-            0 => drop(shares.remove(&name)),
-            generation => drop(shares.insert(name, Slot { generation, ..Slot::new() })),
+        if let Entry::Occupied(mut slot) = shares.entry(name)
+            && slot.get().generation == generation
+        {
+            // The number of a generation that was retired is never used again: something of it may still come back.
+            if generation == 0 { drop(slot.remove()) } else { drop(slot.insert(Slot { generation, ..Slot::new() })) }
         }
         Ok(true)
     }
