@@ -197,10 +197,11 @@ impl Workers {
         Some(WorkError::Stuck { share: lane.label.clone(), what })
     }
 
-    /// How many stuck threads there are whose lanes' keys fit.
+    /// How many stuck threads there are that do a share's ordinary work and whose lanes' keys fit.
     pub(crate) fn count_stuck(&self, fits: impl Fn(&str) -> bool) -> usize {
         let lanes = lock(&self.lanes);
-        lanes.iter().filter(|(lane, handle)| fits(&lane.key) && handle.running.overdue().is_some()).count()
+        let is_such = |lane: &Lane| lane.purpose == Purpose::Work && fits(&lane.key);
+        lanes.iter().filter(|(lane, handle)| is_such(lane) && handle.running.overdue().is_some()).count()
     }
 
     /// How many threads there are now.

@@ -16,7 +16,7 @@ async fn stick(workers: &Workers, lane: &Lane) -> Sender<()> {
         let answer = workers.run(lane, "statfs", SHORT, move || wait(&stuck)).await;
         assert!(matches!(answer, Err(WorkError::Late { what: "statfs", .. })), "{answer:?}");
         // On a machine so busy that the thread had not even begun, the job is dropped unbegun.
-        if workers.census().stuck == 1 {
+        if workers.stuck(lane).is_some() {
             return release;
         }
     }
@@ -70,6 +70,21 @@ async fn detaching_is_not_held_up_by_stuck_work() {
     let detach = Lane { purpose: Purpose::Detach, ..lane("dead") };
     assert_eq!(workers.run(&detach, "detach", LONG, || 7).await.unwrap(), 7);
     assert_eq!(workers.census(), Census { threads: 2, stuck: 1 });
+}
+
+/// What waits for the resolver, or while it detaches, costs no generation.
+#[tokio::test]
+async fn of_stuck_threads_those_that_work_are_counted() {
+    let workers = Workers::new(LONG);
+    let dead = lane("dead");
+    let lanes = [Purpose::Work, Purpose::Detach, Purpose::Ask].map(|purpose| Lane { purpose, ..dead.clone() });
+    let mut releases = Vec::new();
+    for lane in &lanes {
+        releases.push(stick(&workers, lane).await);
+    }
+    assert_eq!(workers.census().stuck, 3);
+    assert_eq!(workers.count_stuck(|key| key == "dead"), 1);
+    assert_eq!(workers.count_stuck(|key| key == "other"), 0);
 }
 
 /// A server may have two names, and the mount table shows one of them.
