@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use volume::names::layout;
 use volume::{AccessMode, MountOptions, VolumeContext};
@@ -99,14 +100,16 @@ pub enum PublishError {
 impl<M: Mounter, S: Servers> Node<M, S> {
     /// Makes the volume visible at the target; does nothing if it is, in the same way, and then asks neither server nor resolver.
     ///
-    /// Returns within the deadline for mounts, whatever the server does. After an error nothing is mounted at the target, unless the error says that
+    /// Returns within the deadline for mounts, whatever the server does and in however many attempts. After an error nothing is mounted at the target, unless the error says that
     /// the work goes on; what was mounted there before stays.
     pub async fn publish(&self, request: Publish) -> Result<(), PublishError> {
+        let (patience, begun) = (self.inner.deadlines.mount, Instant::now());
+        let (until, left) = (begun + patience, || patience.saturating_sub(begun.elapsed()));
         let target = target::prepare_parent(&request.target)?;
         let wanted = wanted(&request, target.clone());
         let single = request.mode.is_single_target().then(|| request.volume.clone());
-        let mut place = Some(self.take_place(&wanted).await?);
-        let (pool, patience) = (&self.inner.pool, self.inner.deadlines.mount);
+        let mut place = Some(self.take_place(&wanted, left()).await?);
+        let pool = &self.inner.pool;
         if let Some(place) = place.as_mut().filter(|place| !place.made) {
             let table = pool.known().map_err(PublishError::Table)?;
             place.unknown = match self.inner.stands(&wanted, &table)? {
@@ -120,10 +123,10 @@ impl<M: Mounter, S: Servers> Node<M, S> {
         }
         let (mut generations, mut doubted) = (0, None);
         while let Some(mut held) = place.take() {
-            let lane = pool.usable_lane(&wanted.share, patience).await?;
+            let lane = pool.usable_lane(&wanted.share, left()).await?;
             let look = match doubted.take() {
                 Some(look) => Some(look),
-                None => pool.look(&wanted, false).await,
+                None => pool.look(&wanted, false, until).await,
             };
             let (inner, job, single, in_lane) = (Arc::clone(&self.inner), wanted.clone(), single.clone(), lane.clone());
             held.ticket.waits_in(&lane);
@@ -133,7 +136,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 // Back to its owner where there is more to do; else given up before the answer goes out.
                 Ok::<_, PublishError>((attempt, Some(held).filter(|held| !held.kept)))
             };
-            let (attempt, again) = pool.workers().run(&lane, "mount", patience, work).await??;
+            let (attempt, again) = pool.workers().run_until(&lane, "mount", patience, until, work).await??;
             match attempt {
                 Attempt::Published(lane) => {
                     self.inner.remember(target, Published { volume: request.volume, lane });
@@ -141,7 +144,7 @@ impl<M: Mounter, S: Servers> Node<M, S> {
                 }
                 Attempt::Retired => generations += 1,
                 Attempt::Missing(error) => {
-                    doubted = pool.look(&wanted, true).await;
+                    doubted = pool.look(&wanted, true, until).await;
                     if doubted.is_none() {
                         return Err(error.into());
                     }
@@ -160,14 +163,14 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     }
 
     /// Takes the target for this publish. One that an earlier publish has is taken from it where that waits for a server that is somewhere else by now.
-    async fn take_place(&self, wanted: &Wanted) -> Result<Place, PublishError> {
+    async fn take_place(&self, wanted: &Wanted, patience: Duration) -> Result<Place, PublishError> {
         let busy = || PublishError::Busy(wanted.target.clone());
         let (pool, targets) = (&self.inner.pool, &self.inner.targets);
         let guard = if let Some(guard) = targets.try_acquire(wanted.target.clone()) {
             guard
         } else {
             // Whatever comes of it: the question is whether the share has gone on without the other publish.
-            let _ = pool.usable_lane(&wanted.share, self.inner.deadlines.mount).await;
+            let _ = pool.usable_lane(&wanted.share, patience).await;
             let is_past = |lane: Option<&Lane>| lane.is_some_and(|lane| pool.is_retired(lane));
             if !self.inner.tickets.revoke_if(&wanted.target, is_past) {
                 return Err(busy());

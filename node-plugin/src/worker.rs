@@ -160,6 +160,22 @@ impl Workers {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.run_until(lane, what, allowed, Instant::now() + allowed, job).await
+    }
+
+    /// The same for a caller who stops waiting at a moment of its own, before the job has had all that it is allowed.
+    pub(crate) async fn run_until<T, F>(
+        &self,
+        lane: &Lane,
+        what: &'static str,
+        allowed: Duration,
+        until: Instant,
+        job: F,
+    ) -> Result<T, WorkError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let run = Box::new(move || {
             if !answer.is_closed() {
@@ -169,7 +185,7 @@ impl Workers {
         });
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let running = self.submit(lane, Job { number, what, allowed, run })?;
-        match tokio::time::timeout(allowed, answered).await {
+        match tokio::time::timeout_at(until.into(), answered).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(_)) => Err(WorkError::Lost { share: lane.label.clone(), what }),
             Err(_) => {

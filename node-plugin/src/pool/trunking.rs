@@ -69,7 +69,7 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Where the share's retired mounts had their server, and where mounts that are named after it have theirs. The kernel's client of such an address
     /// bears the name of whatever was mounted from there first.
     fn past_addresses(&self, share: &Share) -> BTreeSet<IpAddr> {
-        let mut past = self.slot(&share.pool_name(), |slot| slot.past.clone());
+        let mut past = self.slot(share.pool_name(), |slot| slot.past.clone());
         let (location, table) = (share.location(), self.mounter.table().unwrap_or_default());
         let is_named_so = |entry: &&Entry| host_of(&entry.source) == host_of(&location);
         past.extend(table.entries().iter().filter(is_named_so).filter_map(server_of));

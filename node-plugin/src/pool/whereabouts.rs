@@ -21,8 +21,8 @@ pub(crate) struct Look {
 }
 
 impl<M: Mounter, S: Servers> Pool<M, S> {
-    /// A look at the share, if it is mounted and it is time for one. A resolver that does not answer says nothing about the server.
-    pub(crate) async fn look(&self, wanted: &Wanted, in_doubt: bool) -> Option<Look> {
+    /// A look at the share, if it is mounted and it is time for one. A resolver that does not answer until then says nothing about the server.
+    pub(crate) async fn look(&self, wanted: &Wanted, in_doubt: bool, until: Instant) -> Option<Look> {
         let is_refused = self.slot(wanted.share.pool_name(), |slot| slot.is_refused(Instant::now()));
         let share = if is_refused { wanted.alone()? } else { wanted.share.clone() };
         let (lane, since) = (self.lane(&share), Instant::now());
@@ -31,7 +31,8 @@ impl<M: Mounter, S: Servers> Pool<M, S> {
         let asking = Lane { purpose: Purpose::Ask, ..lane };
         let pool = self.clone();
         let ask = move || pool.where_is(&share, since);
-        let told = self.workers.run(&asking, "a question to the resolver", self.resolve, ask).await;
+        let until = until.min(since + self.resolve);
+        let told = self.workers.run_until(&asking, "a question to the resolver", self.resolve, until, ask).await;
         Some(Look { addresses: told.ok().flatten().unwrap_or_default(), since, in_doubt })
     }
 }
@@ -40,12 +41,12 @@ impl<M: Mounter, S: Servers> Inside<M, S> {
     /// Where the name of the share's server leads, as the resolver says, or has said since then to somebody else. May hang.
     fn where_is(&self, share: &Share, since: Instant) -> Option<Vec<SocketAddr>> {
         let name = share.pool_name();
-        let told = self.slot(&name, |slot| slot.told.clone());
+        let told = self.slot(name, |slot| slot.told.clone());
         if let Some((_, addresses)) = told.filter(|(at, _)| *at >= since) {
             return Some(addresses);
         }
         let addresses = self.servers.addresses(&share.server).ok()?;
-        self.slot(&name, |slot| slot.told = Some((Instant::now(), addresses.clone())));
+        self.slot(name, |slot| slot.told = Some((Instant::now(), addresses.clone())));
         Some(addresses)
     }
 }

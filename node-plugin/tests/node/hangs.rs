@@ -167,6 +167,27 @@ async fn a_publish_that_hangs_keeps_its_target_until_the_kernel_lets_go_and_an_u
     assert!(is_mounted(&scene, &target));
 }
 
+/// The volume is missing when nearly all of the time has passed; then the resolver is asked, and the share is looked at.
+#[tokio::test]
+async fn all_attempts_of_a_publish_have_one_deadline() {
+    let mut scene = scene().await;
+    scene.plugin.publish(volume("pvc-1", &scene.target("1"))).await.unwrap();
+    scene.kernel.hang("server");
+    let (mut client, request) = (scene.plugin.client.clone(), volume("pvc-none", &scene.target("2")));
+    let call =
+        tokio::spawn(async move { within(deadlines().mount + AT_ONCE, client.node_publish_volume(request)).await });
+    tokio::time::sleep(deadlines().mount * 3 / 4).await;
+    scene.kernel.hang_resolver();
+    scene.kernel.release("server");
+    tokio::time::sleep(deadlines().resolve / 2).await;
+    scene.kernel.hang("server");
+    let (code, text) = failure(call.await.unwrap());
+    assert_eq!(code, Code::DeadlineExceeded, "{text}");
+    assert!(text.contains("did not answer within 4 s"), "{text}");
+    scene.kernel.release("server");
+    scene.kernel.release(RESOLVER);
+}
+
 #[tokio::test]
 async fn a_publish_whose_caller_went_away_is_found_by_the_next() {
     let mut scene = scene().await;

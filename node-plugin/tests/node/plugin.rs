@@ -30,10 +30,10 @@ pub(crate) struct Plugin<M: Mounter, S> {
     served: JoinHandle<Result<(), ServeError>>,
 }
 
-/// Short, so that a hang is over soon, and long enough for a busy machine to do what does not hang.
+/// Short, so that a hang is over soon, and long enough for a busy machine to do what does not hang. A publish has time for two silent addresses.
 pub(crate) fn deadlines() -> Deadlines {
     Deadlines {
-        mount: Duration::from_secs(2),
+        mount: Duration::from_secs(4),
         stats: Duration::from_secs(2),
         unmount: Duration::from_secs(2),
         busy: Duration::from_millis(500),
