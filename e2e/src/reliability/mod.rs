@@ -42,8 +42,18 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// What does not hold of it: how it failed, or which figures miss their goals.
+    fn trouble(&self) -> Option<String> {
+        if !self.failure.is_empty() {
+            return Some(self.failure.clone());
+        }
+        let missed = self.figures.iter().filter(|figure| figure.holds == Some(false));
+        let missed: Vec<&str> = missed.map(|figure| figure.name.as_str()).collect();
+        (!missed.is_empty()).then(|| format!("{} does not hold", missed.join(", ")))
+    }
+
     fn passed(&self) -> bool {
-        self.failure.is_empty()
+        self.trouble().is_none()
     }
 }
 
@@ -67,13 +77,14 @@ pub fn run(plan: Plan<'_>, target: &Target, timeline: &Timeline) -> Result<Outco
     let driver = target.driver();
     let mut subject = parts.inputs().clone();
     subject.insert("image".to_owned(), driver.image.clone());
-    let mut ledger = Ledger::open("reliability", &subject, Verdict::passed)?;
+    // What has failed is told until it is run again.
+    let mut ledger = Ledger::<Verdict>::open("reliability", &subject, |_| true)?;
     let asked = |name: &str| plan.names.is_empty() || plan.names.iter().any(|wanted| wanted == name);
     if plan.again {
         ledger.verdicts.retain(|name, _| !asked(name));
     }
     for name in ROWS.iter().filter_map(|row| row.scenario).filter(|name| asked(name) && !plan.known) {
-        if ledger.verdicts.contains_key(name) {
+        if ledger.verdicts.get(name).is_some_and(Verdict::passed) {
             timeline.note(&format!("{name}: known from a run before: `--again` runs it too"));
             continue;
         }
@@ -106,16 +117,10 @@ fn outcome(verdicts: &BTreeMap<String, Verdict>, asked: impl Fn(&str) -> bool) -
     for row in ROWS {
         let verdict = row.scenario.filter(|name| asked(name)).and_then(|name| Some((name, verdicts.get(name)?)));
         match verdict {
-            Some((name, verdict)) if verdict.passed() => {
-                let missed = verdict.figures.iter().filter(|figure| figure.holds == Some(false));
-                let missed: Vec<&str> = missed.map(|figure| figure.name.as_str()).collect();
-                outcome.add(if missed.is_empty() {
-                    Outcome::pass()
-                } else {
-                    Outcome::failure(format!("{name}: {} does not hold", missed.join(", ")))
-                });
-            }
-            Some((name, verdict)) => outcome.add(Outcome::failure(format!("{name}: {}", verdict.failure))),
+            Some((name, verdict)) => outcome.add(match verdict.trouble() {
+                None => Outcome::pass(),
+                Some(trouble) => Outcome::failure(format!("{name}: {trouble}")),
+            }),
             None => outcome.not_run += 1,
         }
     }

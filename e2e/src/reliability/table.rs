@@ -63,13 +63,13 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "the NFS server loses its power under writers in 20 pods, and is back after 5 minutes",
-        "no call hangs; volumes of another server are published as quickly as before; every writer goes on, and no synced record is lost",
+        "no call hangs; volumes of another server are published all the while; every writer goes on, and no synced record is lost",
         "server-killed",
     ),
     row("the network to the NFS server is cut instead", "the same", "server-unreachable"),
     row(
         "the NFS server is gone for good",
-        "each of its pods is deleted in less than 10 s; the plugin has no more threads than shares that hang",
+        "its pods are deleted in less than 10 s each; the plugin has three threads more at most",
         "server-gone",
     ),
     row(
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "an export is made anew with other files: every handle that a node has is stale (ESTALE)",
-        "new pods start at once; old ones are told",
+        "new pods start, whatever old ones hold; old ones are told",
         "export-anew",
     ),
     row(

@@ -1,12 +1,10 @@
 //! What a person reads in `kubectl describe`.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Event;
 use labkit::base::LabError;
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, context::PATIENCE};
 
 /// Waits for an event about the object `name` that holds all `words`; fails with the messages that came instead.
 pub(super) fn told(context: &Context<'_>, name: &str, reason: &str, words: &[String]) -> Result<(), LabError> {
@@ -21,8 +19,8 @@ pub(super) fn told_in(
     reason: &str,
     words: &[String],
 ) -> Result<(), LabError> {
-    let (what, patience) = (format!("a telling event on {name}"), Duration::from_mins(1));
-    context.cluster().until::<Event, _>(&what, namespace, "", patience, |events| {
+    let what = format!("a telling event on {name}");
+    context.cluster().until::<Event, _>(&what, namespace, "", PATIENCE, |events| {
         let about = |event: &&Value| event["involvedObject"]["name"] == name && event["reason"] == reason;
         let messages: Vec<&str> = events.iter().filter(about).filter_map(|event| event["message"].as_str()).collect();
         let complete = |message: &&&str| words.iter().all(|word| message.contains(word.as_str()));

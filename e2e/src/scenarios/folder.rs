@@ -43,7 +43,7 @@ fn run(context: &Context<'_>) -> Result<(), LabError> {
     let folder = format!("/var/lib/kubelet/plugins/{}", context.driver.name);
     let mounted = machine.sh(&format!("grep -c ' {folder}/' /proc/1/mountinfo || true"))?;
     context.check(mounted.trim() == "0", || format!("{mounted} mounts lie in the folder, where rm -rf finds them"))?;
-    machine.sh(&format!("test -S {folder}/csi.sock; rm -rf --one-file-system {folder}; ! test -e {folder}"))?;
+    machine.sh(&format!("test -S {folder}/csi.sock; rm -rf {folder}; ! test -e {folder}"))?;
     context.timeline.note(&format!("{folder} is removed on {node}"));
     context.pod("newcomer", "writer-0", &node, "test -s /data/writer-00 && sleep 3600")?;
     let waited = Instant::now();

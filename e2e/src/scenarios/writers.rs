@@ -129,8 +129,9 @@ impl<'a> Writers<'a> {
         })
     }
 
-    /// The largest gap between two records since a moment, over all of them.
+    /// The largest gap between two records since a moment, over all of them. Each has to go on: of one that stands still nobody knows its gap.
     pub(super) fn largest_gap(&self, since: &Mark) -> Result<Duration, LabError> {
+        self.go_on(&self.mark()?, PATIENCE)?;
         let told = self.told()?;
         let since = |pod: &str| since.0.get(pod).copied().unwrap_or_default();
         let gaps = told.iter().flat_map(|(pod, samples)| samples.iter().skip(since(pod)).map(|sample| sample.gap));

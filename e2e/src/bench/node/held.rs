@@ -65,9 +65,14 @@ pub(in crate::bench) fn measure(
         // The root of the one share stays open while volumes of it are published.
         Line::at_most("descriptors then, over those before", worn.descriptors - idle.descriptors, "", 1.0),
         Line::at_most("mounts left by them", mounts, "", 0.0),
-        Line::at_most(&format!("connections for {PODS_OF_A_NODE} volumes of a share"), connections, "", 1.0),
-        Line::at_most(&format!("superblocks for {PODS_OF_A_NODE} volumes of a share"), superblocks, "", 1.0),
+        one(&format!("connections for {PODS_OF_A_NODE} volumes of a share"), connections),
+        one(&format!("superblocks for {PODS_OF_A_NODE} volumes of a share"), superblocks),
     ])
+}
+
+/// A count that is to be one: none would be a count of something else.
+fn one(name: &str, count: f64) -> Line {
+    Line::against(name, count, "", "= 1", (count - 1.0).abs() < 0.5)
 }
 
 fn held_after_rest(stand: &Stand<'_>) -> Result<Held, LabError> {
