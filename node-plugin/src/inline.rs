@@ -142,7 +142,7 @@ impl InlineVolumes {
         };
         let mut refusal = None;
         for admitted in self.0.iter().filter(|admitted| admitted.server == context.server) {
-            let Some(rest) = below(&context.share, &admitted.share) else { continue };
+            let Some(rest) = below(context.share.components(), &admitted.share) else { continue };
             if let Some(option) = admitted.lacks(&context.terms.mount_options) {
                 refusal.get_or_insert_with(|| Refusal::Option { location: location(), option: option.to_owned() });
                 continue;
@@ -154,12 +154,23 @@ impl InlineVolumes {
             }
             let below = Some(below).filter(|below| !below.is_empty()).map(|below| below.parse::<SubPath>());
             let sub_dir = below.transpose().map_err(|source| Refusal::Path { location: location(), source })?;
+            let required = self.required(&context);
             let mut terms = context.terms;
             // Of two that contradict each other the later one counts.
-            terms.mount_options = format!("{},{}", terms.mount_options, admitted.required);
+            terms.mount_options = format!("{},{required}", terms.mount_options);
             return Ok(VolumeContext { share: admitted.share.clone(), sub_dir, terms, ..context });
         }
         Err(refusal.unwrap_or_else(|| Refusal::NotListed(location())))
+    }
+
+    /// What all lines require that contain a volume, whichever of them admits it. The line of the deepest share comes last, and of those for one share the first.
+    fn required(&self, context: &VolumeContext) -> String {
+        let sub_dir = context.sub_dir.iter().flat_map(SubPath::components);
+        let path = context.share.components().chain(sub_dir);
+        let contains = |line: &&Admitted| line.server == context.server && below(path.clone(), &line.share).is_some();
+        let mut lines: Vec<_> = self.0.iter().rev().filter(contains).collect();
+        lines.sort_by_key(|line| line.share.components().count());
+        lines.iter().map(|line| line.required.as_str()).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -207,9 +218,8 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// What of a path follows a share that it is, or lies in.
-fn below(path: &SharePath, share: &SharePath) -> Option<String> {
-    let mut rest = path.components();
-    share.components().all(|component| rest.next() == Some(component)).then(|| rest.collect::<Vec<_>>().join("/"))
+fn below<'a>(mut path: impl Iterator<Item = &'a str>, share: &SharePath) -> Option<String> {
+    share.components().all(|component| path.next() == Some(component)).then(|| path.collect::<Vec<_>>().join("/"))
 }
 
 impl FromStr for InlineVolumes {
@@ -289,6 +299,35 @@ mod tests {
             assert!(options.attributes().read_only && options.attributes().nosuid, "{written}");
             assert!(options.superblock().contains(&("sec".to_owned(), Some("krb5p".to_owned()))), "{written}");
         }
+    }
+
+    #[test]
+    fn what_any_line_requires_that_contains_the_volume_is_in_force_whichever_admits_it() {
+        let list = r#"[
+            {"server": "nfs", "share": "/a/b", "requiredOptions": ["ro", "sec=krb5p"]},
+            {"server": "nfs", "share": "/a/b", "mountOptions": ["nconnect"], "requiredOptions": ["sec=krb5i"]},
+            {"server": "nfs", "share": "/a", "mountOptions": ["nconnect", "soft"], "requiredOptions": ["sec=sys"]},
+            {"server": "nfs", "share": "/a/b/c", "requiredOptions": ["noexec"]},
+            {"server": "other", "share": "/a", "requiredOptions": ["nosuid"]}
+        ]"#;
+        let list: InlineVolumes = list.parse().unwrap();
+        for (share, sub_dir, written, admitting) in [
+            ("/a/b", "", "", "/a/b"),
+            ("/a/b", "", "nconnect=2", "/a/b"),
+            ("/a/b", "d", "nconnect=2,soft", "/a"),
+            ("/a", "b", "soft", "/a"),
+            ("/a", "b/d", "", "/a"),
+        ] {
+            let admitted = list.admit(context("nfs", share, sub_dir, written)).unwrap();
+            assert_eq!(admitted.share.as_str(), admitting);
+            let options = admitted.terms.options::<&str>(&[], 2049).unwrap();
+            let attributes = options.attributes();
+            assert!(attributes.read_only && !attributes.noexec && !attributes.nosuid, "{share} {sub_dir} {written}");
+            let is_protected = options.superblock().contains(&("sec".to_owned(), Some("krb5p".to_owned())));
+            assert!(is_protected, "the deepest share's, and the first: {share} {sub_dir} {written}");
+        }
+        let above = list.admit(context("nfs", "/a", "", "")).unwrap().terms.options::<&str>(&[], 2049).unwrap();
+        assert!(!above.attributes().read_only);
     }
 
     #[test]
