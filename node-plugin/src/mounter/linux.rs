@@ -18,7 +18,7 @@ use volume::SubPath;
 use volume::mount_options::MountAttributes;
 
 use super::identity::ClientIdentity;
-use super::{Fault, KernelClient, MountRequest, Mounter, Unmount, Usage, clients, cover, legacy};
+use super::{Cause, Fault, KernelClient, MountRequest, Mounter, Unmount, Usage, clients, cover, legacy};
 use crate::mountinfo::{Device, MountTable};
 use crate::sys;
 
@@ -228,6 +228,18 @@ fn ask_the_server(directory: BorrowedFd<'_>) -> Result<(), Fault> {
     }
 }
 
+/// Of a share's root, which was mounted, nothing but that the server has forgotten it keeps pods from it: a ticket of this node's that has expired, or a server
+/// that tells attributes to nobody but its users, does not.
+fn unless_forgotten(answer: Result<(), Fault>) -> Result<(), Fault> {
+    match answer {
+        Err(fault) if fault.cause() != Cause::Stale => {
+            tracing::debug!(error = %fault, "a share's root does not tell what it is");
+            Ok(())
+        }
+        told => told,
+    }
+}
+
 fn open_in(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Fault> {
     // Without NOFOLLOW, which would turn "there is a symbolic link" (ELOOP) into "that is no directory" (ENOTDIR).
     let flags = DIRECTORY - OFlags::NOFOLLOW;
@@ -313,7 +325,7 @@ impl Mounter for LinuxMounter {
         // Where there is nothing to look up, the server would not be asked at all, and what it has forgotten would be given to a pod.
         let opened = match below {
             Some(below) => Some(open_below(from.0.as_fd(), below)?),
-            None => ask_the_server(from.0.as_fd()).map(|()| None)?,
+            None => unless_forgotten(ask_the_server(from.0.as_fd())).map(|()| None)?,
         };
         let directory = opened.as_ref().unwrap_or(&from.0).as_fd();
         if self.api == Api::Newest {
@@ -431,6 +443,16 @@ mod tests {
     fn a_mounter_without_an_identity_does_not_say_that_it_has_renewed_one() {
         let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, PathBuf::from("/nowhere"));
         assert!(mounter.renew_client().unwrap_err().to_string().contains("no identity"));
+    }
+
+    #[test]
+    fn of_a_shares_root_only_that_it_is_forgotten_keeps_pods_from_it() {
+        let answer = |errno| unless_forgotten(Err(Fault::new("statx", errno)));
+        for errno in [Errno::ACCESS, Errno::PERM, Errno::TIMEDOUT, Errno::IO] {
+            assert_eq!(answer(errno), Ok(()));
+        }
+        assert_eq!(answer(Errno::STALE).map_err(|fault| fault.errno), Err(Errno::STALE));
+        assert_eq!(unless_forgotten(Ok(())), Ok(()));
     }
 
     #[test]
