@@ -24,7 +24,7 @@ pub(crate) use self::claims::Claims;
 use self::walk::{Scope, Tally};
 use crate::mounter::{Fault, Owned, Ownership};
 use crate::node::{Inner, Node};
-use crate::pool::{Found, MountError};
+use crate::pool::{Found, Look, MountError};
 use crate::publish::{self, Publish};
 use crate::server::Servers;
 use crate::share::Wanted;
@@ -97,6 +97,8 @@ enum Prepared<E> {
     Walk(E, Owned),
     /// All of it, later: the share has been retired.
     Retired,
+    /// The share that is mounted has no such directory.
+    Missing,
 }
 
 impl<M: Ownership, S: Servers> Node<M, S> {
@@ -118,8 +120,20 @@ impl<M: Ownership, S: Servers> Node<M, S> {
         // For what may take longer than any call; the publish that follows has the other half.
         let (allowed, until) = (patience / 2, begun + patience / 2);
         let too_late = || GroupError::Walking { location: wanted.location(), allowed };
-        for _ in 0..GENERATIONS {
+        let (mut generations, mut doubted) = (0, None);
+        while generations < GENERATIONS {
             let lane = pool.usable_lane(&wanted.share, left()).await?;
+            let look = match doubted.take() {
+                Some(look) => Some(look),
+                None => pool.look(&wanted, false, begun.into_std() + patience).await,
+            };
+            // Before the claim: who has it may wait for a server that is somewhere else by now.
+            if let Some(look) = look
+                && self.has_gone_on(&wanted, &lane, look, left()).await?
+            {
+                generations += 1;
+                continue;
+            }
             let claim = self.inner.claims.take(&lane.key, &wanted.location(), until).await.ok_or_else(too_late)?;
             let (inner, job, in_lane) = (Arc::clone(&self.inner), wanted.clone(), lane.clone());
             let work = move || {
@@ -128,7 +142,14 @@ impl<M: Ownership, S: Servers> Node<M, S> {
             };
             match pool.workers().run(&lane, "change of group", left(), work).await?? {
                 (Prepared::Done, _) => return Ok(()),
-                (Prepared::Retired, _) => {}
+                (Prepared::Retired, _) => generations += 1,
+                (Prepared::Missing, _) => {
+                    doubted = pool.look(&wanted, true, begun.into_std() + patience).await;
+                    if doubted.is_none() {
+                        // The publish that follows says so.
+                        return Ok(());
+                    }
+                }
                 (Prepared::Walk(root, now), claim) => {
                     let waiting = || GroupError::Waiting { location: wanted.location() };
                     let claim = claim.for_walk(until).await.ok_or_else(waiting)?;
@@ -142,6 +163,19 @@ impl<M: Ownership, S: Servers> Node<M, S> {
             }
         }
         Err(MountError::Restless { location: wanted.location() }.into())
+    }
+
+    /// Makes a look that is due, in the share's lane: whether the share goes on in another one.
+    async fn has_gone_on(
+        &self,
+        wanted: &Wanted,
+        lane: &Lane,
+        look: Look,
+        patience: Duration,
+    ) -> Result<bool, GroupError> {
+        let (inner, job, in_lane) = (Arc::clone(&self.inner), wanted.clone(), lane.clone());
+        let work = move || inner.pool.find(&job, &in_lane, Some(&look)).map(|found| matches!(found, Found::Retired));
+        Ok(self.inner.pool.workers().run(lane, "look at a share", patience, work).await??)
     }
 
     /// Starts the walk on threads of its own, which goes on whether its end is waited for or not.
@@ -193,8 +227,7 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
         let tree = match self.pool.find(wanted, lane, None)? {
             Found::Tree(tree, _) => tree,
             Found::Retired => return Ok(Prepared::Retired),
-            // The publish that follows looks whether it is somewhere else by now, and says so if it is not.
-            Found::Missing(_) => return Ok(Prepared::Done),
+            Found::Missing(_) => return Ok(Prepared::Missing),
         };
         if single {
             let table = mounter.table().map_err(GroupError::Table)?;

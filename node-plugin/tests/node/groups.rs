@@ -8,7 +8,8 @@ use csi_proto::csi::node_service_capability::Type;
 use csi_proto::csi::node_service_capability::rpc::Type as RpcType;
 use csi_proto::csi::volume_capability::AccessType;
 use csi_proto::csi::volume_capability::access_mode::Mode;
-use node_plugin::mounter::Kind;
+use node_plugin::Config;
+use node_plugin::mounter::{Kind, Mounter};
 use rustix::io::Errno;
 use tonic::Code;
 
@@ -395,6 +396,70 @@ async fn a_volume_that_another_pod_has_for_itself_stays_as_it_is() {
     let second = scene.plugin.publish(single(3000, &scene.target("2"))).await;
     assert_eq!(failure(second).0, Code::FailedPrecondition);
     assert!(scene.kernel.owner_changes().is_empty());
+}
+
+const BELIEF: Duration = Duration::from_millis(300);
+
+/// A driver whose share is mounted, and looked at often.
+async fn driver_that_looks() -> Scene {
+    let configure = |config| Config { look: BELIEF, ..config };
+    let mut scene = scene().await.restarted(configure, |service| service.giving_groups(true)).await;
+    scene.kernel.resolve("server", &["10.1.0.5:2049".parse().unwrap()]);
+    scene.plugin.publish(volume("pvc-2", &scene.target("mounted"))).await.unwrap();
+    scene
+}
+
+/// No look was due when the walk began, and no job of the volume would ever enter the share's lane.
+#[tokio::test]
+async fn a_walk_that_waits_for_a_server_that_has_moved_keeps_no_pod_from_starting() {
+    let mut scene = driver_that_looks().await;
+    fill(&scene);
+    let slow = format!("{ROOT}/a/b/file");
+    scene.kernel.hang(&slow);
+    let (code, _) = failure(scene.plugin.publish(grouped("always", 2000, &scene.target("1"))).await);
+    assert_eq!(code, Code::DeadlineExceeded);
+    scene.kernel.resolve("server", &["10.1.0.9:2049".parse().unwrap()]);
+    scene.kernel.hang("10.1.0.5:2049");
+    tokio::time::sleep(BELIEF).await;
+    let target = scene.target("1");
+    scene.plugin.publish(grouped("root", 2000, &target)).await.unwrap();
+    let table = scene.kernel.table().unwrap();
+    assert_eq!(table.top(&target).unwrap().options.get("addr"), Some("10.1.0.9"));
+    assert_eq!(scene.kernel.owned(ROOT), (2000, 0o2777));
+    scene.kernel.release(&slow);
+}
+
+/// `mv share old`, and a copy in its place.
+fn replace(scene: &Scene, volume: &str) {
+    scene.kernel.rename("server:/share", "server:/old");
+    for directory in ["server:/share", &format!("server:/share/{volume}")] {
+        scene.kernel.make(directory);
+    }
+}
+
+#[tokio::test]
+async fn the_group_goes_to_the_share_that_is_there_by_now() {
+    let mut scene = driver_that_looks().await;
+    replace(&scene, "pvc-1");
+    tokio::time::sleep(BELIEF).await;
+    scene.plugin.publish(grouped("root", 2000, &scene.target("1"))).await.unwrap();
+    assert_eq!(scene.kernel.owner_changes(), [format!("chgrp 2000 {ROOT}"), format!("chmod 2777 {ROOT}")]);
+}
+
+/// Where no look is due, the old share still has what the new one has not, and the other way round.
+#[tokio::test]
+async fn a_volume_that_is_only_in_the_share_that_is_there_by_now_is_given_there() {
+    let mut scene = driver().await;
+    scene.plugin.publish(volume("pvc-2", &scene.target("mounted"))).await.unwrap();
+    replace(&scene, "pvc-9");
+    let mut request = grouped("root", 2000, &scene.target("1"));
+    request.volume_context.insert("subDir".to_owned(), "pvc-9".to_owned());
+    scene.plugin.publish(request.clone()).await.unwrap();
+    let given = ["chgrp 2000 server:/share/pvc-9", "chmod 2777 server:/share/pvc-9"];
+    assert_eq!(scene.kernel.owner_changes(), given);
+    request.volume_context.insert("subDir".to_owned(), "pvc-8".to_owned());
+    request.target_path = scene.target("2").to_str().unwrap().to_owned();
+    assert_eq!(failure(scene.plugin.publish(request).await).0, Code::NotFound);
 }
 
 #[tokio::test]

@@ -59,7 +59,8 @@ impl Scene {
         self.restarted(|config| config, change).await
     }
 
-    async fn restarted(
+    /// The same, with both.
+    pub(crate) async fn restarted(
         self,
         configure: impl FnOnce(Config) -> Config,
         change: impl FnOnce(NodeService<FakeMounter, FakeMounter>) -> NodeService<FakeMounter, FakeMounter>,
