@@ -11,11 +11,10 @@ mod claims;
 mod walk;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use volume::FsGroupChange;
 use volume::mount_options::MountAttributes;
 
@@ -35,9 +34,6 @@ const DIRECTORY: u32 = 0o2770;
 /// What a group needs of a file. kubelet gives the same.
 const FILE: u32 = 0o660;
 const SET_GID: u32 = 0o2000;
-
-/// A step is waited for at least so long, however long the ones before it have taken.
-const LEAST: Duration = Duration::from_secs(1);
 
 /// In so many generations of a share is a volume looked for.
 const GENERATIONS: usize = 3;
@@ -104,9 +100,9 @@ enum Prepared<E> {
 impl<M: Ownership, S: Servers> Node<M, S> {
     /// Gives a volume to the group of a pod for which it is about to be published. Does nothing where the pod may not write, or has it already.
     ///
-    /// Returns within the deadline for mounts. Never returns without an error before all is done, or refused: a server that lets this node change nothing
+    /// Returns by the deadline, which is that of the publish, too. Never returns without an error before all is done, or refused: a server that lets this node change nothing
     /// (root is squashed) keeps no pod from starting; the log and a metric tell.
-    pub async fn give(&self, request: &Publish, group: u32) -> Result<(), GroupError> {
+    pub async fn give(&self, request: &Publish, group: u32, deadline: Instant) -> Result<(), GroupError> {
         let change = request.context.terms.fs_group_change;
         // The target matters only where it is looked for other uses of the volume.
         let asked = publish::wanted(request, request.target.clone());
@@ -115,21 +111,21 @@ impl<M: Ownership, S: Servers> Node<M, S> {
         }
         let wanted = Wanted { attributes: MountAttributes::default(), ..asked };
         let single = request.mode.is_single_target();
-        let (pool, patience, begun) = (&self.inner.pool, self.inner.deadlines.mount, Instant::now());
-        let left = || patience.saturating_sub(begun.elapsed()).max(LEAST);
-        // For what may take longer than any call; the publish that follows has the other half.
-        let (allowed, until) = (patience / 2, begun + patience / 2);
+        let (pool, patience) = (&self.inner.pool, self.inner.deadlines.mount);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        // For what may take longer than any call; what follows has the rest.
+        let (allowed, until) = (patience / 2, (Instant::now() + left().saturating_sub(patience / 2)).into());
         let too_late = || GroupError::Walking { location: wanted.location(), allowed };
         let (mut generations, mut doubted) = (0, None);
         while generations < GENERATIONS {
             let lane = pool.usable_lane(&wanted.share, left()).await?;
             let look = match doubted.take() {
                 Some(look) => Some(look),
-                None => pool.look(&wanted, false, begun.into_std() + patience).await,
+                None => pool.look(&wanted, false, deadline).await,
             };
             // Before the claim: who has it may wait for a server that is somewhere else by now.
             if let Some(look) = look
-                && self.has_gone_on(&wanted, &lane, look, left()).await?
+                && self.has_gone_on(&wanted, &lane, look, deadline).await?
             {
                 generations += 1;
                 continue;
@@ -140,11 +136,11 @@ impl<M: Ownership, S: Servers> Node<M, S> {
                 let prepared = inner.prepare(&job, &in_lane, Gift { group, change, single })?;
                 Ok::<_, GroupError>((prepared, claim))
             };
-            match pool.workers().run(&lane, "change of group", left(), work).await?? {
+            match pool.workers().run_until(&lane, "change of group", patience, deadline, work).await?? {
                 (Prepared::Done, _) => return Ok(()),
                 (Prepared::Retired, _) => generations += 1,
                 (Prepared::Missing, _) => {
-                    doubted = pool.look(&wanted, true, begun.into_std() + patience).await;
+                    doubted = pool.look(&wanted, true, deadline).await;
                     if doubted.is_none() {
                         // The publish that follows says so.
                         return Ok(());
@@ -171,11 +167,12 @@ impl<M: Ownership, S: Servers> Node<M, S> {
         wanted: &Wanted,
         lane: &Lane,
         look: Look,
-        patience: Duration,
+        deadline: Instant,
     ) -> Result<bool, GroupError> {
+        let patience = self.inner.deadlines.mount;
         let (inner, job, in_lane) = (Arc::clone(&self.inner), wanted.clone(), lane.clone());
         let work = move || inner.pool.find(&job, &in_lane, Some(&look)).map(|found| matches!(found, Found::Retired));
-        Ok(self.inner.pool.workers().run(lane, "look at a share", patience, work).await??)
+        Ok(self.inner.pool.workers().run_until(lane, "look at a share", patience, deadline, work).await??)
     }
 
     /// Starts the walk on threads of its own, which goes on whether its end is waited for or not.

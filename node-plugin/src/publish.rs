@@ -103,8 +103,17 @@ impl<M: Mounter, S: Servers> Node<M, S> {
     /// Returns within the deadline for mounts, whatever the server does and in however many attempts. After an error nothing is mounted at the target, unless the error says that
     /// the work goes on; what was mounted there before stays.
     pub async fn publish(&self, request: Publish) -> Result<(), PublishError> {
-        let (patience, begun) = (self.inner.deadlines.mount, Instant::now());
-        let (until, left) = (begun + patience, || patience.saturating_sub(begun.elapsed()));
+        self.publish_until(request, self.deadline()).await
+    }
+
+    /// When a publish that begins now must have been answered.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.inner.deadlines.mount
+    }
+
+    /// The same as [`Self::publish`], for which some of the time has gone already.
+    pub(crate) async fn publish_until(&self, request: Publish, until: Instant) -> Result<(), PublishError> {
+        let (patience, left) = (self.inner.deadlines.mount, || until.saturating_duration_since(Instant::now()));
         let target = target::prepare_parent(&request.target)?;
         let wanted = wanted(&request, target.clone());
         let single = request.mode.is_single_target().then(|| request.volume.clone());

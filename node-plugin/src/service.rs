@@ -140,10 +140,12 @@ impl<M: Ownership, S: Servers> csi::node_server::Node for NodeService<M, S> {
         };
         // Who writes a pod would have root change a directory that is not theirs.
         let group = requested.capability.group().filter(|_| self.gives_groups && !is_inline);
+        // One for both: kubelet gives the call up after two minutes.
+        let deadline = self.node.deadline();
         if let Some(group) = group {
-            self.node.give(&publish, group).await.map_err(|error| to_status(&error))?;
+            self.node.give(&publish, group, deadline).await.map_err(|error| to_status(&error))?;
         }
-        self.node.publish(publish).await.map_err(|error| to_status(&error))?;
+        self.node.publish_until(publish, deadline).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(csi::NodePublishVolumeResponse {}))
     }
 

@@ -13,7 +13,7 @@ use node_plugin::mounter::{Kind, Mounter};
 use rustix::io::Errno;
 use tonic::Code;
 
-use crate::plugin::{at_once, capability, failure, volume};
+use crate::plugin::{AT_ONCE, at_once, capability, deadlines, failure, volume, within};
 use crate::service::{Scene, counted, locations, scene, scene_of};
 
 const ROOT: &str = "server:/share/pvc-1";
@@ -427,6 +427,25 @@ async fn a_walk_that_waits_for_a_server_that_has_moved_keeps_no_pod_from_startin
     assert_eq!(table.top(&target).unwrap().options.get("addr"), Some("10.1.0.9"));
     assert_eq!(scene.kernel.owned(ROOT), (2000, 0o2777));
     scene.kernel.release(&slow);
+}
+
+/// The root takes three quarters of the time to answer, and then the share does not answer at all.
+#[tokio::test]
+async fn a_group_and_the_publish_after_it_have_one_deadline() {
+    let scene = driver_that_looks().await;
+    scene.kernel.hang(ROOT);
+    let promise = deadlines().mount + AT_ONCE;
+    let publish = tokio::spawn({
+        let (mut client, request) = (scene.plugin.client.clone(), grouped("root", 2000, &scene.target("1")));
+        async move { within(promise, client.node_publish_volume(request)).await }
+    });
+    tokio::time::sleep(deadlines().mount * 3 / 4).await;
+    let device = scene.kernel.table().unwrap().top(&scene.target("mounted")).unwrap().device.to_string();
+    scene.kernel.hang(&device);
+    scene.kernel.release(ROOT);
+    assert_eq!(failure(publish.await.unwrap()).0, Code::DeadlineExceeded);
+    assert_eq!(scene.kernel.owned(ROOT), (2000, 0o2777), "the group has been given");
+    scene.kernel.release(&device);
 }
 
 /// `mv share old`, and a copy in its place.
