@@ -89,8 +89,8 @@ pub enum GroupError {
 enum Prepared<E> {
     /// Nothing.
     Done,
-    /// A walk through what is below it; it comes last itself.
-    Walk(E, Owned),
+    /// A walk through what is below it; it comes last itself. For as long as neither of these lanes is retired.
+    Walk(E, Owned, [Lane; 2]),
     /// All of it, later: the share has been retired.
     Retired,
     /// The share that is mounted has no such directory.
@@ -146,14 +146,19 @@ impl<M: Ownership, S: Servers> Node<M, S> {
                         return Ok(());
                     }
                 }
-                (Prepared::Walk(root, now), claim) => {
+                (Prepared::Walk(root, now, lanes), claim) => {
                     let waiting = || GroupError::Waiting { location: wanted.location() };
                     let claim = claim.for_walk(until).await.ok_or_else(waiting)?;
-                    let walked = self.walk((root, now), group, &wanted, claim)?;
+                    let is_past = || lanes.iter().any(|lane| pool.is_retired(lane));
+                    let walked = self.walk((root, now, lanes.clone()), group, &wanted, claim)?;
                     let walked = tokio::time::timeout_at(until, walked).await.map_err(|_| too_late())?;
                     // The thread has panicked, which is a defect; what it has done stays done.
                     let lost = || WorkError::Lost { share: wanted.location(), what: "change of group" };
                     let walked = walked.map_err(|_| lost())?;
+                    if is_past() {
+                        generations += 1;
+                        continue;
+                    }
                     return walked.map_err(|source| GroupError::Change { location: wanted.location(), group, source });
                 }
             }
@@ -178,7 +183,7 @@ impl<M: Ownership, S: Servers> Node<M, S> {
     /// Starts the walk on threads of its own, which goes on whether its end is waited for or not.
     fn walk(
         &self,
-        (root, now): (M::Entry, Owned),
+        (root, now, lanes): (M::Entry, Owned, [Lane; 2]),
         group: u32,
         wanted: &Wanted,
         claim: Claim,
@@ -188,7 +193,8 @@ impl<M: Ownership, S: Servers> Node<M, S> {
         // A volume that is the whole share holds what the driver keeps for itself.
         let is_share = wanted.below.is_none();
         walk::thread(group, move || {
-            let ended = inner.give_all(&root, now, group, is_share).map(|tally| {
+            let is_past = || lanes.iter().any(|lane| inner.pool.is_retired(lane));
+            let ended = inner.give_all(&root, now, group, is_share, &is_past).map(|tally| {
                 tracing::info!(
                     volume = location,
                     group,
@@ -221,8 +227,8 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
     fn prepare(&self, wanted: &Wanted, lane: &Lane, gift: Gift) -> Result<Prepared<M::Entry>, GroupError> {
         let Gift { group, change, single } = gift;
         let mounter = self.pool.mounter();
-        let tree = match self.pool.find(wanted, lane, None)? {
-            Found::Tree(tree, _) => tree,
+        let (tree, mounted_in) = match self.pool.find(wanted, lane, None)? {
+            Found::Tree(tree, mounted_in) => (tree, mounted_in),
             Found::Retired => return Ok(Prepared::Retired),
             Found::Missing(_) => return Ok(Prepared::Missing),
         };
@@ -247,7 +253,7 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
             );
         }
         if change == FsGroupChange::Always {
-            return Ok(Prepared::Walk(root, now));
+            return Ok(Prepared::Walk(root, now, [lane.clone(), mounted_in]));
         }
         match self.finish(&root, now, group) {
             Err(fault) if !is_refusal(&fault) => Err(failed(fault)),
@@ -258,23 +264,35 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
         }
     }
 
-    /// Gives all of a volume to a group, its root last.
-    fn give_all(&self, root: &M::Entry, now: Owned, group: u32, is_share: bool) -> Result<Tally, Fault> {
+    /// Gives all of a volume to a group, its root last. What is past, because the share was mounted afresh, changes nothing more: others may be giving the
+    /// volume to another group by now.
+    fn give_all(
+        &self,
+        root: &M::Entry,
+        now: Owned,
+        group: u32,
+        is_share: bool,
+        is_past: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Tally, Fault> {
         let mounter = self.pool.mounter();
+        let walk = |is_again| walk::walk(mounter, root, group, Scope { is_share, is_again }, is_past);
         let changes_hands = now.group != group;
         if changes_hands && let Err(fault) = self.begin(root, now, group) {
             // Where not even the root may be given, nothing else may.
             return if is_refusal(&fault) { Ok(Tally::of(&fault)) } else { Err(fault) };
         }
-        let mut tally = walk::walk(mounter, root, group, Scope { is_share, is_again: false })?;
+        let mut tally = walk(false)?;
         if changes_hands || now.mode & SET_GID == 0 {
             // While the root did not pass the group on, others may have made something in it that the walk had passed.
-            tally.add(walk::walk(mounter, root, group, Scope { is_share, is_again: true })?);
+            tally.add(walk(true)?);
         }
         // Another node may have begun to give it to another group, and an application have changed its permissions.
         let found = mounter.look(root)?;
         if found.group != group {
             return Err(Fault::new("statx, which tells that the volume has another group meanwhile", Errno::AGAIN));
+        }
+        if is_past() {
+            return Err(walk::given_up());
         }
         match mounter.set_mode(root, found.mode | DIRECTORY) {
             Err(fault) if is_refusal(&fault) => tally.add(Tally::of(&fault)),

@@ -81,8 +81,14 @@ fn builder(group: u32) -> thread::Builder {
 }
 
 /// Gives everything below `root` to a group, on this thread and some more. The root itself is left for the caller, and what the driver keeps in a share is nobody's.
-/// What disappears meanwhile does not matter, and what cannot be changed by itself is counted.
-pub(super) fn walk<M: Ownership>(mounter: &M, root: &M::Entry, group: u32, scope: Scope) -> Result<Tally, Fault> {
+/// What disappears meanwhile does not matter, and what cannot be changed by itself is counted. Nothing is changed any more once `is_past` says so.
+pub(super) fn walk<M: Ownership>(
+    mounter: &M,
+    root: &M::Entry,
+    group: u32,
+    scope: Scope,
+    is_past: &(dyn Fn() -> bool + Sync),
+) -> Result<Tally, Fault> {
     let listing = match mounter.list(root) {
         Err(fault) if is_refusal(&fault) => {
             return Ok(Tally::of(&fault));
@@ -90,7 +96,7 @@ pub(super) fn walk<M: Ownership>(mounter: &M, root: &M::Entry, group: u32, scope
         listing => listing?,
     };
     let state = State { offered: Vec::new(), idle: 0, failed: None, tally: Tally::default() };
-    let walk = Walk { mounter, group, shared: Shared { state: Mutex::new(state), news: Condvar::new() } };
+    let walk = Walk { mounter, group, is_past, shared: Shared { state: Mutex::new(state), news: Condvar::new() } };
     thread::scope(|threads| {
         for _ in 1..THREADS {
             if let Err(error) = builder(group).spawn_scoped(threads, || walk.help()) {
@@ -106,9 +112,15 @@ pub(super) fn walk<M: Ownership>(mounter: &M, root: &M::Entry, group: u32, scope
     state.failed.map_or(Ok(state.tally), Err)
 }
 
+/// Why a walk ends before its end, other than by what a server answers.
+pub(super) fn given_up() -> Fault {
+    Fault::new("a walk that was given up", Errno::CANCELED)
+}
+
 struct Walk<'a, M: Ownership> {
     mounter: &'a M,
     group: u32,
+    is_past: &'a (dyn Fn() -> bool + Sync),
     shared: Shared<M::Entry>,
 }
 
@@ -215,6 +227,10 @@ impl<M: Ownership> Walk<'_, M> {
             Kind::File => now.mode | FILE,
             Kind::Link => now.mode,
         };
+        // Here, and not before the entry was looked at: that may have waited for a server that was gone.
+        if (self.is_past)() {
+            return Err(given_up());
+        }
         let changes_hands = now.group != self.group;
         if changes_hands {
             self.mounter.set_group(entry, self.group)?;
@@ -249,7 +265,7 @@ struct Ends<'a, E>(&'a Shared<E>);
 impl<E> Drop for Ends<'_, E> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.lock().failed.get_or_insert_with(|| Fault::new("a walk that was given up", Errno::CANCELED));
+            self.0.lock().failed.get_or_insert_with(given_up);
             self.0.news.notify_all();
         }
     }

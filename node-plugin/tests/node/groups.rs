@@ -59,6 +59,14 @@ fn threads(group: u32) -> usize {
     names.filter(|name| name.trim() == format!("group {group}")).count()
 }
 
+async fn until_no_threads(group: u32) {
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while threads(group) > 0 {
+        assert!(std::time::Instant::now() < until, "{} threads are left", threads(group));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn who_gives_groups_says_so() {
     for (gives, expected) in [(true, true), (false, false)] {
@@ -356,11 +364,7 @@ async fn a_server_that_does_not_answer_holds_so_many_threads_and_no_more() {
     request.volume_context.insert("fsGroupChange".to_owned(), "always".to_owned());
     set_group(&mut request, group);
     scene.plugin.publish(request).await.unwrap();
-    let until = std::time::Instant::now() + Duration::from_secs(10);
-    while threads(group) > 0 {
-        assert!(std::time::Instant::now() < until, "{} threads are left", threads(group));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_no_threads(group).await;
 }
 
 #[tokio::test]
@@ -427,6 +431,26 @@ async fn a_walk_that_waits_for_a_server_that_has_moved_keeps_no_pod_from_startin
     assert_eq!(table.top(&target).unwrap().options.get("addr"), Some("10.1.0.9"));
     assert_eq!(scene.kernel.owned(ROOT), (2000, 0o2777));
     scene.kernel.release(&slow);
+}
+
+/// The server comes back at its old address, or in time, when another pod has given the volume to its group.
+#[tokio::test]
+async fn a_walk_through_a_retired_mount_changes_nothing_more() {
+    let (mut scene, group) = (driver().await, 4713);
+    fill(&scene);
+    let (slow, later) = (format!("{ROOT}/a/b/file"), format!("{ROOT}/a/b/later"));
+    scene.kernel.make_entry(&later, Kind::File, 0, 0o600);
+    scene.kernel.hang(&slow);
+    assert!(scene.plugin.publish(grouped("always", group, &scene.target("1"))).await.is_err());
+    scene.kernel.forget_handles();
+    scene.plugin.publish(volume("pvc-2", &scene.target("who finds it out"))).await.unwrap();
+    scene.plugin.publish(grouped("root", 3000, &scene.target("2"))).await.unwrap();
+    assert_eq!(scene.kernel.owned(ROOT), (3000, 0o2777));
+    scene.kernel.owner_changes();
+    scene.kernel.release(&slow);
+    until_no_threads(group).await;
+    assert!(scene.kernel.owner_changes().is_empty());
+    assert_eq!((scene.kernel.owned(&slow).0, scene.kernel.owned(&later).0), (0, 0));
 }
 
 /// The root takes three quarters of the time to answer, and then the share does not answer at all.
