@@ -233,7 +233,7 @@ impl<M: Ownership, S: Servers> Inner<M, S> {
             Found::Missing(_) => return Ok(Prepared::Missing),
         };
         if single {
-            let table = mounter.table().map_err(GroupError::Table)?;
+            let table = self.pool.known().map_err(GroupError::Table)?;
             if wanted.elsewhere(&table, self.pool.root()).is_some() {
                 // The publish is going to be refused; what the other pod uses stays as it is.
                 return Ok(Prepared::Done);

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tonic::Code;
 
 use crate::plugin::{AT_ONCE, at_once, capability, deadlines, failure, volume, within};
-use crate::service::{Scene, counted, locations, scene, scene_of};
+use crate::service::{Scene, counted, locations, scene, scene_of, until_alone};
 
 const ROOT: &str = "server:/share/pvc-1";
 
@@ -503,6 +503,32 @@ async fn a_volume_that_is_only_in_the_share_that_is_there_by_now_is_given_there(
     request.volume_context.insert("subDir".to_owned(), "pvc-8".to_owned());
     request.target_path = scene.target("2").to_str().unwrap().to_owned();
     assert_eq!(failure(scene.plugin.publish(request).await).0, Code::NotFound);
+}
+
+/// The kernel calls the share by another name of its server, and what the first pod has was mounted before the share was mounted afresh.
+#[tokio::test]
+async fn a_volume_that_another_pod_has_of_a_retired_mount_stays_as_it_is() {
+    let mut scene = driver().await;
+    for host in ["server", "nas"] {
+        scene.kernel.resolve(host, &["10.1.0.5:2049".parse().unwrap()]);
+    }
+    scene.kernel.link("nas:/share", "server:/share");
+    let single = |name: &str, group: u32, target: &Path| {
+        let mut request = grouped("root", group, target);
+        request.volume_context.insert("server".to_owned(), "nas".to_owned());
+        request.volume_context.insert("subDir".to_owned(), name.to_owned());
+        request.volume_capability = Some(capability(Mode::SingleNodeSingleWriter, &[]));
+        set_group(&mut request, group);
+        request
+    };
+    scene.plugin.publish(single("pvc-1", 2000, &scene.target("1"))).await.unwrap();
+    scene.kernel.forget_handles();
+    scene.plugin.publish(single("pvc-2", 2000, &scene.target("2"))).await.unwrap();
+    until_alone(&scene).await;
+    scene.kernel.owner_changes();
+    let second = scene.plugin.publish(single("pvc-1", 3000, &scene.target("3"))).await;
+    assert_eq!(failure(second).0, Code::FailedPrecondition);
+    assert!(scene.kernel.owner_changes().is_empty());
 }
 
 #[tokio::test]
