@@ -6,6 +6,7 @@
 mod clients;
 mod cover;
 mod fault;
+mod filesystem;
 mod identity;
 mod legacy;
 mod linux;
@@ -18,8 +19,9 @@ use std::path::Path;
 pub use clients::KernelClient;
 pub use cover::SOURCE as COVER;
 pub use fault::{Cause, Fault};
+pub use filesystem::Filesystem;
 pub use identity::ClientIdentity;
-pub use linux::{Api, Filesystem, LinuxMounter, LinuxTree};
+pub use linux::{Api, LinuxMounter, LinuxTree};
 pub use ownership::{Kind, Owned, Ownership};
 use volume::SubPath;
 use volume::mount_options::MountAttributes;

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, move_mount};
 use volume::mount_options::MountAttributes;
 
-use super::linux::Filesystem;
+use super::filesystem::Filesystem;
 use super::{Fault, MountRequest};
 
 /// The directory of the stages, and their names: none is used again, by no process either. A process that was killed leaves its stages mounted, and its

@@ -17,6 +17,7 @@ use rustix::mount::{
 use volume::SubPath;
 use volume::mount_options::MountAttributes;
 
+use super::filesystem::Filesystem;
 use super::identity::ClientIdentity;
 use super::{Cause, Fault, KernelClient, MountRequest, Mounter, Unmount, Usage, clients, cover, legacy};
 use crate::mountinfo::{Device, MountTable};
@@ -30,15 +31,6 @@ const CLIENTS: &str = "/proc/thread-self/net/nfsfs/servers";
 
 /// Bytes that hold the table of a small node.
 const TABLE_SIZE: usize = 16 * 1024;
-
-/// What kind of file system the mounter mounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filesystem {
-    /// NFS version 4.
-    Nfs,
-    /// A fresh tmpfs instead, for machines without an NFS client: address and options are not given to the kernel.
-    StandIn,
-}
 
 /// Which calls to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,37 +122,6 @@ impl LinuxTree {
             Tree::Detached(tree) => tree.try_clone().map_err(|error| Fault::of("dup", &error)),
             Tree::Staged(staged) => open_directory(staged.path()),
         }
-    }
-}
-
-impl Filesystem {
-    /// The kernel's name for it, as the mount table shows it.
-    pub fn fs_type(self) -> &'static str {
-        match self {
-            Self::Nfs => "nfs4",
-            Self::StandIn => "tmpfs",
-        }
-    }
-
-    /// All options but the source, address first: the kernel checks later options against it.
-    pub(super) fn options(self, request: &MountRequest) -> Vec<(String, Option<String>)> {
-        if self == Self::StandIn {
-            return Vec::new();
-        }
-        let mut options = vec![("addr".to_owned(), Some(numeric(request.address)))];
-        if request.address.port() != volume::server::DEFAULT_PORT {
-            options.push(("port".to_owned(), Some(request.address.port().to_string())));
-        }
-        options.extend(request.options.iter().cloned());
-        options
-    }
-}
-
-/// The address without its port; a link-local one keeps its interface.
-fn numeric(address: std::net::SocketAddr) -> String {
-    match address {
-        std::net::SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
-        other => other.ip().to_string(),
     }
 }
 
@@ -350,11 +311,7 @@ impl Mounter for LinuxMounter {
     }
 
     fn cover(&self, tree: LinuxTree, name: &str) -> Result<LinuxTree, Fault> {
-        let found = match &tree.0 {
-            Tree::Detached(tree) => open_in(tree.as_fd(), name),
-            Tree::Staged(staged) => open_in(open_directory(staged.path())?.as_fd(), name),
-        };
-        let directory = match found {
+        let directory = match open_in(tree.directory()?.as_fd(), name) {
             Ok(directory) => directory,
             Err(fault) if matches!(fault.errno, Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(tree),
             // kubelet is the same user, and is not let in either.
@@ -415,58 +372,5 @@ impl Mounter for LinuxMounter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(address: &str) -> MountRequest {
-        MountRequest {
-            source: "nfs:/export".to_owned(),
-            address: address.parse().unwrap(),
-            options: vec![("vers".to_owned(), Some("4.1".to_owned())), ("hard".to_owned(), None)],
-            attributes: MountAttributes::default(),
-        }
-    }
-
-    fn options(address: &str) -> Vec<String> {
-        let options = Filesystem::Nfs.options(&request(address));
-        options.into_iter().map(|(name, value)| format!("{name}={}", value.unwrap_or_default())).collect()
-    }
-
-    #[test]
-    fn the_kernel_is_told_the_address_and_a_port_only_if_it_is_unusual() {
-        assert_eq!(options("10.0.0.5:2049"), ["addr=10.0.0.5", "vers=4.1", "hard="]);
-        assert_eq!(options("[fd00::5]:20049"), ["addr=fd00::5", "port=20049", "vers=4.1", "hard="]);
-        assert_eq!(options("[fe80::5%3]:2049")[0], "addr=fe80::5%3");
-    }
-
-    #[test]
-    fn a_mounter_without_an_identity_does_not_say_that_it_has_renewed_one() {
-        let mounter = LinuxMounter::new(Filesystem::Nfs, Api::Newest, PathBuf::from("/nowhere"));
-        assert!(mounter.renew_client().unwrap_err().to_string().contains("no identity"));
-    }
-
-    #[test]
-    fn of_a_shares_root_only_that_it_is_forgotten_keeps_pods_from_it() {
-        let answer = |errno| unless_forgotten(Err(Fault::new("statx", errno)));
-        for errno in [Errno::ACCESS, Errno::PERM, Errno::TIMEDOUT, Errno::IO] {
-            assert_eq!(answer(errno), Ok(()));
-        }
-        assert_eq!(answer(Errno::STALE).map_err(|fault| fault.errno), Err(Errno::STALE));
-        assert_eq!(unless_forgotten(Ok(())), Ok(()));
-    }
-
-    #[test]
-    fn a_directory_is_reached_without_symbolic_links() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("a/b")).unwrap();
-        std::os::unix::fs::symlink("/", dir.path().join("out")).unwrap();
-        fs::write(dir.path().join("file"), "").unwrap();
-        let root = open_directory(dir.path()).unwrap();
-        let open = |below: &str| open_below(root.as_fd(), &below.parse().unwrap()).map_err(|fault| fault.errno);
-        assert!(open("a/b").is_ok());
-        assert_eq!(open("out/etc").err(), Some(Errno::LOOP));
-        assert_eq!(open("out").err(), Some(Errno::LOOP));
-        assert_eq!(open("a/none").err(), Some(Errno::NOENT));
-        assert_eq!(open("file").err(), Some(Errno::NOTDIR));
-    }
-}
+#[path = "linux_tests.rs"]
+mod tests;
